@@ -1,0 +1,2 @@
+//! bin/abide-keeper
+fn main() {}

@@ -1,0 +1,2 @@
+//! bin/abide
+fn main() {}

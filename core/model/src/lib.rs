@@ -1,0 +1,4 @@
+//! The replicated table.
+#![forbid(unsafe_code)]
+mod ids;
+pub use ids::*;

@@ -1,0 +1,1 @@
+//! testing/e2e
