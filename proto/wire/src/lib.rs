@@ -1,1 +1,20 @@
-//! proto/wire
+//! Bytes that outlive a process or leave it: what brokers, agents, keepers and their helpers say
+//! to each other, and what the log and the snapshots hold.
+//!
+//! Each package of messages is frozen by its version: fields are added, never changed, and a new
+//! version comes with a `From` of the old one.
+#![forbid(unsafe_code)]
+
+pub mod frame;
+
+/// Broker ⇄ agent.
+#[expect(missing_docs, reason = "generated; the .proto file has the comments")]
+pub mod agent {
+    include!(concat!(env!("OUT_DIR"), "/abide.agent.v1.rs"));
+}
+
+/// Agent ⇄ keeper and launcher; broker ⇄ login helper.
+#[expect(missing_docs, reason = "generated; the .proto file has the comments")]
+pub mod keeper {
+    include!(concat!(env!("OUT_DIR"), "/abide.keeper.v1.rs"));
+}
