@@ -29,6 +29,7 @@
 
 mod base_url;
 mod field;
+mod file;
 mod problems;
 mod table;
 #[cfg(test)]
@@ -37,6 +38,7 @@ mod tree;
 
 pub use base_url::{BaseUrl, InvalidBaseUrl};
 pub use field::{Field, StandIn};
+pub use file::{Access, replace_file};
 pub use problems::{Problem, Problems};
 pub use table::Table;
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use crate::{BaseUrl, Problems, ReadError, Table, read, read_file};
+use crate::{Access, BaseUrl, Problems, ReadError, Table, read, read_file, replace_file};
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Tls {
@@ -247,6 +247,27 @@ fn a_file_is_read_and_named() {
             .to_string()
             .starts_with(&format!("{}:1: ", path.display()))
     );
+}
+
+#[test]
+fn a_file_is_replaced_as_a_whole_with_its_mode() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("key.pem");
+    for (content, access, mode) in [
+        ("one", Access::Everybody, 0o644),
+        ("two", Access::Owner, 0o600),
+    ] {
+        replace_file(&path, content.as_bytes(), access).unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), content);
+        assert_eq!(
+            std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            mode
+        );
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+    assert!(replace_file(&folder.path().join("none/key"), b"", Access::Owner).is_err());
 }
 
 proptest! {
