@@ -1,1 +1,55 @@
-//! io/raft
+//! The consensus engine: one replicated [`Machine`], durable on every voter's disk.
+//!
+//! Owns the data folder (log, ballot, identity, snapshot) and decides who leads. Knows nothing of what
+//! is replicated, and opens no connection: the [`Transport`] does. Nothing outside this crate names the
+//! library underneath.
+//!
+//! ```text
+//!  propose ─▶ batcher ─▶ openraft ─▶ log (SQLite, one thread) ─▶ fsync
+//!                           │  ▲
+//!                           ▼  └────▶ Transport ◀─▶ other nodes ─▶ Inbound
+//!                        Machine ─▶ latest(), changes()
+//!                           │
+//!                           └─▶ snapshot file
+//!  read ─▶ one ReadIndex for all who wait ─▶ latest()
+//! ```
+//!
+//! What [`Raft::propose`] has acknowledged is on the disks of a majority. A failure to write stops the
+//! engine, and [`Raft::failed`] says so; a full disk does not, it refuses changes until there is room.
+
+mod batch;
+mod batcher;
+mod election;
+mod error;
+mod housekeeping;
+mod ids;
+mod inbound;
+mod leadership;
+mod machine;
+mod me;
+mod network;
+mod raft;
+mod read;
+mod record;
+mod settings;
+mod state;
+mod store;
+mod transport;
+mod types;
+
+pub use error::{ClaimError, Fault, ProposeError, ReadError, StartError, StopError};
+pub use ids::{Ballot, Claim, CommandFence, Members, NodeId, Peer, Position};
+pub use inbound::{Inbound, Refusal};
+pub use leadership::{Leadership, Role};
+pub use machine::{DecodeError, Machine, RestoreError};
+pub use raft::{Formation, Raft, Start};
+pub use record::{Body, Record};
+pub use settings::{Reserve, Settings, SnapshotEvery, Timing};
+pub use store::{OpenError, SnapshotFault, SnapshotHeader, StoreFault};
+pub use transport::{
+    AppendAnswer, AppendRequest, Hearing, NoPeers, Stamp, Transport, TransportError, VoteAnswer,
+    VoteRequest,
+};
+
+#[cfg(test)]
+mod tests;

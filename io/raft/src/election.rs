@@ -1,0 +1,217 @@
+//! Decides when this node stands for election. openraft's own timers are off.
+//!
+//! A lone voter stands at once. Among several, a node stands when a majority of the voters, itself
+//! included, has heard no leader for the lease, and none that answered has a greater (end of log, node
+//! id). So one candidate stands, the best one, and a follower that comes back from a cut deposes nobody.
+//! Only the moment of an election is decided here: what makes it safe stays openraft's.
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use tokio::task::JoinSet;
+use tracing::{debug, info};
+
+use crate::batch::Batch;
+use crate::ids::{NodeId, Position};
+use crate::leadership::{Leadership, Role, Standing};
+use crate::machine::Machine;
+use crate::network::Network;
+use crate::settings::Timing;
+use crate::store::LogStore;
+use crate::transport::Hearing;
+use crate::types::RaftOf;
+
+/// When this node last heard a leader. The start counts as hearing one: before it, this node may have
+/// promised its vote.
+pub(crate) struct Ear(Mutex<Instant>);
+
+impl Ear {
+    pub(crate) fn new() -> Self {
+        Self(Mutex::new(Instant::now()))
+    }
+
+    /// A leader's message has come and was accepted.
+    pub(crate) fn heard(&self) {
+        *self.0.lock().expect("no holder of this lock panics") = Instant::now();
+    }
+
+    pub(crate) fn hears_leader(&self, lease: Duration) -> bool {
+        self.0
+            .lock()
+            .expect("no holder of this lock panics")
+            .elapsed()
+            < lease
+    }
+}
+
+/// The task that decides.
+pub(crate) struct Elections<M: Machine> {
+    pub(crate) raft: RaftOf<M>,
+    pub(crate) log: LogStore,
+    pub(crate) network: Network,
+    pub(crate) ear: Arc<Ear>,
+    pub(crate) standing: Standing,
+    pub(crate) timing: Timing,
+}
+
+impl<M: Machine> Elections<M> {
+    /// Runs until the engine stops.
+    pub(crate) async fn run(self) {
+        // Once openraft answers, its metrics are of this life: no round of waiting for them.
+        let _ = self.raft.with_raft_state(|_| ()).await;
+        self.finish_restored_term().await;
+        let mut leadership = self.standing.leadership.clone();
+        loop {
+            let now = leadership.borrow_and_update().clone();
+            if now.role == Role::Stopped {
+                return;
+            }
+            let stood = now.role == Role::Following && self.consider(&now).await;
+            // A candidacy gets a lease to succeed, unless something changes before.
+            let pause = if stood {
+                self.timing.lease
+            } else {
+                self.timing.heartbeat
+            };
+            let _ = tokio::time::timeout(pause, leadership.changed()).await;
+        }
+    }
+
+    /// A leader that died between winning and writing its term's first entry is restored as a leader
+    /// by openraft, without that entry. It may not command, and could never read: give it one.
+    async fn finish_restored_term(&self) {
+        let me = self.network.me.node;
+        let missing = self.log.ballot().is_some_and(|ballot| {
+            let of_its_term = |last: Position| (last.term, last.leader) == (ballot.term, me);
+            ballot.committed && ballot.node == me && !self.log.last().is_some_and(of_its_term)
+        });
+        if missing {
+            info!("Leader restored without an entry of its term; writing one");
+            // Not waited for: should this node be deposed, its successor writes its own.
+            let _ = self.raft.client_write_ff(Batch(Bytes::new())).await;
+        }
+    }
+
+    /// Stands for election if that is right now. Says whether it did.
+    async fn consider(&self, now: &Leadership) -> bool {
+        let me = self.network.me.node;
+        let voters: Vec<_> = {
+            let metrics = self.raft.metrics();
+            let metrics = metrics.borrow();
+            let members = metrics.membership_config.membership();
+            let address = |id| members.get_node(&id).cloned().unwrap_or_default().address;
+            members.voter_ids().map(|id| (id, address(id))).collect()
+        };
+        if !voters.iter().any(|(id, _)| *id == me) {
+            return false;
+        }
+        let alone = voters.len() == 1;
+        if !alone {
+            if self.ear.hears_leader(self.timing.lease) {
+                return false;
+            }
+            let majority = voters.len() / 2 + 1;
+            let answers = self.ask(voters).await;
+            if !should_stand((self.log.last(), me), majority, &answers) {
+                debug!(?answers, "Not standing for election");
+                return false;
+            }
+        }
+        info!(term = now.term + 1, alone, "Standing for election");
+        self.raft.trigger().elect().await.is_ok()
+    }
+
+    async fn ask(&self, voters: Vec<(NodeId, String)>) -> Vec<(NodeId, Hearing)> {
+        let me = self.network.me.node;
+        let mut asked = JoinSet::new();
+        for (id, address) in voters.into_iter().filter(|(id, _)| *id != me) {
+            let Network { me, transport } = self.network.clone();
+            let deadline = self.timing.heartbeat;
+            asked.spawn(async move {
+                let answer = transport.hearing(me.stamp(id), &address, deadline);
+                let answer = tokio::time::timeout(deadline, answer).await.ok()?.ok()?;
+                Some((id, answer))
+            });
+        }
+        asked.join_all().await.into_iter().flatten().collect()
+    }
+}
+
+/// The rule. `answers` are the other voters'; this node itself hears no leader.
+fn should_stand(
+    me: (Option<Position>, NodeId),
+    majority: usize,
+    answers: &[(NodeId, Hearing)],
+) -> bool {
+    let deaf = answers
+        .iter()
+        .filter(|(_, answer)| !answer.hears_leader)
+        .count()
+        + 1;
+    deaf >= majority && answers.iter().all(|(id, answer)| (answer.last, *id) < me)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ME: NodeId = NodeId(5);
+
+    fn at(term: u64, index: u64) -> Option<Position> {
+        Some(Position {
+            term,
+            leader: NodeId(1),
+            index,
+        })
+    }
+
+    fn says(id: u64, hears_leader: bool, last: Option<Position>) -> (NodeId, Hearing) {
+        (NodeId(id), Hearing { hears_leader, last })
+    }
+
+    #[test]
+    fn the_best_of_a_majority_without_a_leader_stands() {
+        let cases = [
+            ("nobody answers", vec![], false),
+            ("one of three agrees", vec![says(1, false, at(1, 9))], true),
+            (
+                "one still hears the leader",
+                vec![says(1, true, at(1, 9))],
+                false,
+            ),
+            (
+                "a majority hears none, the third does",
+                vec![says(1, false, at(1, 9)), says(2, true, at(1, 9))],
+                true,
+            ),
+            (
+                "another has more log",
+                vec![says(1, false, at(1, 11))],
+                false,
+            ),
+            (
+                "another has a later term's log",
+                vec![says(1, false, at(2, 3))],
+                false,
+            ),
+            (
+                "as much log, a lower id",
+                vec![says(4, false, at(1, 10))],
+                true,
+            ),
+            (
+                "as much log, a higher id",
+                vec![says(6, false, at(1, 10))],
+                false,
+            ),
+        ];
+        for (case, answers, expected) in cases {
+            assert_eq!(
+                should_stand((at(1, 10), ME), 2, &answers),
+                expected,
+                "{case}"
+            );
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! Why the engine refuses or has stopped.
+
+use crate::ids::{NodeId, Peer};
+use crate::store::{OpenError, StoreFault};
+
+/// Why the engine stopped by itself. Nothing it acknowledged is lost; nothing more is written.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Fault {
+    /// The database failed: what is on the disk is unknown from here on.
+    #[error(
+        "the log cannot be written any more; free or replace the disk, then start the broker again"
+    )]
+    Store(#[source] StoreFault),
+    /// A snapshot, or a logged command, cannot be written or read.
+    #[error("the stored state cannot be used: {0}")]
+    Storage(String),
+    /// A bug.
+    #[error("the consensus engine ended unexpectedly")]
+    Panicked,
+}
+
+/// Why a command has no outcome.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum ProposeError {
+    /// Another node leads, or none does. Not written here; should this node have been deposed meanwhile,
+    /// the command may still be committed by its successor.
+    #[error("this node is not the leader")]
+    NotLeader {
+        /// Who is, as far as known.
+        leader: Option<(NodeId, Peer)>,
+    },
+    /// Too many commands are waiting. Not written.
+    #[error("too many changes are waiting")]
+    Busy,
+    /// It was not known in time whether the command is committed. It may still be; proposing it again
+    /// is right, because a command applied twice changes nothing the second time.
+    #[error("no majority has confirmed the change in time; it may still take effect")]
+    Unknown,
+    /// Not written.
+    #[error("the disk is almost full: {free} bytes are free, {needed} are kept in reserve")]
+    DiskFull {
+        /// Bytes.
+        free: u64,
+        /// Bytes.
+        needed: u64,
+    },
+    /// Not written.
+    #[error("a change of {size} bytes exceeds the limit of {limit}")]
+    TooLarge {
+        /// Bytes.
+        size: usize,
+        /// Bytes.
+        limit: usize,
+    },
+    /// The engine stops in order. Not written.
+    #[error("this node is stopping")]
+    Stopping,
+    /// The engine has stopped by itself.
+    #[error("this node's consensus engine has failed")]
+    Failed(#[source] Fault),
+}
+
+/// Why there is no answer that is surely right.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum ReadError {
+    /// Another node leads, or none does.
+    #[error("this node is not the leader")]
+    NotLeader {
+        /// Who is, as far as known.
+        leader: Option<(NodeId, Peer)>,
+    },
+    /// No majority has confirmed this leader in time.
+    #[error("no majority has confirmed this leader in time")]
+    NoQuorum,
+    /// The engine stops in order.
+    #[error("this node is stopping")]
+    Stopping,
+    /// The engine has stopped by itself.
+    #[error("this node's consensus engine has failed")]
+    Failed(#[source] Fault),
+}
+
+/// Why the engine does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The data folder cannot be used.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The log's last entries cannot be applied, or the settings contradict each other.
+    #[error("cannot start the consensus engine: {0}")]
+    Engine(String),
+}
+
+/// Why the engine did not stop in order. It has stopped all the same.
+#[derive(Debug, thiserror::Error)]
+pub enum StopError {
+    /// The database could not be closed: a restart replays more.
+    #[error("cannot close the log")]
+    Store(#[from] StoreFault),
+}
+
+/// Why a claim was not raised.
+#[derive(Debug, thiserror::Error)]
+pub enum ClaimError {
+    /// There are other voters: only a forced takeover may do that.
+    #[error("the group has other voters")]
+    NotAlone,
+    /// It cannot be made durable.
+    #[error("cannot write the claim")]
+    Store(#[from] StoreFault),
+}
