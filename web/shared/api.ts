@@ -1,0 +1,87 @@
+// The shapes of the brokers' and agents' HTTP interface, as far as the pages use them.
+// The whole of it is in openapi.json.
+
+/** RFC 3339, in UTC. */
+export type Instant = string;
+
+export type SessionState = "reserved" | "starting" | "running" | "ending" | "ended" | "lost";
+
+/** What a status token lets its bearer read about one session. */
+export interface SessionStatus {
+  state: SessionState;
+  reachable: boolean;
+  unreachable_since: Instant | null;
+  /** Why it ended; for a lost one, the evidence. */
+  reason: string | null;
+}
+
+export interface Session extends SessionStatus {
+  id: string;
+  user: string;
+  agent_name: string;
+  profile: string;
+  viewers: number;
+  created_at: Instant;
+  ended_at: Instant | null;
+  /** False: found on an agent without a valid start order; handed to nobody. */
+  verified: boolean;
+}
+
+/** What lets this browser attach to one session on one agent. The ticket is used once. */
+export interface Connect {
+  ticket: string;
+  viewer_url: string;
+  rfb_url: string;
+  expires_at: Instant;
+}
+
+export interface Connected {
+  session: Session;
+  connect: Connect;
+}
+
+export interface Profile {
+  name: string;
+  title: string;
+}
+
+export type PromptStyle = "echo-off" | "echo-on";
+
+export interface Prompt {
+  style: PromptStyle;
+  text: string;
+}
+
+export interface Message {
+  style: "info" | "error";
+  text: string;
+}
+
+/** A login either asks on or is done. */
+export interface LoginAsks {
+  conversation: string;
+  messages: Message[];
+  prompts: Prompt[];
+}
+
+export interface LoginDone {
+  token: string;
+  user: string;
+  messages: Message[];
+  expires_at: Instant;
+}
+
+export type LoginReply = LoginAsks | LoginDone;
+
+export interface Cluster {
+  brokers: { id: string; url: string }[];
+}
+
+/** What an agent says of a session to whoever holds its pass. */
+export interface ViewerState {
+  session: { profile: string; agent_name: string };
+  user: string;
+  status_token: string;
+  brokers: string[];
+  mode: "control" | "view-only";
+}
