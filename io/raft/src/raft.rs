@@ -26,7 +26,7 @@ use crate::network::Network;
 use crate::read::Reader;
 use crate::settings::{Settings, Timing};
 use crate::state::{Published, State};
-use crate::store::{LogStore, Snapshots, Store};
+use crate::store::{Identity, LogStore, Snapshots, Store};
 use crate::transport::Transport;
 use crate::types::RaftOf;
 
@@ -262,7 +262,15 @@ impl<M: Machine> Raft<M> {
             generation: seen.generation + 1,
             claimant: self.0.me.node,
         };
-        self.0.log.set_claim(raised).await?;
+        let Me { cluster, node, .. } = *self.0.me;
+        self.0
+            .log
+            .set_identity(Identity {
+                cluster,
+                node,
+                claim: raised,
+            })
+            .await?;
         self.0.me.set_claim(raised);
         warn!(
             generation = raised.generation,

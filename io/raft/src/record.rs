@@ -29,6 +29,8 @@ pub enum Body {
 pub(crate) enum RecordFault {
     #[error("log entry {index} is damaged: its checksum is wrong")]
     Checksum { index: u64 },
+    #[error("the {table} is damaged: its checksum is wrong")]
+    Row { table: &'static str },
     #[error("log entry {index} is missing")]
     Missing { index: u64 },
     #[error("log entry {index} is of a kind this version does not know: {kind}")]

@@ -16,9 +16,10 @@ use openraft::{
 use rusqlite::Connection;
 use tokio::sync::{oneshot, watch};
 
+use super::schema::Identity;
 use super::tail::{LastAfterTruncate, Tail};
 use super::writer::{Cause, Health, Job, Marks, Shared, StoreFault, Write, Writer};
-use crate::ids::{Ballot, Claim, NodeId, Position};
+use crate::ids::{Ballot, NodeId, Position};
 use crate::machine::Machine;
 use crate::record::Record;
 use crate::types::{StorageFault, Types};
@@ -54,6 +55,7 @@ impl LogStore {
             committed: None,
             purged: marks.purged.map(|purged| purged.index),
         };
+        writer.look_at_free_space();
         let thread = thread::Builder::new()
             .name("raft-log".into())
             .spawn(|| writer.run())?;
@@ -91,8 +93,8 @@ impl LogStore {
         self.tail().last
     }
 
-    pub(crate) async fn set_claim(&self, claim: Claim) -> Result<(), StoreFault> {
-        self.write(Write::Claim(claim)).await
+    pub(crate) async fn set_identity(&self, identity: Identity) -> Result<(), StoreFault> {
+        self.write(Write::Identity(identity)).await
     }
 
     /// Gives up a write that waits for room on a full disk, and lets none wait from now on.

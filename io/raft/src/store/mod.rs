@@ -66,12 +66,7 @@ impl<M: Machine> Store<M> {
             };
             schema::create(&database, identity)?;
         }
-        let (connection, identity) = schema::open(&database, cluster)?;
-        let sql = |cause| OpenError::Sqlite {
-            path: database.clone(),
-            cause,
-        };
-        let marks = writer::Marks::load(&connection).map_err(sql)?;
+        let (connection, identity, marks) = schema::open(&database, cluster)?;
         let covered = snapshots.header().and_then(|header| header.last);
         if marks.purged > covered {
             let detail = "it does not reach as far as the log was emptied";

@@ -117,80 +117,142 @@ pub(super) fn delete_purged(of: &Connection, upto: u64, most: usize) -> rusqlite
 }
 
 pub(super) fn set_ballot(of: &Connection, ballot: Ballot) -> rusqlite::Result<()> {
-    of.prepare_cached("INSERT OR REPLACE INTO ballot VALUES (1, ?1, ?2, ?3)")?
+    of.prepare_cached("INSERT OR REPLACE INTO ballot VALUES (1, ?1, ?2, ?3, ?4)")?
         .execute((
             ballot.term.cast_signed(),
             ballot.node.0.cast_signed(),
             ballot.committed,
+            checksum([ballot.term, ballot.node.0, ballot.committed.into()]),
         ))?;
     Ok(())
 }
 
-pub(super) fn ballot(of: &Connection) -> rusqlite::Result<Option<Ballot>> {
-    of.query_row("SELECT term, node, committed FROM ballot", (), |row| {
-        let term = row.get::<_, i64>(0)?.cast_unsigned();
-        let node = NodeId(row.get::<_, i64>(1)?.cast_unsigned());
-        Ok(Ballot {
-            term,
-            node,
-            committed: row.get(2)?,
-        })
-    })
-    .optional()
+pub(super) fn ballot(of: &Connection) -> Result<Option<Ballot>, Cause> {
+    let read = of.query_row(
+        "SELECT term, node, committed, checksum FROM ballot",
+        (),
+        |row| {
+            let ballot = Ballot {
+                term: number(row, 0)?,
+                node: NodeId(number(row, 1)?),
+                committed: row.get(2)?,
+            };
+            Ok((ballot, row.get::<_, u32>(3)?))
+        },
+    );
+    let Some((ballot, sum)) = read.optional()? else {
+        return Ok(None);
+    };
+    prove(
+        "ballot",
+        sum,
+        [ballot.term, ballot.node.0, ballot.committed.into()],
+    )?;
+    Ok(Some(ballot))
 }
 
 pub(super) fn set_mark(of: &Connection, name: &str, at: Position) -> rusqlite::Result<()> {
-    of.prepare_cached("INSERT OR REPLACE INTO mark VALUES (?1, ?2, ?3, ?4)")?
+    of.prepare_cached("INSERT OR REPLACE INTO mark VALUES (?1, ?2, ?3, ?4, ?5)")?
         .execute((
             name,
             at.term.cast_signed(),
             at.leader.0.cast_signed(),
             at.index.cast_signed(),
+            checksum([at.term, at.leader.0, at.index]),
         ))?;
     Ok(())
 }
 
-pub(super) fn mark(of: &Connection, name: &str) -> rusqlite::Result<Option<Position>> {
-    of.query_row(
-        "SELECT term, leader, idx FROM mark WHERE name = ?1",
-        [name],
-        position,
-    )
-    .optional()
+pub(super) fn mark(of: &Connection, name: &str) -> Result<Option<Position>, Cause> {
+    let query = "SELECT term, leader, idx, checksum FROM mark WHERE name = ?1";
+    let read = of.query_row(query, [name], |row| {
+        Ok((position(row)?, row.get::<_, u32>(3)?))
+    });
+    let Some((at, sum)) = read.optional()? else {
+        return Ok(None);
+    };
+    prove("mark", sum, [at.term, at.leader.0, at.index])?;
+    Ok(Some(at))
 }
 
-pub(super) fn set_claim(of: &Connection, claim: Claim) -> rusqlite::Result<()> {
-    of.prepare_cached("UPDATE identity SET generation = ?1, claimant = ?2")?
+/// The last entry that stands in the table, purged or not.
+pub(super) fn last(of: &Connection) -> rusqlite::Result<Option<Position>> {
+    let query = "SELECT term, leader, idx FROM log ORDER BY idx DESC LIMIT 1";
+    of.query_row(query, (), position).optional()
+}
+
+/// Of the tables with one row: `identity` has exactly one.
+pub(super) fn set_identity(of: &Connection, identity: Identity) -> rusqlite::Result<()> {
+    let Identity {
+        cluster,
+        node,
+        claim,
+    } = identity;
+    of.prepare_cached("INSERT OR REPLACE INTO identity VALUES (1, ?1, ?2, ?3, ?4, ?5)")?
         .execute((
+            cluster.to_string(),
+            node.0.cast_signed(),
             claim.generation.cast_signed(),
             claim.claimant.0.cast_signed(),
+            checksum(numbers(&identity)),
         ))?;
     Ok(())
 }
 
-pub(super) fn identity(of: &Connection) -> rusqlite::Result<Identity> {
-    of.query_row(
-        "SELECT cluster, node, generation, claimant FROM identity",
-        (),
-        |row| {
-            let cluster = row
-                .get::<_, String>(0)?
-                .parse()
-                .map_err(|cause: uuid::Error| {
-                    rusqlite::Error::FromSqlConversionFailure(0, Type::Text, Box::new(cause))
-                })?;
-            let number = |column| row.get::<_, i64>(column).map(i64::cast_unsigned);
-            let claim = Claim {
-                generation: number(2)?,
-                claimant: NodeId(number(3)?),
-            };
-            Ok(Identity {
+pub(super) fn identity(of: &Connection) -> Result<Identity, Cause> {
+    let query = "SELECT cluster, node, generation, claimant, checksum FROM identity";
+    let (identity, sum) = of.query_row(query, (), |row| {
+        let cluster = row
+            .get::<_, String>(0)?
+            .parse()
+            .map_err(|cause: uuid::Error| {
+                rusqlite::Error::FromSqlConversionFailure(0, Type::Text, Box::new(cause))
+            })?;
+        let claim = Claim {
+            generation: number(row, 2)?,
+            claimant: NodeId(number(row, 3)?),
+        };
+        Ok((
+            Identity {
                 cluster,
-                node: NodeId(number(1)?),
+                node: NodeId(number(row, 1)?),
                 claim,
-            })
-        },
-    )
+            },
+            row.get::<_, u32>(4)?,
+        ))
+    })?;
+    prove("identity", sum, numbers(&identity))?;
+    Ok(identity)
+}
+
+fn numbers(identity: &Identity) -> [u64; 5] {
+    let (high, low) = identity.cluster.as_u64_pair();
+    let Claim {
+        generation,
+        claimant,
+    } = identity.claim;
+    [high, low, identity.node.0, generation, claimant.0]
+}
+
+/// SQLite checks its structure, not its contents; every row of ours proves its own.
+fn checksum<const N: usize>(numbers: [u64; N]) -> u32 {
+    let mut sum = crc32fast::Hasher::new();
+    numbers
+        .iter()
+        .for_each(|number| sum.update(&number.to_le_bytes()));
+    sum.finalize()
+}
+
+fn prove<const N: usize>(table: &'static str, sum: u32, of: [u64; N]) -> Result<(), RecordFault> {
+    if sum == checksum(of) {
+        Ok(())
+    } else {
+        Err(RecordFault::Row { table })
+    }
+}
+
+fn number(row: &SqlRow<'_>, column: usize) -> rusqlite::Result<u64> {
+    row.get::<_, i64>(column).map(i64::cast_unsigned)
 }
 
 /// The first three columns: term, leader, index.

@@ -12,7 +12,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 use uuid::Uuid;
 
 use super::snapshot::SnapshotFault;
-use super::writer::Cause;
+use super::writer::{Cause, Marks};
 use super::{rows, wal};
 use crate::ids::{Claim, NodeId};
 
@@ -28,19 +28,22 @@ const TABLES: &str = "
         cluster    TEXT    NOT NULL,
         node       INTEGER NOT NULL,
         generation INTEGER NOT NULL,
-        claimant   INTEGER NOT NULL
+        claimant   INTEGER NOT NULL,
+        checksum   INTEGER NOT NULL
     ) STRICT;
     CREATE TABLE ballot (
         one        INTEGER PRIMARY KEY CHECK (one = 1),
         term       INTEGER NOT NULL,
         node       INTEGER NOT NULL,
-        committed  INTEGER NOT NULL
+        committed  INTEGER NOT NULL,
+        checksum   INTEGER NOT NULL
     ) STRICT;
     CREATE TABLE mark (
         name       TEXT    PRIMARY KEY CHECK (name IN ('committed', 'purged')),
         term       INTEGER NOT NULL,
         leader     INTEGER NOT NULL,
-        idx        INTEGER NOT NULL
+        idx        INTEGER NOT NULL,
+        checksum   INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
     CREATE TABLE log (
         idx        INTEGER PRIMARY KEY,
@@ -185,15 +188,7 @@ fn fill(path: &Path, identity: Identity) -> rusqlite::Result<()> {
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "application_id", APPLICATION_ID)?;
     connection.execute_batch(TABLES)?;
-    connection.execute(
-        "INSERT INTO identity VALUES (1, ?1, ?2, ?3, ?4)",
-        (
-            identity.cluster.to_string(),
-            identity.node.0.cast_signed(),
-            identity.claim.generation.cast_signed(),
-            identity.claim.claimant.0.cast_signed(),
-        ),
-    )?;
+    rows::set_identity(&connection, identity)?;
     connection.pragma_update(None, "user_version", FORMAT)?;
     connection.close().map_err(|(_, cause)| cause)
 }
@@ -202,7 +197,7 @@ fn fill(path: &Path, identity: Identity) -> rusqlite::Result<()> {
 ///
 /// Until all checks have passed the connection only reads, and on a refusal it leaves without
 /// the checkpoint that closing would otherwise do.
-pub(crate) fn open(path: &Path, cluster: Uuid) -> Result<(Connection, Identity), OpenError> {
+pub(crate) fn open(path: &Path, cluster: Uuid) -> Result<(Connection, Identity, Marks), OpenError> {
     check_header(path)?;
     wal::check(path)?;
     let had_wal = wal::path_of(path).exists();
@@ -211,9 +206,9 @@ pub(crate) fn open(path: &Path, cluster: Uuid) -> Result<(Connection, Identity),
         // SQLite made an empty one; leave the folder as it was found.
         let _ = std::fs::remove_file(wal::path_of(path));
     }
-    let (connection, identity) = checked?;
+    let (connection, identity, marks) = checked?;
     tune(&connection).map_err(|cause| OpenError::sqlite(path, cause))?;
-    Ok((connection, identity))
+    Ok((connection, identity, marks))
 }
 
 fn check_header(path: &Path) -> Result<(), OpenError> {
@@ -233,7 +228,7 @@ fn check_header(path: &Path) -> Result<(), OpenError> {
     }
 }
 
-fn open_and_check(path: &Path, cluster: Uuid) -> Result<(Connection, Identity), OpenError> {
+fn open_and_check(path: &Path, cluster: Uuid) -> Result<(Connection, Identity, Marks), OpenError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection =
         Connection::open_with_flags(path, flags).map_err(|cause| OpenError::sqlite(path, cause))?;
@@ -280,11 +275,19 @@ fn open_and_check(path: &Path, cluster: Uuid) -> Result<(Connection, Identity), 
     if verdict != "ok" {
         return Err(OpenError::damaged(path, verdict));
     }
-    rows::verify(&connection).map_err(|cause| match cause {
+    let unsound = |cause| match cause {
         Cause::Sqlite(cause) => sql(cause),
-        unsound => OpenError::damaged(path, unsound.to_string()),
-    })?;
-    let identity = rows::identity(&connection).map_err(sql)?;
+        Cause::Record(_) | Cause::Closed => OpenError::damaged(path, cause.to_string()),
+    };
+    rows::verify(&connection).map_err(unsound)?;
+    let identity = rows::identity(&connection).map_err(unsound)?;
+    let marks = Marks::load(&connection).map_err(unsound)?;
+    if marks.committed > marks.last {
+        return Err(OpenError::damaged(
+            path,
+            "its log ends before what was committed",
+        ));
+    }
     if identity.cluster != cluster {
         let found = identity.cluster;
         return Err(OpenError::OtherCluster {
@@ -293,7 +296,7 @@ fn open_and_check(path: &Path, cluster: Uuid) -> Result<(Connection, Identity), 
             expected: cluster,
         });
     }
-    Ok((connection, identity))
+    Ok((connection, identity, marks))
 }
 
 fn tune(connection: &Connection) -> rusqlite::Result<()> {

@@ -64,10 +64,12 @@ fn damage(mut from: impl Read) -> io::Result<Option<String>> {
     } else {
         PAGE
     };
+    let mut salts = sound_header.then_some([word(&header, 4), word(&header, 5)]);
     let mut frame = vec![0; FRAME_HEADER + page];
     let (mut bad, mut lost) = (!sound_header, 0);
     while fill(&mut from, &mut frame)? {
-        let ours = frame[8..16] == header[16..24];
+        let of_frame = [word(&frame, 2), word(&frame, 3)];
+        let ours = *salts.get_or_insert(of_frame) == of_frame;
         if !bad {
             sum.update(&frame[..8]);
             sum.update(&frame[FRAME_HEADER..]);
@@ -77,7 +79,7 @@ fn damage(mut from: impl Read) -> io::Result<Option<String>> {
             lost += 1;
         }
     }
-    // The header is synced before the first frame: behind a bad one, no frame of its salts can be.
+    // A header is synced before its first frame is written, and fits a sector: it cannot be torn.
     Ok(match (sound_header, lost) {
         (true, 0 | 1) | (false, 0) => None,
         _ => Some(format!(

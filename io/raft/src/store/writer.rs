@@ -16,12 +16,13 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
-use rusqlite::{Connection, ErrorCode, OptionalExtension};
+use rusqlite::{Connection, ErrorCode};
 use tokio::sync::{oneshot, watch};
 use tracing::{error, info, warn};
 
 use super::rows;
-use crate::ids::{Ballot, Claim, Position};
+use super::schema::Identity;
+use crate::ids::{Ballot, Position};
 use crate::record::{Record, RecordFault};
 
 /// Jobs that share one transaction, at most; more would only delay the first one's answer.
@@ -81,7 +82,7 @@ pub(crate) enum Write {
     Truncate(u64),
     /// Forgets this position and all before it.
     Purge(Position),
-    Claim(Claim),
+    Identity(Identity),
 }
 
 pub(crate) type Done = Box<dyn FnOnce(Result<(), StoreFault>) + Send>;
@@ -206,7 +207,7 @@ impl Writer {
                 Write::Ballot(ballot) => rows::set_ballot(&transaction, *ballot)?,
                 Write::Truncate(since) => rows::truncate(&transaction, *since)?,
                 Write::Purge(upto) => rows::set_mark(&transaction, rows::PURGED, *upto)?,
-                Write::Claim(claim) => rows::set_claim(&transaction, *claim)?,
+                Write::Identity(identity) => rows::set_identity(&transaction, *identity)?,
             }
         }
         if let Some(committed) = self.committed {
@@ -252,7 +253,7 @@ impl Writer {
             .map_err(|(_, cause)| StoreFault::new(&path, cause))
     }
 
-    fn look_at_free_space(&self) {
+    pub(crate) fn look_at_free_space(&self) {
         match rustix::fs::statvfs(&self.path) {
             Ok(stat) => {
                 let free = stat.f_bavail.saturating_mul(stat.f_frsize);
@@ -309,15 +310,9 @@ pub(crate) struct Marks {
 }
 
 impl Marks {
-    pub(crate) fn load(connection: &Connection) -> rusqlite::Result<Self> {
+    pub(crate) fn load(connection: &Connection) -> Result<Self, Cause> {
         let purged = rows::mark(connection, rows::PURGED)?;
-        let last = connection
-            .query_row(
-                "SELECT term, leader, idx FROM log ORDER BY idx DESC LIMIT 1",
-                (),
-                |row| rows::position(row),
-            )
-            .optional()?;
+        let last = rows::last(connection)?;
         Ok(Self {
             ballot: rows::ballot(connection)?,
             committed: rows::mark(connection, rows::COMMITTED)?,
