@@ -1,0 +1,156 @@
+//! What a broker has besides a node's identity: the cluster's authority (`ca-key.pem`,
+//! `root.key`) and a signing key of its own (`signing.key`), all 0600 in the same folder.
+
+use std::path::Path;
+use std::time::SystemTime;
+
+use abide_config::Access;
+use abide_model::{BrokerId, ClusterId};
+use abide_ticket::SigningKey;
+use zeroize::Zeroizing;
+
+use crate::authority::{Authority, IssueError, fresh_seed};
+use crate::identity::{self, Identity, IdentityError, make_folder, read_private, write};
+use crate::key::NodeKey;
+use crate::node::{Node, NodeRole};
+
+const CA_KEY: &str = "ca-key.pem";
+const ROOT_KEY: &str = "root.key";
+const SIGNING_KEY: &str = "signing.key";
+
+/// A broker's whole identity.
+#[derive(Debug)]
+pub struct BrokerIdentity {
+    /// As every node has it.
+    pub identity: Identity,
+    /// The cluster's.
+    pub authority: Authority,
+    /// For tokens, tickets and start orders.
+    pub signing: SigningKey,
+}
+
+/// Why no cluster was made.
+#[derive(Debug, thiserror::Error)]
+pub enum CreateError {
+    /// The folder.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// The first broker's certificate.
+    #[error("cannot certify the first broker")]
+    Issue(#[from] IssueError),
+}
+
+impl BrokerIdentity {
+    /// Makes a new cluster with its first broker. `names` are the DNS names and IP addresses
+    /// under which browsers reach it.
+    ///
+    /// # Errors
+    /// [`CreateError`]: the folder holds an identity already or cannot be written, or a name is
+    /// none.
+    pub fn create(
+        folder: &Path,
+        cluster: ClusterId,
+        names: &[String],
+        now: SystemTime,
+    ) -> Result<Self, CreateError> {
+        if folder.join(identity::KEY).exists() {
+            return Err(IdentityError::Exists {
+                folder: folder.to_owned(),
+            }
+            .into());
+        }
+        let authority = Authority::create(cluster, now);
+        let key = NodeKey::generate();
+        let issued = authority.issue(&key.request(), NodeRole::Broker, names, now)?;
+        let identity = Identity::new(key, &issued.pem, &authority.ca_pem(), authority.root_key())?;
+        let seed = fresh_seed();
+        let broker = Self {
+            identity,
+            authority,
+            signing: SigningKey::from_seed(&seed),
+        };
+        broker.save(folder, &seed)?;
+        Ok(broker)
+    }
+
+    /// The broker's identity in this folder.
+    ///
+    /// # Errors
+    /// [`IdentityError`] when a file is missing, exposed, or does not fit the others.
+    pub fn load(folder: &Path) -> Result<Self, IdentityError> {
+        let identity = Identity::load(folder)?;
+        let path = folder.join(CA_KEY);
+        let ca_key = NodeKey::from_pem(&read_private(&path)?).map_err(IdentityError::Key)?;
+        let root_seed = read_seed(&folder.join(ROOT_KEY))?;
+        let signing = SigningKey::from_seed(&*read_seed(&folder.join(SIGNING_KEY))?);
+        let authority =
+            Authority::from_parts(identity.cluster(), ca_key, identity.ca().clone(), root_seed);
+        if authority.root_key() != identity.root_key() {
+            return Err(IdentityError::Mismatch);
+        }
+        Ok(Self {
+            identity,
+            authority,
+            signing,
+        })
+    }
+
+    /// Gives the broker a new certificate for the same key, with these names, and writes it.
+    ///
+    /// # Errors
+    /// [`CreateError`]: a name is none, or the folder cannot be written.
+    pub fn renew(
+        &mut self,
+        folder: &Path,
+        names: &[String],
+        now: SystemTime,
+    ) -> Result<(), CreateError> {
+        let request = self.identity.request();
+        let issued = self
+            .authority
+            .issue(&request, NodeRole::Broker, names, now)?;
+        let key = NodeKey::from_pem(&self.identity.key().to_pem()).map_err(IdentityError::Key)?;
+        let renewed = Identity::new(
+            key,
+            &issued.pem,
+            &self.authority.ca_pem(),
+            self.authority.root_key(),
+        )?;
+        renewed.save(folder)?;
+        self.identity = renewed;
+        Ok(())
+    }
+
+    /// The broker's id.
+    pub fn id(&self) -> &BrokerId {
+        match &self.identity.peer().node {
+            Node::Broker(id) => id,
+            Node::Agent(_) => unreachable!("a broker's identity is only made for brokers"),
+        }
+    }
+
+    /// The node's key goes last: while it is missing, the folder holds no identity.
+    fn save(&self, folder: &Path, signing_seed: &[u8; 32]) -> Result<(), IdentityError> {
+        make_folder(folder)?;
+        let ca_key = self.authority.key().to_pem();
+        write(&folder.join(CA_KEY), ca_key.as_bytes(), Access::Owner)?;
+        write_seed(&folder.join(ROOT_KEY), self.authority.root_seed())?;
+        write_seed(&folder.join(SIGNING_KEY), signing_seed)?;
+        self.identity.save(folder)
+    }
+}
+
+fn write_seed(path: &Path, seed: &[u8; 32]) -> Result<(), IdentityError> {
+    let text = Zeroizing::new(hex::encode(seed) + "\n");
+    write(path, text.as_bytes(), Access::Owner)
+}
+
+fn read_seed(path: &Path) -> Result<Zeroizing<[u8; 32]>, IdentityError> {
+    let text = read_private(path)?;
+    let mut seed = Zeroizing::new([0; 32]);
+    hex::decode_to_slice(text.trim(), &mut seed[..]).map_err(|_| IdentityError::Content {
+        path: path.to_owned(),
+        what: "a private key in hex",
+    })?;
+    Ok(seed)
+}
