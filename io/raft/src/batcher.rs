@@ -16,7 +16,7 @@ use crate::error::ProposeError;
 use crate::leadership::{Role, Standing};
 use crate::machine::Machine;
 use crate::settings::{Reserve, Settings};
-use crate::store::{Health, LogStore};
+use crate::store::LogStore;
 use crate::types::{RaftOf, Types};
 
 /// Log entries on their way at once: one is being synced while the next is being gathered and sent.
@@ -29,6 +29,8 @@ const MOST_COMMAND: usize = MOST_BYTES - 4;
 
 struct Proposal<O> {
     command: Vec<u8>,
+    /// Refused if fewer bytes are free when it would be written.
+    reserve: u64,
     reply: oneshot::Sender<Result<O, ProposeError>>,
 }
 
@@ -51,7 +53,13 @@ impl<M: Machine> Batcher<M> {
         stop: watch::Receiver<bool>,
     ) -> (Self, tokio::task::JoinHandle<()>) {
         let (queue, proposals) = mpsc::channel(QUEUE);
-        let task = tokio::spawn(write_batches(raft, standing.clone(), proposals, stop));
+        let task = tokio::spawn(write_batches(
+            raft,
+            log.clone(),
+            standing.clone(),
+            proposals,
+            stop,
+        ));
         let batcher = Self {
             queue,
             log,
@@ -65,7 +73,11 @@ impl<M: Machine> Batcher<M> {
     /// See [`Raft::propose`](crate::Raft::propose).
     pub(crate) async fn propose(&self, command: &M::Command) -> Result<M::Outcome, ProposeError> {
         let deadline = Instant::now() + self.timeout;
-        self.check_free_space(M::is_essential(command))?;
+        let reserve = match M::is_essential(command) {
+            true => self.reserve.essential,
+            false => self.reserve.ordinary,
+        };
+        check_room(self.log.free_space(), reserve)?;
         let command = M::encode(command);
         if command.len() > MOST_COMMAND {
             return Err(ProposeError::TooLarge {
@@ -75,26 +87,12 @@ impl<M: Machine> Batcher<M> {
         }
         loop {
             self.await_leadership(deadline).await?;
-            match self.submit(command.clone(), deadline).await {
+            match self.submit(command.clone(), reserve, deadline).await {
                 // Deposed, and no successor known yet: a failover costs time, not an error.
                 Err(ProposeError::NotLeader { leader: None }) if Instant::now() < deadline => {}
                 result => return result,
             }
         }
-    }
-
-    fn check_free_space(&self, essential: bool) -> Result<(), ProposeError> {
-        let Reserve {
-            ordinary,
-            essential: last,
-        } = self.reserve;
-        let needed = if essential { last } else { ordinary };
-        let full = matches!(*self.log.health().borrow(), Health::Full);
-        let free = if full { 0 } else { self.log.free_space() };
-        if full || free < needed {
-            return Err(ProposeError::DiskFull { free, needed });
-        }
-        Ok(())
     }
 
     /// Waits until somebody leads. Goes on if it is this node.
@@ -116,10 +114,20 @@ impl<M: Machine> Batcher<M> {
     async fn submit(
         &self,
         command: Vec<u8>,
+        reserve: u64,
         deadline: Instant,
     ) -> Result<M::Outcome, ProposeError> {
         let (reply, outcome) = oneshot::channel();
-        match timeout_at(deadline, self.queue.send(Proposal { command, reply })).await {
+        match timeout_at(
+            deadline,
+            self.queue.send(Proposal {
+                command,
+                reserve,
+                reply,
+            }),
+        )
+        .await
+        {
             Err(_) => return Err(ProposeError::Busy),
             Ok(Err(_)) => return Err(self.stopped()),
             Ok(Ok(())) => {}
@@ -135,6 +143,14 @@ impl<M: Machine> Batcher<M> {
     }
 }
 
+fn check_room(free: u64, needed: u64) -> Result<(), ProposeError> {
+    if free < needed {
+        Err(ProposeError::DiskFull { free, needed })
+    } else {
+        Ok(())
+    }
+}
+
 fn stopped(standing: &Standing) -> ProposeError {
     match &*standing.fault.borrow() {
         Some(fault) => ProposeError::Failed(fault.clone()),
@@ -144,6 +160,7 @@ fn stopped(standing: &Standing) -> ProposeError {
 
 async fn write_batches<M: Machine>(
     raft: RaftOf<M>,
+    log: LogStore,
     standing: Standing,
     mut queue: mpsc::Receiver<Proposal<M::Outcome>>,
     mut stop: watch::Receiver<bool>,
@@ -168,12 +185,15 @@ async fn write_batches<M: Machine>(
             .acquire_owned()
             .await
             .expect("nobody closes the semaphore");
+        let free = log.look_at_free_space();
         let mut gathering = Gathering::default();
         let mut replies = Vec::new();
         let mut next = Some(first);
         while let Some(proposal) = next {
             if proposal.reply.is_closed() {
                 // Its caller has been told "unknown" and is gone; leave the rest to a repetition.
+            } else if let Err(full) = check_room(free, proposal.reserve) {
+                let _ = proposal.reply.send(Err(full));
             } else if gathering.has_room_for(proposal.command.len()) {
                 gathering.push(&proposal.command);
                 replies.push(proposal.reply);

@@ -55,7 +55,7 @@ impl LogStore {
             committed: None,
             purged: marks.purged.map(|purged| purged.index),
         };
-        writer.look_at_free_space();
+        shared.look_at_free_space(path);
         let thread = thread::Builder::new()
             .name("raft-log".into())
             .spawn(|| writer.run())?;
@@ -76,6 +76,11 @@ impl LogStore {
     /// Bytes free on the file system, as of the last write or half second.
     pub(crate) fn free_space(&self) -> u64 {
         self.shared.free.load(Ordering::Relaxed)
+    }
+
+    /// Bytes free on the file system now.
+    pub(crate) fn look_at_free_space(&self) -> u64 {
+        self.shared.look_at_free_space(&self.path)
     }
 
     /// Whether a ballot or an entry has ever been written.

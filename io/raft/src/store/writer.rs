@@ -111,6 +111,22 @@ pub(crate) struct Shared {
     pub(crate) closing: AtomicBool,
 }
 
+impl Shared {
+    /// Looks anew. A system call of a microsecond. 0 while a write waits for room.
+    pub(crate) fn look_at_free_space(&self, path: &Path) -> u64 {
+        let free = match rustix::fs::statvfs(path) {
+            _ if matches!(*self.health.borrow(), Health::Full) => 0,
+            Ok(stat) => stat.f_bavail.saturating_mul(stat.f_frsize),
+            Err(cause) => {
+                warn!(path = %path.display(), %cause, "Cannot see the free space");
+                return self.free.load(Ordering::Relaxed);
+            }
+        };
+        self.free.store(free, Ordering::Relaxed);
+        free
+    }
+}
+
 pub(crate) struct Writer {
     pub(crate) path: PathBuf,
     pub(crate) connection: Connection,
@@ -187,11 +203,12 @@ impl Writer {
             match self.transaction(writes) {
                 Ok(()) => {
                     self.has_room();
-                    self.look_at_free_space();
+                    self.shared.look_at_free_space(&self.path);
                     return Ok(());
                 }
                 Err(cause) if is_full(&cause) && !self.shared.closing.load(Ordering::Relaxed) => {
                     self.is_full();
+                    self.shared.look_at_free_space(&self.path);
                     thread::park_timeout(FULL_RETRY);
                 }
                 Err(cause) => return Err(self.fail(cause)),
@@ -230,7 +247,7 @@ impl Writer {
 
     /// Pays what is owed: deletes purged rows, and writes how far is committed.
     fn idle(&mut self) {
-        self.look_at_free_space();
+        self.shared.look_at_free_space(&self.path);
         let failed = matches!(*self.shared.health.borrow(), Health::Failed(_));
         if failed || self.committed.is_none() && self.purged.is_none() {
             return;
@@ -251,16 +268,6 @@ impl Writer {
         self.connection
             .close()
             .map_err(|(_, cause)| StoreFault::new(&path, cause))
-    }
-
-    pub(crate) fn look_at_free_space(&self) {
-        match rustix::fs::statvfs(&self.path) {
-            Ok(stat) => {
-                let free = stat.f_bavail.saturating_mul(stat.f_frsize);
-                self.shared.free.store(free, Ordering::Relaxed);
-            }
-            Err(cause) => warn!(path = %self.path.display(), %cause, "Cannot see the free space"),
-        }
     }
 
     fn has_room(&self) {
