@@ -1,4 +1,19 @@
-//! The replicated table.
+//! The replicated table: which sessions run where, and what a broker must not forget.
+//!
+//! [`Table::apply`] is a pure function of the table and a [`Command`]: every broker applies the same
+//! commands in the same order and holds the same table. Nothing here can tell the time or roll a
+//! die: whoever proposes a command puts both into it.
 #![forbid(unsafe_code)]
+
+mod apply;
+mod command;
 mod ids;
+mod parts;
+mod rows;
+mod table;
+
+pub use command::{Change, Command, Outcome, Place, Refusal, Report, TokenHash, Want};
 pub use ids::*;
+pub use parts::{Part, PartError};
+pub use rows::{Agent, AgentFacts, Broker, EndReason, Profile, Reach, Session, Standing, State};
+pub use table::{ENDED_KEPT_MS, KEYS_KEPT_MS, Table};

@@ -1,0 +1,214 @@
+//! What may happen to the table, and what comes of it.
+//!
+//! A command carries everything that chance or time decides. Each is idempotent: a proposal that
+//! timed out may still commit, so it may be proposed again, and the second time changes nothing.
+
+use std::sync::Arc;
+
+use crate::{
+    AgentFacts, AgentId, BootId, Broker, EndReason, IdempotencyKey, ProfileName, Session,
+    SessionId, Timestamp, UserName, ViewKey,
+};
+
+/// One change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Command {
+    /// The leader's clock. The table's time is the highest seen: it never runs backwards.
+    pub at: Timestamp,
+    /// What happens.
+    pub change: Change,
+}
+
+/// What happens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// A broker says who it is.
+    PutBroker(Broker),
+    /// A one-time token may be used to join.
+    AddJoinToken {
+        /// The SHA-256 of its secret.
+        hash: TokenHash,
+        /// When it ends if unused.
+        expires: Timestamp,
+    },
+    /// An agent joins on a token.
+    AdmitAgent {
+        /// The SHA-256 of the secret that it brought.
+        hash: TokenHash,
+        /// The agent.
+        agent: AgentId,
+        /// Its host's name.
+        name: String,
+    },
+    /// An agent greeted a broker.
+    AgentHeard {
+        /// The agent.
+        agent: AgentId,
+        /// What it said.
+        facts: Arc<AgentFacts>,
+    },
+    /// No broker hears an agent any more.
+    AgentUnheard {
+        /// The agent.
+        agent: AgentId,
+        /// When it was heard last.
+        since: Timestamp,
+    },
+    /// A session is promised.
+    Reserve {
+        /// The new session's place.
+        place: Place,
+        /// Whose it is to be.
+        user: UserName,
+        /// Which kind of desktop.
+        profile: ProfileName,
+        /// The start's key.
+        key: IdempotencyKey,
+        /// What was wanted.
+        want: Want,
+    },
+    /// A session whose agent is not heard is promised again elsewhere.
+    Supersede {
+        /// The one that was promised.
+        old: SessionId,
+        /// The new one's place.
+        place: Place,
+    },
+    /// Its agent says where a session stands.
+    Report {
+        /// Which.
+        session: SessionId,
+        /// The agent that says so.
+        agent: AgentId,
+        /// The boot the session was started in.
+        boot: BootId,
+        /// What it says.
+        report: Report,
+    },
+    /// An agent has a session that the table does not.
+    Adopt(Arc<Session>),
+    /// Its agent, in the boot it was started in, does not list a session.
+    Unlisted {
+        /// Which.
+        session: SessionId,
+    },
+    /// Somebody ends a session.
+    End {
+        /// Which.
+        session: SessionId,
+        /// Who.
+        by: Arc<str>,
+    },
+    /// Somebody gives up an unreachable session.
+    Abandon {
+        /// Which.
+        session: SessionId,
+        /// Who.
+        by: Arc<str>,
+    },
+    /// One login ends.
+    RevokeToken {
+        /// The token's name.
+        jti: [u8; 16],
+        /// When it would have ended by itself.
+        until: Timestamp,
+    },
+    /// All logins of a user that began until now end.
+    LogOutEverywhere {
+        /// Whose.
+        user: UserName,
+        /// When the last of them would have ended by itself.
+        until: Timestamp,
+    },
+}
+
+/// The SHA-256 of a join token's secret.
+pub type TokenHash = [u8; 32];
+
+/// What the leader decides of a new session: its name, its agent, its path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The session's id.
+    pub session: SessionId,
+    /// Where it is to run.
+    pub agent: AgentId,
+    /// The unguessable part of its path.
+    pub view_key: ViewKey,
+}
+
+/// What a start wants.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Want {
+    /// The newest session, of this profile if one is named; a new one if there is none.
+    ResumeOrStart {
+        /// Only of this profile.
+        profile: Option<ProfileName>,
+    },
+    /// A new one.
+    Start,
+}
+
+/// Where an agent says a session stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Report {
+    /// It is in the ledger and being started.
+    Starting,
+    /// It runs.
+    Running,
+    /// It is being ended.
+    Ending,
+    /// It is over.
+    Ended {
+        /// Why.
+        reason: EndReason,
+    },
+    /// It was never started and never will be.
+    Cancelled,
+}
+
+/// What came of a command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// It changed the table.
+    Done,
+    /// There was nothing to change.
+    Unchanged,
+    /// The session is reserved, by this command or by an earlier one with the same key.
+    Reserved(SessionId),
+    /// The user has this one already.
+    Existing(SessionId),
+    /// It changed nothing.
+    Refused(Refusal),
+}
+
+/// Why a command changed nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// No such session.
+    #[error("there is no such session")]
+    UnknownSession,
+    /// No such agent.
+    #[error("there is no such agent")]
+    UnknownAgent,
+    /// The agent is not heard.
+    #[error("the agent cannot be reached")]
+    AgentUnreachable,
+    /// The session belongs to another agent.
+    #[error("the session belongs to another agent")]
+    WrongAgent,
+    /// The key was used for a start that wanted something else.
+    #[error("the key was used for another start")]
+    KeyReused,
+    /// The session is over.
+    #[error("the session has ended")]
+    Ended,
+    /// The session can be reached, so it can be ended instead.
+    #[error("the session can be reached")]
+    StillReachable,
+    /// The session has begun, or was superseded already.
+    #[error("the session is no mere reservation any more")]
+    NotReserved,
+    /// No such token, or it was used by another machine, or its time is over.
+    #[error("the join token is unknown, used or expired")]
+    JoinToken,
+}

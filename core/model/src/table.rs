@@ -1,0 +1,204 @@
+//! The table: what it holds and how it is read. `apply` changes it.
+
+use std::sync::Arc;
+
+use imbl::{OrdMap, OrdSet};
+
+use crate::{
+    Agent, AgentId, Broker, BrokerId, IdempotencyKey, ProfileName, Reach, Refusal, Session,
+    SessionId, State, Timestamp, TokenHash, UserName, Want,
+};
+
+/// How long a session that ended stays in the table, milliseconds.
+pub const ENDED_KEPT_MS: u64 = 24 * 60 * 60 * 1000;
+/// How long a start's key is remembered, milliseconds. No longer than an ended session is.
+pub const KEYS_KEPT_MS: u64 = ENDED_KEPT_MS;
+
+/// The replicated table. Cloning it costs a few pointers.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Table {
+    /// INVARIANT: never runs backwards.
+    pub(crate) now: Timestamp,
+    pub(crate) brokers: OrdMap<BrokerId, Arc<Broker>>,
+    pub(crate) agents: OrdMap<AgentId, Arc<Agent>>,
+    pub(crate) sessions: OrdMap<SessionId, Arc<Session>>,
+    /// INVARIANT: exactly one entry for each session.
+    pub(crate) by_user: OrdSet<(UserName, SessionId)>,
+    /// INVARIANT: exactly the sessions that are live or superseded.
+    pub(crate) by_agent: OrdSet<(AgentId, SessionId)>,
+    pub(crate) starts: OrdMap<StartKey, Start>,
+    pub(crate) join_tokens: OrdMap<TokenHash, JoinToken>,
+    /// When each revoked token would have ended by itself.
+    pub(crate) revoked: OrdMap<[u8; 16], Timestamp>,
+    pub(crate) logged_out: OrdMap<UserName, LoggedOut>,
+    /// What goes when. INVARIANT: derived from the rest; rebuilt on restoring.
+    pub(crate) expiry: OrdSet<(Timestamp, Expiring)>,
+}
+
+/// A start's key belongs to its user: two users may choose the same.
+pub(crate) type StartKey = (UserName, IdempotencyKey);
+
+/// What a key was used for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Start {
+    pub session: SessionId,
+    pub want: Want,
+    pub until: Timestamp,
+}
+
+/// A token to join with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct JoinToken {
+    pub expires: Timestamp,
+    /// Who used it. A repeat by the same machine is granted, for its first answer may be lost.
+    pub used_by: Option<AgentId>,
+}
+
+/// A user's logins before this are over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct LoggedOut {
+    pub before: Timestamp,
+    /// When the last of them would have ended by itself.
+    pub until: Timestamp,
+}
+
+/// Something that goes by itself.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Expiring {
+    Session(SessionId),
+    Start(StartKey),
+    JoinToken(TokenHash),
+    Revoked([u8; 16]),
+    LoggedOut(UserName),
+}
+
+impl Table {
+    /// The highest time that any command carried.
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// All brokers.
+    pub fn brokers(&self) -> impl Iterator<Item = &Arc<Broker>> {
+        self.brokers.values()
+    }
+
+    /// One broker.
+    pub fn broker(&self, id: &BrokerId) -> Option<&Arc<Broker>> {
+        self.brokers.get(id)
+    }
+
+    /// All agents.
+    pub fn agents(&self) -> impl Iterator<Item = &Arc<Agent>> {
+        self.agents.values()
+    }
+
+    /// One agent.
+    pub fn agent(&self, id: &AgentId) -> Option<&Arc<Agent>> {
+        self.agents.get(id)
+    }
+
+    /// All sessions, oldest first.
+    pub fn sessions(&self) -> impl DoubleEndedIterator<Item = &Arc<Session>> {
+        self.sessions.values()
+    }
+
+    /// One session.
+    pub fn session(&self, id: SessionId) -> Option<&Arc<Session>> {
+        self.sessions.get(&id)
+    }
+
+    /// A user's sessions, oldest first, ended ones included.
+    pub fn sessions_of<'a>(
+        &'a self,
+        user: &'a UserName,
+    ) -> impl DoubleEndedIterator<Item = &'a Arc<Session>> {
+        let all = (user.clone(), FIRST)..=(user.clone(), LAST);
+        self.by_user
+            .range(all)
+            .filter_map(|(_, id)| self.sessions.get(id))
+    }
+
+    /// What an agent has or may have: its live sessions and the superseded ones.
+    pub fn sessions_on<'a>(&'a self, agent: &AgentId) -> impl Iterator<Item = &'a Arc<Session>> {
+        let all = (agent.clone(), FIRST)..=(agent.clone(), LAST);
+        self.by_agent
+            .range(all)
+            .filter_map(|(_, id)| self.sessions.get(id))
+    }
+
+    /// The session that a start with `want` goes back to: the newest one that can be handed out.
+    pub fn resumable<'a>(&'a self, user: &'a UserName, want: &Want) -> Option<&'a Arc<Session>> {
+        let Want::ResumeOrStart { profile } = want else {
+            return None;
+        };
+        let fits = |name: &ProfileName| profile.as_ref().is_none_or(|wanted| wanted == name);
+        self.sessions_of(user)
+            .rev()
+            .find(|session| session.can_be_handed_out() && fits(&session.profile))
+    }
+
+    /// The session that a key stands for, if it was used by this user for the same want.
+    ///
+    /// # Errors
+    /// [`Refusal::KeyReused`] if it was used for another.
+    pub fn started_by(
+        &self,
+        user: &UserName,
+        key: &IdempotencyKey,
+        want: &Want,
+    ) -> Result<Option<SessionId>, Refusal> {
+        match self.starts.get(&(user.clone(), key.clone())) {
+            None => Ok(None),
+            Some(start) if start.want == *want => Ok(Some(self.successor(start.session))),
+            Some(_) => Err(Refusal::KeyReused),
+        }
+    }
+
+    /// The session itself, or the last one of those that superseded it.
+    pub fn successor(&self, mut session: SessionId) -> SessionId {
+        while let Some(by) = self.session(session).and_then(|row| row.superseded_by()) {
+            session = by;
+        }
+        session
+    }
+
+    /// Since when a session cannot be reached; `None` if it can.
+    pub fn unreachable_since(&self, session: &Session) -> Option<Timestamp> {
+        match self.agent(&session.agent).map(|agent| agent.reach) {
+            Some(Reach::Unreachable { since }) => Some(since),
+            Some(Reach::Reachable) => session.unlisted_since,
+            None => Some(session.created_at),
+        }
+    }
+
+    /// Whether a login was ended: by itself, or with all of its user's.
+    pub fn is_revoked(&self, jti: &[u8; 16], user: &UserName, issued_at: Timestamp) -> bool {
+        self.revoked.contains_key(jti)
+            || self
+                .logged_out
+                .get(user)
+                .is_some_and(|out| issued_at <= out.before)
+    }
+}
+
+impl Session {
+    /// Whether its user may be sent to it.
+    pub fn can_be_handed_out(&self) -> bool {
+        self.state.is_resumable() && self.standing == crate::Standing::Verified
+    }
+
+    pub(crate) fn superseded_by(&self) -> Option<SessionId> {
+        match &self.state {
+            State::Superseded { by } => Some(*by),
+            State::Ended {
+                reason: crate::EndReason::Superseded { by },
+                ..
+            } => Some(*by),
+            _ => None,
+        }
+    }
+}
+
+const FIRST: SessionId = SessionId(uuid::Uuid::nil());
+const LAST: SessionId = SessionId(uuid::Uuid::max());
