@@ -322,7 +322,7 @@ impl<M: Machine> Raft<M> {
         Ok(closed?)
     }
 
-    async fn form(&self, members: BTreeMap<NodeId, Peer>) -> Result<(), StartError> {
+    pub(crate) async fn form(&self, members: BTreeMap<NodeId, Peer>) -> Result<(), StartError> {
         let formed = self.0.engine.initialize(members).await;
         formed.map_err(|cause| StartError::Engine(cause.to_string()))
     }

@@ -1,1 +1,324 @@
+//! Three voters in one process, over a transport that can be cut.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
+use std::time::Instant;
+
+use async_trait::async_trait;
+use tempfile::TempDir;
+use tokio::fs::File;
+
+use super::*;
+use crate::{
+    AppendAnswer, AppendRequest, Ballot, Claim, Hearing, Leadership, NodeId, ProposeError,
+    ReadError, Refusal, SnapshotEvery, SnapshotHeader, Stamp, Transport, TransportError,
+    VoteAnswer, VoteRequest,
+};
+
+#[derive(Clone, Default)]
+struct Wires(Arc<Mutex<Switch>>);
+
+#[derive(Default)]
+struct Switch {
+    nodes: BTreeMap<NodeId, Raft<Table>>,
+    cut: BTreeSet<NodeId>,
+    snapshots: usize,
+}
+
+impl Wires {
+    fn cut(&self, node: NodeId) {
+        self.0.lock().unwrap().cut.insert(node);
+    }
+
+    fn heal(&self, node: NodeId) {
+        self.0.lock().unwrap().cut.remove(&node);
+    }
+
+    fn reach(&self, stamp: Stamp) -> Result<Raft<Table>, TransportError> {
+        let switch = self.0.lock().unwrap();
+        if switch.cut.contains(&stamp.from) || switch.cut.contains(&stamp.to) {
+            return Err(unreachable(stamp, "the wire is cut"));
+        }
+        switch
+            .nodes
+            .get(&stamp.to)
+            .cloned()
+            .ok_or(TransportError::UnknownPeer(stamp.to))
+    }
+}
+
+fn unreachable(
+    stamp: Stamp,
+    cause: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+) -> TransportError {
+    TransportError::Unreachable {
+        peer: stamp.to,
+        cause: cause.into(),
+    }
+}
+
+#[async_trait]
+impl Transport for Wires {
+    async fn append(
+        &self,
+        stamp: Stamp,
+        _: &str,
+        request: AppendRequest,
+        _: Duration,
+    ) -> Result<AppendAnswer, TransportError> {
+        let node = self.reach(stamp)?;
+        node.inbound()
+            .append(stamp, request)
+            .await
+            .map_err(|cause| unreachable(stamp, cause))
+    }
+
+    async fn vote(
+        &self,
+        stamp: Stamp,
+        _: &str,
+        request: VoteRequest,
+        _: Duration,
+    ) -> Result<VoteAnswer, TransportError> {
+        let node = self.reach(stamp)?;
+        node.inbound()
+            .vote(stamp, request)
+            .await
+            .map_err(|cause| unreachable(stamp, cause))
+    }
+
+    async fn snapshot(
+        &self,
+        stamp: Stamp,
+        _: &str,
+        ballot: Ballot,
+        header: SnapshotHeader,
+        file: File,
+    ) -> Result<Ballot, TransportError> {
+        let node = self.reach(stamp)?;
+        self.0.lock().unwrap().snapshots += 1;
+        let taken = node.inbound().snapshot(stamp, ballot, header, file).await;
+        taken.map_err(|cause| unreachable(stamp, cause))
+    }
+
+    async fn hearing(&self, stamp: Stamp, _: &str, _: Duration) -> Result<Hearing, TransportError> {
+        let node = self.reach(stamp)?;
+        node.inbound()
+            .hearing(stamp)
+            .map_err(|cause| unreachable(stamp, cause))
+    }
+}
+
+struct Trio {
+    nodes: Vec<Raft<Table>>,
+    wires: Wires,
+    _folders: Vec<TempDir>,
+}
+
+impl Trio {
+    async fn start() -> Self {
+        let wires = Wires::default();
+        let (mut nodes, mut folders) = (Vec::new(), Vec::new());
+        for _ in 0..3 {
+            let folder = TempDir::new().unwrap();
+            let start = Start {
+                folder: folder.path().to_owned(),
+                cluster: CLUSTER,
+                formation: Formation::Join,
+                settings: Settings {
+                    snapshot_every: SnapshotEvery {
+                        least: 50_000,
+                        most: 50_000,
+                    },
+                    propose_timeout: Duration::from_secs(3),
+                    read_timeout: Duration::from_secs(1),
+                    ..Settings::default()
+                },
+                transport: Arc::new(wires.clone()),
+            };
+            let raft = Raft::start(Table::default(), start).await.unwrap();
+            wires
+                .0
+                .lock()
+                .unwrap()
+                .nodes
+                .insert(raft.node(), raft.clone());
+            nodes.push(raft);
+            folders.push(folder);
+        }
+        let members = nodes
+            .iter()
+            .map(|raft| (raft.node(), Peer::default()))
+            .collect();
+        nodes[0].form(members).await.unwrap();
+        Self {
+            nodes,
+            wires,
+            _folders: folders,
+        }
+    }
+
+    /// Waits until one of the nodes that are not cut off serves.
+    async fn leader(&self) -> Raft<Table> {
+        let cut = self.wires.0.lock().unwrap().cut.clone();
+        let mut waiting = tokio::task::JoinSet::new();
+        for raft in self
+            .nodes
+            .iter()
+            .filter(|raft| !cut.contains(&raft.node()))
+            .cloned()
+        {
+            waiting.spawn(async move {
+                serving(&raft).await;
+                raft
+            });
+        }
+        waiting.join_next().await.unwrap().unwrap()
+    }
+
+    fn others(&self, than: &Raft<Table>) -> Vec<Raft<Table>> {
+        self.nodes
+            .iter()
+            .filter(|raft| raft.node() != than.node())
+            .cloned()
+            .collect()
+    }
+
+    async fn stop(self) {
+        for raft in &self.nodes {
+            raft.stop().await.unwrap();
+        }
+        // The wires hold the nodes, and the nodes the wires.
+        self.wires.0.lock().unwrap().nodes.clear();
+    }
+}
+
+async fn has(raft: &Raft<Table>, key: u64) {
+    let mut changes = raft.changes();
+    within(changes.wait_for(|_| raft.latest().rows.contains_key(&key)))
+        .await
+        .unwrap();
+}
+
+async fn role(raft: &Raft<Table>, wanted: impl Fn(&Leadership) -> bool) {
+    within(raft.leadership().wait_for(|now| wanted(now)))
+        .await
+        .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cut_off_leader_is_replaced_stops_serving_and_comes_back_as_a_follower() {
+    let trio = Trio::start().await;
+    let old = trio.leader().await;
+    old.propose(put(1, "x")).await.unwrap();
+    for raft in &trio.nodes {
+        has(raft, 1).await;
+    }
+    let old_fence = old.command_fence().unwrap();
+
+    let began = Instant::now();
+    trio.wires.cut(old.node());
+    let new = trio.leader().await;
+    new.propose(put(2, "x")).await.unwrap();
+    println!("first write after the cut: {:?}", began.elapsed());
+    assert_ne!(new.node(), old.node());
+    assert!(new.command_fence().unwrap() > old_fence);
+
+    role(&old, |now| now.role == Role::Unconfirmed).await;
+    assert!(matches!(old.read().await, Err(ReadError::NoQuorum)));
+    let lost = old.propose(put(3, "x")).await;
+    assert!(matches!(lost, Err(ProposeError::Unknown)), "{lost:?}");
+
+    trio.wires.heal(old.node());
+    role(&old, |now| now.role == Role::Following).await;
+    has(&old, 2).await;
+    let refused = old.propose(put(4, "x")).await;
+    let Err(ProposeError::NotLeader {
+        leader: Some((leader, _)),
+    }) = refused
+    else {
+        panic!("{refused:?}")
+    };
+    assert_eq!(leader, new.node());
+    assert!(!new.read().await.unwrap().rows.contains_key(&3));
+    trio.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_follower_that_was_cut_off_deposes_nobody_and_is_brought_up_to_date() {
+    let trio = Trio::start().await;
+    let leader = trio.leader().await;
+    leader.propose(put(0, "x")).await.unwrap();
+    let follower = trio.others(&leader).remove(0);
+    has(&follower, 0).await;
+    let fence = leader.command_fence();
+
+    trio.wires.cut(follower.node());
+    // More than two snapshots' worth: the log no longer reaches back to the cut.
+    for key in 1..300 {
+        leader.propose(put(key, vec![1; 1000])).await.unwrap();
+    }
+    trio.wires.heal(follower.node());
+    has(&follower, 299).await;
+    assert_eq!(*follower.latest(), *leader.read().await.unwrap());
+    assert!(
+        trio.wires.0.lock().unwrap().snapshots > 0,
+        "it was served from the log"
+    );
+
+    trio.wires.cut(follower.node());
+    role(&follower, |now| !now.is_serving()).await;
+    leader.propose(put(300, "x")).await.unwrap();
+    trio.wires.heal(follower.node());
+    has(&follower, 300).await;
+    assert_eq!(leader.command_fence(), fence, "it was deposed");
+    trio.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stopped_leader_is_replaced_while_requests_wait() {
+    let trio = Trio::start().await;
+    let old = trio.leader().await;
+    old.propose(put(1, "x")).await.unwrap();
+    let began = Instant::now();
+    old.stop().await.unwrap();
+    trio.wires.cut(old.node());
+    let new = trio.leader().await;
+    new.propose(put(2, "x")).await.unwrap();
+    println!("first write after the stop began: {:?}", began.elapsed());
+    trio.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_of_another_cluster_life_or_claim_are_refused() {
+    let trio = Trio::start().await;
+    let leader = trio.leader().await;
+    let right = Stamp {
+        cluster: CLUSTER,
+        claim: Claim::default(),
+        from: trio.others(&leader)[0].node(),
+        to: leader.node(),
+    };
+    let inbound = leader.inbound();
+    assert!(inbound.hearing(right).unwrap().hears_leader);
+    let other = Stamp {
+        cluster: Uuid::nil(),
+        ..right
+    };
+    assert!(matches!(
+        inbound.hearing(other),
+        Err(Refusal::OtherCluster(CLUSTER))
+    ));
+    let earlier_life = Stamp {
+        to: NodeId(3),
+        ..right
+    };
+    assert!(matches!(inbound.hearing(earlier_life), Err(Refusal::NotMe(me)) if me == right.to));
+    let claim = Claim {
+        generation: 1,
+        claimant: NodeId(3),
+    };
+    let refused = inbound.hearing(Stamp { claim, ..right });
+    assert!(matches!(refused, Err(Refusal::OtherClaim(ours)) if ours == right.claim));
+    trio.stop().await;
+}
