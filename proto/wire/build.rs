@@ -1,17 +1,21 @@
 //! Generates the messages (and, with feature `grpc`, the services) without needing `protoc`.
 
-use std::path::Path;
-
-const FILES: [&str; 3] = ["agent.v1.proto", "keeper.v1.proto", "table.v1.proto"];
-
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let folder = Path::new("proto/abide");
     println!("cargo::rerun-if-changed=proto");
-    let descriptors = protox::compile(FILES.map(|file| folder.join(file)), ["proto"])?;
     let grpc = std::env::var_os("CARGO_FEATURE_GRPC").is_some();
-    tonic_prost_build::configure()
-        .build_client(grpc)
-        .build_server(grpc)
-        .compile_fds(descriptors)?;
+    let generator = || {
+        tonic_prost_build::configure()
+            .build_client(grpc)
+            .build_server(grpc)
+    };
+    let compile = |files: &[&str]| protox::compile(files, ["proto"]);
+    generator().compile_fds(compile(&["abide/agent.v1.proto", "abide/keeper.v1.proto"])?)?;
+    // The table's messages use the agents'; each package is a module of its own here.
+    let folder = std::path::PathBuf::from(std::env::var("OUT_DIR")?).join("table");
+    std::fs::create_dir_all(&folder)?;
+    generator()
+        .out_dir(folder)
+        .extern_path(".abide.agent.v1", "crate::agent")
+        .compile_fds(compile(&["abide/table.v1.proto"])?)?;
     Ok(())
 }

@@ -5,7 +5,12 @@
 //! version comes with a `From` of the old one.
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "grpc")]
+mod convert;
 pub mod frame;
+
+#[cfg(feature = "grpc")]
+pub use convert::ConvertError;
 
 /// Broker ⇄ agent.
 #[expect(missing_docs, reason = "generated; the .proto file has the comments")]
@@ -17,4 +22,10 @@ pub mod agent {
 #[expect(missing_docs, reason = "generated; the .proto file has the comments")]
 pub mod keeper {
     include!(concat!(env!("OUT_DIR"), "/abide.keeper.v1.rs"));
+}
+
+/// The log and the snapshots of the replicated table.
+#[expect(missing_docs, reason = "generated; the .proto file has the comments")]
+pub mod table {
+    include!(concat!(env!("OUT_DIR"), "/table/abide.table.v1.rs"));
 }

@@ -1,0 +1,8 @@
+//! Between the messages and the types of `core/model`. Out of the model it cannot fail; into it,
+//! every field is checked and the first bad one is named.
+
+mod command;
+mod part;
+mod shared;
+
+pub use shared::ConvertError;

@@ -1,0 +1,224 @@
+//! Snapshots: the table's parts.
+
+use std::sync::Arc;
+
+use abide_model::{Agent, Part, Reach, Session, Standing, State, Timestamp};
+
+use super::shared::{ConvertError, bytes, need, parse, raw_id, session_id, since};
+use crate::agent;
+use crate::table::{self, part::Part as Wire, session::State as WireState};
+
+impl From<&Part> for table::Part {
+    fn from(part: &Part) -> Self {
+        Self {
+            part: Some(part.into()),
+        }
+    }
+}
+
+impl From<&Part> for Wire {
+    fn from(part: &Part) -> Self {
+        match part {
+            Part::Now(now) => Self::NowMs(now.0),
+            Part::Broker(broker) => Self::Broker((&**broker).into()),
+            Part::Agent(agent) => Self::Agent((&**agent).into()),
+            Part::Session(session) => Self::Session((&**session).into()),
+            Part::Start {
+                user,
+                key,
+                session,
+                want,
+                until,
+            } => Self::Start(table::StartKey {
+                user: user.to_string(),
+                key: key.to_string(),
+                session: raw_id(*session),
+                want: Some(want.into()),
+                until_ms: until.0,
+            }),
+            Part::JoinToken {
+                hash,
+                expires,
+                used_by,
+            } => Self::JoinToken(table::JoinToken {
+                hash: hash.to_vec(),
+                expires_ms: expires.0,
+                used_by: used_by
+                    .as_ref()
+                    .map(ToString::to_string)
+                    .unwrap_or_default(),
+            }),
+            Part::Revoked { jti, until } => Self::Revoked(table::Revoked {
+                jti: jti.to_vec(),
+                until_ms: until.0,
+            }),
+            Part::LoggedOut {
+                user,
+                before,
+                until,
+            } => Self::LoggedOut(table::LoggedOut {
+                user: user.to_string(),
+                before_ms: before.0,
+                until_ms: until.0,
+            }),
+        }
+    }
+}
+
+impl TryFrom<Wire> for Part {
+    type Error = ConvertError;
+
+    fn try_from(part: Wire) -> Result<Self, ConvertError> {
+        Ok(match part {
+            Wire::NowMs(now) => Self::Now(Timestamp(now)),
+            Wire::Broker(broker) => Self::Broker(Arc::new(broker.try_into()?)),
+            Wire::Agent(agent) => Self::Agent(Arc::new(agent.try_into()?)),
+            Wire::Session(session) => Self::Session(Arc::new(session.try_into()?)),
+            Wire::Start(it) => Self::Start {
+                user: parse("user", &it.user)?,
+                key: parse("key", &it.key)?,
+                session: session_id("session", &it.session)?,
+                want: need("want", it.want)?.try_into()?,
+                until: Timestamp(it.until_ms),
+            },
+            Wire::JoinToken(it) => Self::JoinToken {
+                hash: bytes("token hash", &it.hash)?,
+                expires: Timestamp(it.expires_ms),
+                used_by: match it.used_by.as_str() {
+                    "" => None,
+                    agent => Some(parse("agent", agent)?),
+                },
+            },
+            Wire::Revoked(it) => Self::Revoked {
+                jti: bytes("token id", &it.jti)?,
+                until: Timestamp(it.until_ms),
+            },
+            Wire::LoggedOut(it) => Self::LoggedOut {
+                user: parse("user", &it.user)?,
+                before: Timestamp(it.before_ms),
+                until: Timestamp(it.until_ms),
+            },
+            Wire::Last(_) => return Err(ConvertError::Missing("a part of the table")),
+        })
+    }
+}
+
+impl From<&Agent> for table::Agent {
+    fn from(agent: &Agent) -> Self {
+        Self {
+            id: agent.id.to_string(),
+            name: agent.name.clone(),
+            joined_at_ms: agent.joined_at.0,
+            facts: agent.facts.as_deref().map(Into::into),
+            unreachable_since_ms: match agent.reach {
+                Reach::Reachable => None,
+                Reach::Unreachable { since } => Some(since.0),
+            },
+        }
+    }
+}
+
+impl TryFrom<table::Agent> for Agent {
+    type Error = ConvertError;
+
+    fn try_from(agent: table::Agent) -> Result<Self, ConvertError> {
+        Ok(Self {
+            id: parse("agent", &agent.id)?,
+            name: agent.name,
+            joined_at: Timestamp(agent.joined_at_ms),
+            facts: agent.facts.map(TryInto::try_into).transpose()?,
+            reach: match agent.unreachable_since_ms {
+                None => Reach::Reachable,
+                Some(since) => Reach::Unreachable {
+                    since: Timestamp(since),
+                },
+            },
+            live: 0,
+        })
+    }
+}
+
+impl From<&Session> for table::Session {
+    fn from(session: &Session) -> Self {
+        Self {
+            id: raw_id(session.id),
+            user: session.user.to_string(),
+            agent: session.agent.to_string(),
+            profile: session.profile.to_string(),
+            key: session.key.to_string(),
+            view_key: session.view_key.to_string(),
+            created_at_ms: session.created_at.0,
+            boot: session
+                .boot
+                .as_ref()
+                .map(ToString::to_string)
+                .unwrap_or_default(),
+            state: Some((&session.state).into()),
+            unverified: session.standing == Standing::Unverified,
+            unlisted_since_ms: session.unlisted_since.map(|since| since.0),
+        }
+    }
+}
+
+impl TryFrom<table::Session> for Session {
+    type Error = ConvertError;
+
+    fn try_from(session: table::Session) -> Result<Self, ConvertError> {
+        Ok(Self {
+            id: session_id("session", &session.id)?,
+            user: parse("user", &session.user)?,
+            agent: parse("agent", &session.agent)?,
+            profile: parse("profile", &session.profile)?,
+            key: parse("key", &session.key)?,
+            view_key: parse("view key", &session.view_key)?,
+            created_at: Timestamp(session.created_at_ms),
+            boot: match session.boot.as_str() {
+                "" => None,
+                boot => Some(parse("boot", boot)?),
+            },
+            state: need("state", session.state)?.try_into()?,
+            standing: if session.unverified {
+                Standing::Unverified
+            } else {
+                Standing::Verified
+            },
+            unlisted_since: since(session.unlisted_since_ms),
+        })
+    }
+}
+
+impl From<&State> for WireState {
+    fn from(state: &State) -> Self {
+        match state {
+            State::Reserved => Self::Reserved(table::Reserved {}),
+            State::Starting => Self::Starting(agent::Starting {}),
+            State::Running => Self::Running(agent::Running {}),
+            State::Ending { by } => Self::Ending(table::Ending { by: by.to_string() }),
+            State::Superseded { by } => Self::SupersededBy(raw_id(*by)),
+            State::Ended { at, reason } => Self::Ended(agent::Ended {
+                at_ms: at.0,
+                reason: Some(reason.into()),
+            }),
+        }
+    }
+}
+
+impl TryFrom<WireState> for State {
+    type Error = ConvertError;
+
+    fn try_from(state: WireState) -> Result<Self, ConvertError> {
+        Ok(match state {
+            WireState::Reserved(_) => Self::Reserved,
+            WireState::Starting(_) => Self::Starting,
+            WireState::Running(_) => Self::Running,
+            WireState::Ending(it) => Self::Ending { by: it.by.into() },
+            WireState::SupersededBy(raw) => Self::Superseded {
+                by: session_id("session", &raw)?,
+            },
+            WireState::Ended(it) => Self::Ended {
+                at: Timestamp(it.at_ms),
+                reason: need("end reason", it.reason)?.try_into()?,
+            },
+        })
+    }
+}
