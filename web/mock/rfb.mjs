@@ -51,6 +51,8 @@ export class RfbServer {
     this.tick = 0;
     this.state = this.version;
     this.shown = null;
+    /** Whether the next change of size is this viewer's own: 1, else 0. */
+    this.asked = 0;
     peer.on("message", (bytes) => this.#take(bytes));
     peer.on("close", () => clearTimeout(this.timer));
     peer.send(Buffer.from("RFB 003.008\n"));
@@ -94,6 +96,7 @@ export class RfbServer {
     if (data[0] === 251) {
       desktop.width = data.readUInt16BE(2);
       desktop.height = data.readUInt16BE(4);
+      this.asked = 1;
     }
   }
 
@@ -134,7 +137,8 @@ export class RfbServer {
     const size = `${width}x${height}`;
     const rects = [];
     if (this.shown !== size) {
-      rects.push(this.#size());
+      rects.push(this.#size(this.asked));
+      this.asked = 0;
       incremental = false;
       this.shown = size;
     }
@@ -162,12 +166,12 @@ export class RfbServer {
     return Buffer.concat([this.#rect(x, y, w, h, 0), this.desktop.pixels(x, y, w, h, this.tick)]);
   }
 
-  #size() {
+  #size(reason) {
     const { width, height } = this.desktop;
     const screens = Buffer.alloc(20);
     screens[0] = 1;
     screens.writeUInt16BE(width, 12);
     screens.writeUInt16BE(height, 14);
-    return Buffer.concat([this.#rect(0, 0, width, height, EXTENDED_DESKTOP_SIZE), screens]);
+    return Buffer.concat([this.#rect(reason, 0, width, height, EXTENDED_DESKTOP_SIZE), screens]);
   }
 }

@@ -48,9 +48,9 @@ export function meaning(session: Session, now: number): string | null {
         "The desktop may well be running: it comes back when the server does."
       );
     case "ended":
-      return session.reason && sentence(session.reason);
+      return session.reason && capital(sentence(session.reason));
     case "lost":
-      return `It is gone, with the programs in it. How that is known: ${sentence(session.reason ?? "its server reported it.")}`;
+      return lostBecause(session.reason);
     case "unverified":
       return "Its server reported it without a valid start order, so it is handed to nobody. Ask an administrator.";
     default:
@@ -58,10 +58,20 @@ export function meaning(session: Session, now: number): string | null {
   }
 }
 
+/** Lost is never a guess; so its evidence is said. */
+export function lostBecause(reason: string | null): string {
+  return `Nobody can get back to it. How that is known: ${sentence(reason ?? "its server reported it")}`;
+}
+
 /** "14:03:09 (2 minutes ago)". */
 export function since(session: SessionStatus, now: number): string {
   const at = session.unreachable_since;
   return at === null ? "an unknown time" : `${clock(at, now)} (${ago(at, now)})`;
+}
+
+/** Begins a reason like a sentence. */
+export function capital(reason: string): string {
+  return reason.charAt(0).toUpperCase() + reason.slice(1);
 }
 
 /** Ends a reason like a sentence. */

@@ -1,6 +1,6 @@
 // What the viewer says, in plain words.
 
-import { sentence } from "../../../shared/standing.ts";
+import { capital, lostBecause, sentence } from "../../../shared/standing.ts";
 import { ago, clock } from "../../../shared/time.ts";
 import type { Phase } from "./journey.ts";
 
@@ -48,11 +48,11 @@ export function words(phase: Phase, now: number): Words | null {
       return phase.lost
         ? {
             head: "This desktop is lost.",
-            body: `It is gone, with the programs in it. How that is known: ${sentence(phase.reason ?? "a broker said so")}`,
+            body: lostBecause(phase.reason),
           }
         : {
             head: "This desktop has ended.",
-            body: phase.reason ? sentence(phase.reason) : null,
+            body: phase.reason ? capital(sentence(phase.reason)) : null,
           };
     case "refused":
       return {
