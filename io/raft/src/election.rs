@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 use tracing::{debug, info};
 
 use crate::batch::Batch;
@@ -37,11 +38,17 @@ impl Ear {
     }
 
     pub(crate) fn hears_leader(&self, lease: Duration) -> bool {
-        self.0
+        !self.patience(lease).is_zero()
+    }
+
+    /// How long until the lease of the leader last heard has passed.
+    fn patience(&self, lease: Duration) -> Duration {
+        let heard = self
+            .0
             .lock()
             .expect("no holder of this lock panics")
-            .elapsed()
-            < lease
+            .elapsed();
+        lease.saturating_sub(heard)
     }
 }
 
@@ -67,14 +74,18 @@ impl<M: Machine> Elections<M> {
             if now.role == Role::Stopped {
                 return;
             }
-            let stood = now.role == Role::Following && self.consider(&now).await;
-            // A candidacy gets a lease to succeed, unless something changes before.
-            let pause = if stood {
-                self.timing.lease
+            if now.role == Role::Following && self.consider(&now).await {
+                // Standing again before the votes are in would throw them away.
+                let elected =
+                    leadership.wait_for(|new| new.term > now.term && !new.is_leaderless());
+                let _ = timeout(self.timing.lease / 2, elected).await;
             } else {
-                self.timing.heartbeat
-            };
-            let _ = tokio::time::timeout(pause, leadership.changed()).await;
+                let patience = self
+                    .ear
+                    .patience(self.timing.lease)
+                    .max(self.timing.heartbeat / 4);
+                let _ = timeout(patience, leadership.changed()).await;
+            }
         }
     }
 
@@ -130,7 +141,7 @@ impl<M: Machine> Elections<M> {
             let deadline = self.timing.heartbeat;
             asked.spawn(async move {
                 let answer = transport.hearing(me.stamp(id), &address, deadline);
-                let answer = tokio::time::timeout(deadline, answer).await.ok()?.ok()?;
+                let answer = timeout(deadline, answer).await.ok()?.ok()?;
                 Some((id, answer))
             });
         }
