@@ -53,13 +53,8 @@ impl<M: Machine> Batcher<M> {
         stop: watch::Receiver<bool>,
     ) -> (Self, tokio::task::JoinHandle<()>) {
         let (queue, proposals) = mpsc::channel(QUEUE);
-        let task = tokio::spawn(write_batches(
-            raft,
-            log.clone(),
-            standing.clone(),
-            proposals,
-            stop,
-        ));
+        let task =
+            tokio::spawn(write_batches(raft, log.clone(), standing.clone(), proposals, stop));
         let batcher = Self {
             queue,
             log,
@@ -80,10 +75,7 @@ impl<M: Machine> Batcher<M> {
         check_room(self.log.free_space(), reserve)?;
         let command = M::encode(command);
         if command.len() > MOST_COMMAND {
-            return Err(ProposeError::TooLarge {
-                size: command.len(),
-                limit: MOST_COMMAND,
-            });
+            return Err(ProposeError::TooLarge { size: command.len(), limit: MOST_COMMAND });
         }
         loop {
             self.await_leadership(deadline).await?;
@@ -118,16 +110,7 @@ impl<M: Machine> Batcher<M> {
         deadline: Instant,
     ) -> Result<M::Outcome, ProposeError> {
         let (reply, outcome) = oneshot::channel();
-        match timeout_at(
-            deadline,
-            self.queue.send(Proposal {
-                command,
-                reserve,
-                reply,
-            }),
-        )
-        .await
-        {
+        match timeout_at(deadline, self.queue.send(Proposal { command, reserve, reply })).await {
             Err(_) => return Err(ProposeError::Busy),
             Ok(Err(_)) => return Err(self.stopped()),
             Ok(Ok(())) => {}
@@ -144,11 +127,7 @@ impl<M: Machine> Batcher<M> {
 }
 
 fn check_room(free: u64, needed: u64) -> Result<(), ProposeError> {
-    if free < needed {
-        Err(ProposeError::DiskFull { free, needed })
-    } else {
-        Ok(())
-    }
+    if free < needed { Err(ProposeError::DiskFull { free, needed }) } else { Ok(()) }
 }
 
 fn stopped(standing: &Standing) -> ProposeError {
@@ -180,11 +159,7 @@ async fn write_batches<M: Machine>(
             },
         };
         let Some(first) = first else { break };
-        let slot = slots
-            .clone()
-            .acquire_owned()
-            .await
-            .expect("nobody closes the semaphore");
+        let slot = slots.clone().acquire_owned().await.expect("nobody closes the semaphore");
         let free = log.look_at_free_space();
         let mut gathering = Gathering::default();
         let mut replies = Vec::new();
@@ -232,10 +207,7 @@ async fn answer<M: Machine>(
                 let _ = reply.send(Ok(outcome));
             }
         }
-        Ok(Err(ClientWriteError::ForwardToLeader(ForwardToLeader {
-            leader_id,
-            leader_node,
-        }))) => {
+        Ok(Err(ClientWriteError::ForwardToLeader(ForwardToLeader { leader_id, leader_node }))) => {
             let leader = leader_id.map(|id| (id, leader_node.unwrap_or_default()));
             refuse(replies, &ProposeError::NotLeader { leader });
         }

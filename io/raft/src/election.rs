@@ -43,11 +43,7 @@ impl Ear {
 
     /// How long until the lease of the leader last heard has passed.
     fn patience(&self, lease: Duration) -> Duration {
-        let heard = self
-            .0
-            .lock()
-            .expect("no holder of this lock panics")
-            .elapsed();
+        let heard = self.0.lock().expect("no holder of this lock panics").elapsed();
         lease.saturating_sub(heard)
     }
 }
@@ -80,10 +76,7 @@ impl<M: Machine> Elections<M> {
                     leadership.wait_for(|new| new.term > now.term && !new.is_leaderless());
                 let _ = timeout(self.timing.lease / 2, elected).await;
             } else {
-                let patience = self
-                    .ear
-                    .patience(self.timing.lease)
-                    .max(self.timing.heartbeat / 4);
+                let patience = self.ear.patience(self.timing.lease).max(self.timing.heartbeat / 4);
                 let _ = timeout(patience, leadership.changed()).await;
             }
         }
@@ -155,11 +148,7 @@ fn should_stand(
     majority: usize,
     answers: &[(NodeId, Hearing)],
 ) -> bool {
-    let deaf = answers
-        .iter()
-        .filter(|(_, answer)| !answer.hears_leader)
-        .count()
-        + 1;
+    let deaf = answers.iter().filter(|(_, answer)| !answer.hears_leader).count() + 1;
     deaf >= majority && answers.iter().all(|(id, answer)| (answer.last, *id) < me)
 }
 
@@ -170,11 +159,7 @@ mod tests {
     const ME: NodeId = NodeId(5);
 
     fn at(term: u64, index: u64) -> Option<Position> {
-        Some(Position {
-            term,
-            leader: NodeId(1),
-            index,
-        })
+        Some(Position { term, leader: NodeId(1), index })
     }
 
     fn says(id: u64, hears_leader: bool, last: Option<Position>) -> (NodeId, Hearing) {
@@ -186,43 +171,19 @@ mod tests {
         let cases = [
             ("nobody answers", vec![], false),
             ("one of three agrees", vec![says(1, false, at(1, 9))], true),
-            (
-                "one still hears the leader",
-                vec![says(1, true, at(1, 9))],
-                false,
-            ),
+            ("one still hears the leader", vec![says(1, true, at(1, 9))], false),
             (
                 "a majority hears none, the third does",
                 vec![says(1, false, at(1, 9)), says(2, true, at(1, 9))],
                 true,
             ),
-            (
-                "another has more log",
-                vec![says(1, false, at(1, 11))],
-                false,
-            ),
-            (
-                "another has a later term's log",
-                vec![says(1, false, at(2, 3))],
-                false,
-            ),
-            (
-                "as much log, a lower id",
-                vec![says(4, false, at(1, 10))],
-                true,
-            ),
-            (
-                "as much log, a higher id",
-                vec![says(6, false, at(1, 10))],
-                false,
-            ),
+            ("another has more log", vec![says(1, false, at(1, 11))], false),
+            ("another has a later term's log", vec![says(1, false, at(2, 3))], false),
+            ("as much log, a lower id", vec![says(4, false, at(1, 10))], true),
+            ("as much log, a higher id", vec![says(6, false, at(1, 10))], false),
         ];
         for (case, answers, expected) in cases {
-            assert_eq!(
-                should_stand((at(1, 10), ME), 2, &answers),
-                expected,
-                "{case}"
-            );
+            assert_eq!(should_stand((at(1, 10), ME), 2, &answers), expected, "{case}");
         }
     }
 }

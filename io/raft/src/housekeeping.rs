@@ -38,10 +38,7 @@ impl<M: Machine> Housekeeping<M> {
             let now = self.snapshots.header().and_then(|header| header.last);
             let before = std::mem::replace(&mut written, now);
             if let Some(before) = before.filter(|_| now > before) {
-                debug!(
-                    upto = before.index,
-                    "Emptying the log up to the snapshot before"
-                );
+                debug!(upto = before.index, "Emptying the log up to the snapshot before");
                 if self.raft.trigger().purge_log(before.index).await.is_err() {
                     return;
                 }

@@ -96,13 +96,8 @@ impl<M: Machine> Inbound<'_, M> {
     ) -> Result<Ballot, Refusal> {
         self.check(stamp)?;
         let engine = self.0.engine();
-        let mut file = engine
-            .begin_receiving_snapshot()
-            .await
-            .map_err(|_| Refusal::Stopped)?;
-        tokio::io::copy(&mut body, &mut file)
-            .await
-            .map_err(Refusal::Snapshot)?;
+        let mut file = engine.begin_receiving_snapshot().await.map_err(|_| Refusal::Stopped)?;
+        tokio::io::copy(&mut body, &mut file).await.map_err(Refusal::Snapshot)?;
         file.sync_all().await.map_err(Refusal::Snapshot)?;
         let members = StoredMembers::new(header.members_at.map(LogId::from), header.members.into());
         let meta = SnapshotMeta {
@@ -110,13 +105,8 @@ impl<M: Machine> Inbound<'_, M> {
             last_membership: members,
             snapshot_id: header.id,
         };
-        let installed = engine.install_full_snapshot(
-            ballot.into(),
-            Snapshot {
-                meta,
-                snapshot: file,
-            },
-        );
+        let installed =
+            engine.install_full_snapshot(ballot.into(), Snapshot { meta, snapshot: file });
         let answer = installed.await.map_err(|_| Refusal::Stopped)?;
         self.0.ear().heard();
         Ok(answer.vote.into())
@@ -128,10 +118,7 @@ impl<M: Machine> Inbound<'_, M> {
     /// As of [`append`](Self::append).
     pub fn hearing(&self, stamp: Stamp) -> Result<Hearing, Refusal> {
         self.check(stamp)?;
-        let leads = matches!(
-            self.0.leadership().borrow().role,
-            Role::Elected | Role::Serving
-        );
+        let leads = matches!(self.0.leadership().borrow().role, Role::Elected | Role::Serving);
         Ok(Hearing {
             hears_leader: leads || self.0.ear().hears_leader(self.0.timing().lease),
             last: self.0.log().last(),

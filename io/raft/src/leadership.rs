@@ -92,17 +92,9 @@ pub(crate) fn watch<M: Machine>(
     log: &LogStore,
     timing: Timing,
 ) -> Standing {
-    let first = Leadership {
-        me,
-        term: 0,
-        leader: None,
-        role: Role::Following,
-    };
-    let (leadership, acknowledged, fault) = (
-        watch::Sender::new(first),
-        watch::Sender::new(None),
-        watch::Sender::new(None),
-    );
+    let first = Leadership { me, term: 0, leader: None, role: Role::Following };
+    let (leadership, acknowledged, fault) =
+        (watch::Sender::new(first), watch::Sender::new(None), watch::Sender::new(None));
     let standing = Standing {
         leadership: leadership.subscribe(),
         acknowledged: acknowledged.subscribe(),
@@ -131,21 +123,13 @@ pub(crate) fn watch<M: Machine>(
                 fault.send_replace(Some(Fault::Panicked));
             }
             let role = match running && now.running_state.is_ok() {
-                true => role(
-                    &now,
-                    *applied.borrow_and_update(),
-                    *acknowledged.borrow(),
-                    timing,
-                ),
+                true => role(&now, *applied.borrow_and_update(), *acknowledged.borrow(), timing),
                 false => Role::Stopped,
             };
             update(&leadership, &now, role);
             if role == Role::Stopped {
                 if let Some(fault) = &*fault.borrow() {
-                    error!(
-                        cause = fault as &dyn std::error::Error,
-                        "The engine has stopped"
-                    );
+                    error!(cause = fault as &dyn std::error::Error, "The engine has stopped");
                 }
                 return;
             }
@@ -167,11 +151,7 @@ fn role(
         return Role::Elected;
     }
     let alone = now.membership_config.voter_ids().count() == 1;
-    let patience = if alone {
-        timing.lease * LONE_PATIENCE
-    } else {
-        timing.lease
-    };
+    let patience = if alone { timing.lease * LONE_PATIENCE } else { timing.lease };
     match acknowledged {
         Some(at) if at.elapsed() < patience => Role::Serving,
         _ => Role::Unconfirmed,
@@ -179,23 +159,11 @@ fn role(
 }
 
 fn update(leadership: &watch::Sender<Leadership>, now: &RaftMetrics<NodeId, Peer>, role: Role) {
-    let leader = now
-        .current_leader
-        .filter(|_| role != Role::Stopped)
-        .map(|leader| {
-            let peer = now
-                .membership_config
-                .membership()
-                .get_node(&leader)
-                .cloned();
-            (leader, peer.unwrap_or_default())
-        });
-    let new = Leadership {
-        me: now.id,
-        term: now.current_term,
-        leader,
-        role,
-    };
+    let leader = now.current_leader.filter(|_| role != Role::Stopped).map(|leader| {
+        let peer = now.membership_config.membership().get_node(&leader).cloned();
+        (leader, peer.unwrap_or_default())
+    });
+    let new = Leadership { me: now.id, term: now.current_term, leader, role };
     leadership.send_if_modified(|old| {
         if *old == new {
             return false;

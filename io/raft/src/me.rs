@@ -17,16 +17,8 @@ pub(crate) struct Me {
 
 impl Me {
     pub(crate) fn new(identity: Identity) -> Self {
-        let Identity {
-            cluster,
-            node,
-            claim,
-        } = identity;
-        Self {
-            cluster,
-            node,
-            claim: Mutex::new(claim),
-        }
+        let Identity { cluster, node, claim } = identity;
+        Self { cluster, node, claim: Mutex::new(claim) }
     }
 
     pub(crate) fn claim(&self) -> Claim {
@@ -39,12 +31,7 @@ impl Me {
     }
 
     pub(crate) fn stamp(&self, to: NodeId) -> Stamp {
-        Stamp {
-            cluster: self.cluster,
-            claim: self.claim(),
-            from: self.node,
-            to,
-        }
+        Stamp { cluster: self.cluster, claim: self.claim(), from: self.node, to }
     }
 
     fn lock(&self) -> MutexGuard<'_, Claim> {

@@ -47,11 +47,7 @@ impl<M: Machine> RaftNetworkFactory<Types<M>> for Network {
     type Network = Link;
 
     async fn new_client(&mut self, to: NodeId, peer: &Peer) -> Link {
-        Link {
-            network: self.clone(),
-            to,
-            address: peer.address.clone(),
-        }
+        Link { network: self.clone(), to, address: peer.address.clone() }
     }
 }
 
@@ -68,9 +64,8 @@ impl<M: Machine> RaftNetwork<Types<M>> for Link {
             committed: rpc.leader_commit.map(Into::into),
         };
         let Network { me, transport } = &self.network;
-        let answer = transport
-            .append(me.stamp(self.to), &self.address, request, option.hard_ttl())
-            .await;
+        let answer =
+            transport.append(me.stamp(self.to), &self.address, request, option.hard_ttl()).await;
         Ok(match answer.map_err(|cause| unreachable(&cause))? {
             AppendAnswer::Accepted => AppendEntriesResponse::Success,
             AppendAnswer::AcceptedUpTo(at) => {
@@ -98,24 +93,13 @@ impl<M: Machine> RaftNetwork<Types<M>> for Link {
         rpc: RaftVoteRequest<NodeId>,
         option: RPCOption,
     ) -> Result<VoteResponse<NodeId>, RPCError<NodeId, Peer, RaftError<NodeId>>> {
-        let request = VoteRequest {
-            ballot: rpc.vote.into(),
-            last: rpc.last_log_id.map(Into::into),
-        };
+        let request =
+            VoteRequest { ballot: rpc.vote.into(), last: rpc.last_log_id.map(Into::into) };
         let Network { me, transport } = &self.network;
-        let answer = transport
-            .vote(me.stamp(self.to), &self.address, request, option.hard_ttl())
-            .await;
-        let VoteAnswer {
-            ballot,
-            granted,
-            last,
-        } = answer.map_err(|cause| unreachable(&cause))?;
-        Ok(VoteResponse::new(
-            Vote::from(ballot),
-            last.map(LogId::from),
-            granted,
-        ))
+        let answer =
+            transport.vote(me.stamp(self.to), &self.address, request, option.hard_ttl()).await;
+        let VoteAnswer { ballot, granted, last } = answer.map_err(|cause| unreachable(&cause))?;
+        Ok(VoteResponse::new(Vote::from(ballot), last.map(LogId::from), granted))
     }
 
     async fn full_snapshot(
@@ -134,13 +118,8 @@ impl<M: Machine> RaftNetwork<Types<M>> for Link {
         };
         let Network { me, transport } = &self.network;
         let stamp = me.stamp(self.to);
-        let sent = transport.snapshot(
-            stamp,
-            &self.address,
-            vote.into(),
-            header,
-            *snapshot.snapshot,
-        );
+        let sent =
+            transport.snapshot(stamp, &self.address, vote.into(), header, *snapshot.snapshot);
         tokio::select! {
             answer = sent => {
                 let ballot = answer.map_err(|cause| unreachable(&cause))?;

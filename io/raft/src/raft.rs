@@ -1,7 +1,6 @@
 //! The engine's handle: start, propose, read, stop.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -9,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use openraft::{Config, SnapshotPolicy};
 use tokio::sync::{Mutex, watch};
-use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::task::{JoinHandle, JoinSet, spawn_blocking};
 use tracing::{info, warn};
 use uuid::Uuid;
 
@@ -76,10 +75,10 @@ struct Inner<M: Machine> {
     running: Mutex<Option<Running>>,
 }
 
+/// What ends with the node, also when its last handle is dropped without a stop.
 struct Running {
     writing: JoinHandle<()>,
-    /// The data folder's; let go of last.
-    lock: File,
+    deciding: JoinSet<()>,
 }
 
 impl<M: Machine> Raft<M> {
@@ -90,41 +89,20 @@ impl<M: Machine> Raft<M> {
     /// # Errors
     /// The folder cannot be used as it is; nothing in it has been changed then.
     pub async fn start(empty: M, start: Start) -> Result<Self, StartError> {
-        let Start {
-            folder,
-            cluster,
-            formation,
-            settings,
-            transport,
-        } = start;
+        let Start { folder, cluster, formation, settings, transport } = start;
         let began = Instant::now();
         let opened = spawn_blocking(move || Store::<M>::open(&folder, cluster));
-        let Store {
-            identity,
-            log,
-            snapshots,
-            machine,
-            lock,
-        } = opened
-            .await
-            .map_err(|cause| StartError::Engine(cause.to_string()))??;
+        let Store { identity, log, snapshots, machine } =
+            opened.await.map_err(|cause| StartError::Engine(cause.to_string()))??;
         let state = State::new(empty, machine, snapshots.clone());
         let published = state.published();
         let me = Arc::new(Me::new(identity));
-        let network = Network {
-            me: me.clone(),
-            transport,
-        };
+        let network = Network { me: me.clone(), transport };
         let config = config(settings.timing).map_err(StartError::Engine)?;
-        let engine = RaftOf::<M>::new(
-            me.node,
-            Arc::new(config),
-            network.clone(),
-            log.clone(),
-            state,
-        )
-        .await
-        .map_err(|cause| StartError::Engine(cause.to_string()))?;
+        let engine =
+            RaftOf::<M>::new(me.node, Arc::new(config), network.clone(), log.clone(), state)
+                .await
+                .map_err(|cause| StartError::Engine(cause.to_string()))?;
         let standing = leadership::watch(me.node, &engine, &published, &log, settings.timing);
         info!(node = %me.node, took = ?began.elapsed(), "Consensus engine started");
 
@@ -136,14 +114,10 @@ impl<M: Machine> Raft<M> {
             &settings,
             stop.subscribe(),
         );
-        let reader = Reader::start(
-            engine.clone(),
-            published.clone(),
-            standing.clone(),
-            &settings,
-        );
+        let reader = Reader::start(engine.clone(), published.clone(), standing.clone(), &settings);
         let ear = Arc::new(Ear::new());
-        let running = Mutex::new(Some(Running { writing, lock }));
+        let deciding = JoinSet::new();
+        let running = Mutex::new(Some(Running { writing, deciding }));
         let this = Self(Arc::new(Inner {
             me,
             engine,
@@ -163,7 +137,7 @@ impl<M: Machine> Raft<M> {
         {
             this.form([(this.0.me.node, peer)].into()).await?;
         }
-        this.spawn_tasks(network);
+        this.spawn_tasks(network).await;
         Ok(this)
     }
 
@@ -246,11 +220,7 @@ impl<M: Machine> Raft<M> {
     /// There are other voters, or the disk refuses.
     pub async fn raise_claim(&self, seen: Claim) -> Result<Claim, ClaimError> {
         let metrics = self.0.engine.metrics();
-        let alone = metrics
-            .borrow()
-            .membership_config
-            .voter_ids()
-            .eq([self.0.me.node]);
+        let alone = metrics.borrow().membership_config.voter_ids().eq([self.0.me.node]);
         if !alone {
             return Err(ClaimError::NotAlone);
         }
@@ -258,24 +228,11 @@ impl<M: Machine> Raft<M> {
         if current > seen {
             return Ok(current);
         }
-        let raised = Claim {
-            generation: seen.generation + 1,
-            claimant: self.0.me.node,
-        };
+        let raised = Claim { generation: seen.generation + 1, claimant: self.0.me.node };
         let Me { cluster, node, .. } = *self.0.me;
-        self.0
-            .log
-            .set_identity(Identity {
-                cluster,
-                node,
-                claim: raised,
-            })
-            .await?;
+        self.0.log.set_identity(Identity { cluster, node, claim: raised }).await?;
         self.0.me.set_claim(raised);
-        warn!(
-            generation = raised.generation,
-            "Claim raised above what the agents had seen"
-        );
+        warn!(generation = raised.generation, "Claim raised above what the agents had seen");
         Ok(raised)
     }
 
@@ -290,24 +247,12 @@ impl<M: Machine> Raft<M> {
     /// # Errors
     /// The database could not be closed in order. Nothing acknowledged is lost.
     pub async fn stop(&self) -> Result<(), StopError> {
-        let Inner {
-            stop,
-            running,
-            log,
-            snapshots,
-            published,
-            engine,
-            settings,
-            ..
-        } = &*self.0;
-        let Some(Running { writing, lock }) = running.lock().await.take() else {
+        let Inner { stop, running, log, snapshots, published, engine, settings, .. } = &*self.0;
+        let Some(Running { writing, mut deciding }) = running.lock().await.take() else {
             return Ok(());
         };
         stop.send_replace(true);
-        if tokio::time::timeout(settings.propose_timeout, writing)
-            .await
-            .is_err()
-        {
+        if tokio::time::timeout(settings.propose_timeout, writing).await.is_err() {
             warn!("Some changes could not be committed before the stop");
         }
         published.closing.store(true, Ordering::Relaxed);
@@ -315,9 +260,9 @@ impl<M: Machine> Raft<M> {
         if let Err(cause) = engine.shutdown().await {
             warn!(%cause, "The consensus engine did not end in order");
         }
+        deciding.shutdown().await;
         snapshots.close();
         let closed = log.close().await;
-        drop(lock);
         info!("Consensus engine stopped");
         Ok(closed?)
     }
@@ -327,17 +272,8 @@ impl<M: Machine> Raft<M> {
         formed.map_err(|cause| StartError::Engine(cause.to_string()))
     }
 
-    fn spawn_tasks(&self, network: Network) {
-        let Inner {
-            engine,
-            log,
-            snapshots,
-            published,
-            standing,
-            ear,
-            settings,
-            ..
-        } = &*self.0;
+    async fn spawn_tasks(&self, network: Network) {
+        let Inner { engine, log, snapshots, published, standing, ear, settings, .. } = &*self.0;
         let elections = Elections {
             raft: engine.clone(),
             log: log.clone(),
@@ -346,7 +282,6 @@ impl<M: Machine> Raft<M> {
             standing: standing.clone(),
             timing: settings.timing,
         };
-        tokio::spawn(elections.run());
         let housekeeping = Housekeeping {
             raft: engine.clone(),
             log: log.clone(),
@@ -355,7 +290,10 @@ impl<M: Machine> Raft<M> {
             every: settings.snapshot_every,
             reserve: settings.reserve,
         };
-        tokio::spawn(housekeeping.run());
+        if let Some(running) = &mut *self.0.running.lock().await {
+            running.deciding.spawn(elections.run());
+            running.deciding.spawn(housekeeping.run());
+        }
     }
 
     pub(crate) fn engine(&self) -> &RaftOf<M> {

@@ -40,18 +40,10 @@ impl<M: Machine> Reader<M> {
         settings: &Settings,
     ) -> Self {
         let (queue, readers) = mpsc::channel(READERS);
-        let asker = Asker {
-            raft,
-            published,
-            standing: standing.clone(),
-            timeout: settings.read_timeout,
-        };
+        let asker =
+            Asker { raft, published, standing: standing.clone(), timeout: settings.read_timeout };
         tokio::spawn(asker.run(readers));
-        Self {
-            queue,
-            standing,
-            timeout: settings.read_timeout,
-        }
+        Self { queue, standing, timeout: settings.read_timeout }
     }
 
     /// See [`Raft::read`](crate::Raft::read).
@@ -129,11 +121,8 @@ impl<M: Machine> Asker<M> {
 
     /// Asks a majority whether this node still leads, then waits until what was committed is applied.
     async fn ask(&self, applied: &mut watch::Receiver<u64>) -> Answer<M> {
-        let (committed, _) = self
-            .raft
-            .get_read_log_id()
-            .await
-            .map_err(|cause| self.refusal(cause))?;
+        let (committed, _) =
+            self.raft.get_read_log_id().await.map_err(|cause| self.refusal(cause))?;
         let next = committed.map_or(0, |at| at.index + 1);
         match applied.wait_for(|applied| *applied >= next).await {
             Ok(_) => Ok(self.published.latest()),

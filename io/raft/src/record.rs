@@ -59,12 +59,7 @@ impl Row {
     /// its structure only.
     pub(crate) fn checksum(&self) -> u32 {
         let mut sum = crc32fast::Hasher::new();
-        for number in [
-            self.index,
-            self.term,
-            self.leader,
-            self.kind.cast_unsigned(),
-        ] {
+        for number in [self.index, self.term, self.leader, self.kind.cast_unsigned()] {
             sum.update(&number.to_le_bytes());
         }
         sum.update(&self.body);
@@ -79,18 +74,8 @@ impl From<&Record> for Row {
             Body::Commands(bytes) => (1, bytes.clone()),
             Body::Members(members) => (2, json(members)),
         };
-        let Position {
-            term,
-            leader,
-            index,
-        } = record.position;
-        Self {
-            index,
-            term,
-            leader: leader.0,
-            kind,
-            body,
-        }
+        let Position { term, leader, index } = record.position;
+        Self { index, term, leader: leader.0, kind, body }
     }
 }
 
@@ -108,19 +93,13 @@ impl TryFrom<Row> for Record {
             ),
             kind => return Err(RecordFault::Kind { index, kind }),
         };
-        let position = Position {
-            term: row.term,
-            leader: row.leader.into(),
-            index,
-        };
+        let position = Position { term: row.term, leader: row.leader.into(), index };
         Ok(Self { position, body })
     }
 }
 
 fn json(members: &Members) -> Bytes {
-    serde_json::to_vec(members)
-        .expect("members are plain data with string keys")
-        .into()
+    serde_json::to_vec(members).expect("members are plain data with string keys").into()
 }
 
 #[cfg(test)]
@@ -132,23 +111,13 @@ mod tests {
 
     #[test]
     fn every_kind_of_entry_comes_back_as_it_was() {
-        let peer = Peer {
-            address: "127.0.0.1:1".into(),
-        };
+        let peer = Peer { address: "127.0.0.1:1".into() };
         let members = Members {
             voters: vec![BTreeSet::from([NodeId(7)])],
             nodes: BTreeMap::from([(NodeId(7), peer)]),
         };
-        for body in [
-            Body::Blank,
-            Body::Commands(Bytes::from("x")),
-            Body::Members(members),
-        ] {
-            let position = Position {
-                term: 3,
-                leader: NodeId(7),
-                index: 9,
-            };
+        for body in [Body::Blank, Body::Commands(Bytes::from("x")), Body::Members(members)] {
+            let position = Position { term: 3, leader: NodeId(7), index: 9 };
             let record = Record { position, body };
             assert_eq!(Record::try_from(Row::from(&record)).unwrap(), record);
         }
@@ -156,23 +125,14 @@ mod tests {
 
     #[test]
     fn the_checksum_covers_every_column() {
-        let row = || Row {
-            index: 1,
-            term: 2,
-            leader: 3,
-            kind: 1,
-            body: Bytes::from("body"),
-        };
+        let row = || Row { index: 1, term: 2, leader: 3, kind: 1, body: Bytes::from("body") };
         let sums = [
             row(),
             Row { index: 2, ..row() },
             Row { term: 3, ..row() },
             Row { leader: 4, ..row() },
             Row { kind: 0, ..row() },
-            Row {
-                body: Bytes::from("bodz"),
-                ..row()
-            },
+            Row { body: Bytes::from("bodz"), ..row() },
         ]
         .map(|row| row.checksum());
         assert_eq!(BTreeSet::from(sums).len(), sums.len());

@@ -15,15 +15,11 @@ pub struct Timing {
 
 impl Timing {
     /// One site, round trips below 10 ms.
-    pub const LAN: Self = Self {
-        heartbeat: Duration::from_millis(75),
-        lease: Duration::from_millis(300),
-    };
+    pub const LAN: Self =
+        Self { heartbeat: Duration::from_millis(75), lease: Duration::from_millis(300) };
     /// Slow disks, or sites far apart.
-    pub const SLOW: Self = Self {
-        heartbeat: Duration::from_millis(500),
-        lease: Duration::from_secs(2),
-    };
+    pub const SLOW: Self =
+        Self { heartbeat: Duration::from_millis(500), lease: Duration::from_secs(2) };
 }
 
 /// How much free space the data folder's file system must have.
@@ -41,10 +37,7 @@ pub struct Reserve {
 
 impl Default for Reserve {
     fn default() -> Self {
-        Self {
-            ordinary: 64 << 20,
-            essential: 16 << 20,
-        }
+        Self { ordinary: 64 << 20, essential: 16 << 20 }
     }
 }
 
@@ -63,10 +56,7 @@ pub struct SnapshotEvery {
 
 impl Default for SnapshotEvery {
     fn default() -> Self {
-        Self {
-            least: 8 << 20,
-            most: 64 << 20,
-        }
+        Self { least: 8 << 20, most: 64 << 20 }
     }
 }
 

@@ -61,8 +61,7 @@ impl<M> Published<M> {
         // The state first: whoever is told of an index finds it applied.
         self.machine.store(Arc::new(machine));
         self.applied.send_replace(applied);
-        self.changes
-            .send_replace(applied.map_or(0, |at| at.index + 1));
+        self.changes.send_replace(applied.map_or(0, |at| at.index + 1));
     }
 }
 
@@ -87,23 +86,21 @@ impl<M: Machine> State<M> {
             unsaved: AtomicU64::new(0),
             closing: AtomicBool::new(false),
         });
-        Self {
-            machine,
-            applied,
-            members,
-            published,
-            snapshots,
-        }
+        Self { machine, applied, members, published, snapshots }
     }
 
     pub(crate) fn published(&self) -> Arc<Published<M>> {
         self.published.clone()
     }
 
-    fn apply_entry(&mut self, entry: Entry<Types<M>>) -> Result<Vec<M::Outcome>, StorageFault> {
+    fn apply_entry(
+        &mut self,
+        entry: Entry<Types<M>>,
+    ) -> Result<Vec<M::Outcome>, Box<StorageFault>> {
         let at = entry.log_id;
-        let unreadable = |cause: &(dyn std::error::Error + 'static)| -> StorageFault {
-            StorageIOError::apply(at, AnyError::from_dyn(cause, None)).into()
+        let unreadable = |cause: &(dyn std::error::Error + 'static)| {
+            let cause = AnyError::from_dyn(cause, None);
+            Box::new(StorageFault::from(StorageIOError::apply(at, cause)))
         };
         let mut outcomes = Vec::new();
         match entry.payload {
@@ -140,12 +137,12 @@ impl<M: Machine> RaftStateMachine<Types<M>> for State<M> {
         I: IntoIterator<Item = Entry<Types<M>>> + OptionalSend,
         I::IntoIter: OptionalSend,
     {
-        let outcomes = entries
-            .into_iter()
-            .map(|entry| self.apply_entry(entry).map(|each| Outcomes { each }))
-            .collect::<Result<_, _>>()?;
-        self.published
-            .publish(self.machine.clone(), self.applied.map(Position::from));
+        let mut outcomes = Vec::new();
+        for entry in entries {
+            let each = self.apply_entry(entry).map_err(|fault| *fault)?;
+            outcomes.push(Outcomes { each });
+        }
+        self.published.publish(self.machine.clone(), self.applied.map(Position::from));
         Ok(outcomes)
     }
 
@@ -165,10 +162,7 @@ impl<M: Machine> RaftStateMachine<Types<M>> for State<M> {
     }
 
     async fn begin_receiving_snapshot(&mut self) -> Result<Box<File>, StorageFault> {
-        let file = self
-            .snapshots
-            .receiver()
-            .map_err(|f| fault(ErrorVerb::Write, &f))?;
+        let file = self.snapshots.receiver().map_err(|f| fault(ErrorVerb::Write, &f))?;
         Ok(Box::new(File::from_std(file)))
     }
 
@@ -185,16 +179,12 @@ impl<M: Machine> RaftStateMachine<Types<M>> for State<M> {
         (self.applied, self.members) = split(header);
         self.machine = machine;
         self.published.unsaved.store(0, Ordering::Relaxed);
-        self.published
-            .publish(self.machine.clone(), self.applied.map(Position::from));
+        self.published.publish(self.machine.clone(), self.applied.map(Position::from));
         Ok(())
     }
 
     async fn get_current_snapshot(&mut self) -> Result<Option<Snapshot<Types<M>>>, StorageFault> {
-        let current = self
-            .snapshots
-            .reader()
-            .map_err(|f| fault(ErrorVerb::Read, &f))?;
+        let current = self.snapshots.reader().map_err(|f| fault(ErrorVerb::Read, &f))?;
         Ok(current.map(|(header, file)| snapshot(header, file)))
     }
 }
@@ -250,21 +240,14 @@ async fn blocking<T: Send + 'static>(
 
 fn split(header: SnapshotHeader) -> (Option<LogId<NodeId>>, StoredMembers) {
     let members_at = header.members_at.map(LogId::from);
-    (
-        header.last.map(LogId::from),
-        StoredMembers::new(members_at, header.members.into()),
-    )
+    (header.last.map(LogId::from), StoredMembers::new(members_at, header.members.into()))
 }
 
 fn snapshot<M: Machine>(header: SnapshotHeader, file: StdFile) -> Snapshot<Types<M>> {
     let snapshot_id = header.id.clone();
     let (last_log_id, last_membership) = split(header);
     Snapshot {
-        meta: SnapshotMeta {
-            last_log_id,
-            last_membership,
-            snapshot_id,
-        },
+        meta: SnapshotMeta { last_log_id, last_membership, snapshot_id },
         snapshot: Box::new(File::from_std(file)),
     }
 }

@@ -45,11 +45,7 @@ pub(crate) type StoredMembers = openraft::StoredMembership<NodeId, Peer>;
 
 impl From<LogId<NodeId>> for Position {
     fn from(id: LogId<NodeId>) -> Self {
-        Self {
-            term: id.leader_id.term,
-            leader: id.leader_id.node_id,
-            index: id.index,
-        }
+        Self { term: id.leader_id.term, leader: id.leader_id.node_id, index: id.index }
     }
 }
 
@@ -62,11 +58,7 @@ impl From<Position> for LogId<NodeId> {
 impl From<Vote<NodeId>> for Ballot {
     fn from(vote: Vote<NodeId>) -> Self {
         let leader = vote.leader_id();
-        Self {
-            term: leader.term,
-            node: leader.node_id,
-            committed: vote.is_committed(),
-        }
+        Self { term: leader.term, node: leader.node_id, committed: vote.is_committed() }
     }
 }
 
@@ -84,10 +76,7 @@ impl From<&Membership<NodeId, Peer>> for Members {
     fn from(membership: &Membership<NodeId, Peer>) -> Self {
         Self {
             voters: membership.get_joint_config().clone(),
-            nodes: membership
-                .nodes()
-                .map(|(id, peer)| (*id, peer.clone()))
-                .collect(),
+            nodes: membership.nodes().map(|(id, peer)| (*id, peer.clone())).collect(),
         }
     }
 }
@@ -105,10 +94,7 @@ impl<M: Machine> From<Entry<Types<M>>> for Record {
             EntryPayload::Normal(Batch(bytes)) => Body::Commands(bytes),
             EntryPayload::Membership(membership) => Body::Members((&membership).into()),
         };
-        Self {
-            position: entry.log_id.into(),
-            body,
-        }
+        Self { position: entry.log_id.into(), body }
     }
 }
 
@@ -119,10 +105,7 @@ impl<M: Machine> From<Record> for Entry<Types<M>> {
             Body::Commands(bytes) => EntryPayload::Normal(Batch(bytes)),
             Body::Members(members) => EntryPayload::Membership(members.into()),
         };
-        Self {
-            log_id: record.position.into(),
-            payload,
-        }
+        Self { log_id: record.position.into(), payload }
     }
 }
 

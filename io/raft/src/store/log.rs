@@ -1,6 +1,7 @@
 //! The log as openraft wants it: a handle to the [`Writer`]'s thread, with the log's end in memory.
 
 use std::fmt::Debug;
+use std::fs::File;
 use std::io;
 use std::ops::{Bound, Range, RangeBounds};
 use std::path::{Path, PathBuf};
@@ -40,7 +41,12 @@ pub(crate) struct LogStore {
 
 impl LogStore {
     /// Starts the thread that owns the connection from now on.
-    pub(crate) fn start(path: &Path, connection: Connection, marks: Marks) -> io::Result<Self> {
+    pub(crate) fn start(
+        path: &Path,
+        connection: Connection,
+        marks: Marks,
+        lock: File,
+    ) -> io::Result<Self> {
         let (jobs, queue) = mpsc::channel();
         let shared = Arc::new(Shared {
             health: watch::Sender::new(Health::Good),
@@ -54,11 +60,10 @@ impl LogStore {
             shared: shared.clone(),
             committed: None,
             purged: marks.purged.map(|purged| purged.index),
+            _lock: lock,
         };
         shared.look_at_free_space(path);
-        let thread = thread::Builder::new()
-            .name("raft-log".into())
-            .spawn(|| writer.run())?;
+        let thread = thread::Builder::new().name("raft-log".into()).spawn(|| writer.run())?;
         Ok(Self {
             path: Arc::new(path.to_owned()),
             jobs,
@@ -122,10 +127,7 @@ impl LogStore {
 
     async fn write(&self, write: Write) -> Result<(), StoreFault> {
         let (done, written) = oneshot::channel();
-        self.send(Job::Write(
-            write,
-            Box::new(|result| drop(done.send(result))),
-        ))?;
+        self.send(Job::Write(write, Box::new(|result| drop(done.send(result)))))?;
         written.await.map_err(|_| self.closed())?
     }
 
@@ -167,10 +169,7 @@ impl<M: Machine> RaftLogReader<Types<M>> for LogStore {
             Bound::Excluded(end) => *end,
             Bound::Unbounded => u64::MAX,
         };
-        let records = self
-            .read(start..end, usize::MAX)
-            .await
-            .map_err(cannot_read)?;
+        let records = self.read(start..end, usize::MAX).await.map_err(cannot_read)?;
         Ok(records.into_iter().map(Entry::from).collect())
     }
 
@@ -202,9 +201,7 @@ impl<M: Machine> RaftLogStorage<Types<M>> for LogStore {
 
     async fn save_vote(&mut self, vote: &Vote<NodeId>) -> Result<(), StorageFault> {
         let ballot = (*vote).into();
-        self.write(Write::Ballot(ballot))
-            .await
-            .map_err(|f| fault(ErrorSubject::Vote, &f))?;
+        self.write(Write::Ballot(ballot)).await.map_err(|f| fault(ErrorSubject::Vote, &f))?;
         self.tail().ballot = Some(ballot);
         Ok(())
     }
@@ -244,20 +241,14 @@ impl<M: Machine> RaftLogStorage<Types<M>> for LogStore {
         let done = Box::new(|result: Result<(), StoreFault>| {
             callback.log_io_completed(result.map_err(io::Error::other));
         });
-        self.send(Job::Write(Write::Append(records), done))
-            .map_err(cannot_write)
+        self.send(Job::Write(Write::Append(records), done)).map_err(cannot_write)
     }
 
     async fn truncate(&mut self, since: LogId<NodeId>) -> Result<(), StorageFault> {
         let last = self.tail().truncate(since.index);
-        self.write(Write::Truncate(since.index))
-            .await
-            .map_err(cannot_write)?;
+        self.write(Write::Truncate(since.index)).await.map_err(cannot_write)?;
         if let LastAfterTruncate::At(index) = last {
-            let kept = self
-                .read(index..index + 1, usize::MAX)
-                .await
-                .map_err(cannot_read)?;
+            let kept = self.read(index..index + 1, usize::MAX).await.map_err(cannot_read)?;
             self.tail().last = kept.first().map(|record| record.position);
         }
         Ok(())
@@ -265,9 +256,7 @@ impl<M: Machine> RaftLogStorage<Types<M>> for LogStore {
 
     async fn purge(&mut self, upto: LogId<NodeId>) -> Result<(), StorageFault> {
         self.tail().purge(upto.into());
-        self.write(Write::Purge(upto.into()))
-            .await
-            .map_err(cannot_write)
+        self.write(Write::Purge(upto.into())).await.map_err(cannot_write)
     }
 }
 

@@ -40,8 +40,6 @@ pub(crate) struct Store<M> {
     pub(crate) snapshots: Snapshots,
     /// As the snapshot has it, if there is one.
     pub(crate) machine: Option<M>,
-    /// Held as long as the folder is in use; the kernel lets go of it when the process ends.
-    pub(crate) lock: File,
 }
 
 impl<M: Machine> Store<M> {
@@ -54,16 +52,9 @@ impl<M: Machine> Store<M> {
         let (snapshots, machine) = Snapshots::open(folder)?;
         if !database.exists() {
             if machine.is_some() {
-                return Err(OpenError::damaged(
-                    &database,
-                    "it is missing beside its snapshot",
-                ));
+                return Err(OpenError::damaged(&database, "it is missing beside its snapshot"));
             }
-            let identity = Identity {
-                cluster,
-                node: NodeId::random(),
-                claim: Claim::default(),
-            };
+            let identity = Identity { cluster, node: NodeId::random(), claim: Claim::default() };
             schema::create(&database, identity)?;
         }
         let (connection, identity, marks) = schema::open(&database, cluster)?;
@@ -73,15 +64,9 @@ impl<M: Machine> Store<M> {
             return Err(OpenError::damaged(&folder.join("snapshot"), detail));
         }
         remove_unfinished(folder).map_err(|cause| OpenError::io(folder, cause))?;
-        let log = LogStore::start(&database, connection, marks)
+        let log = LogStore::start(&database, connection, marks, lock)
             .map_err(|cause| OpenError::io(&database, cause))?;
-        Ok(Self {
-            identity,
-            log,
-            snapshots,
-            machine,
-            lock,
-        })
+        Ok(Self { identity, log, snapshots, machine })
     }
 }
 
@@ -95,9 +80,7 @@ fn take_lock(folder: &Path) -> Result<File, OpenError> {
         .map_err(|cause| OpenError::io(&path, cause))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(OpenError::InUse {
-            path: folder.to_owned(),
-        }),
+        Err(TryLockError::WouldBlock) => Err(OpenError::InUse { path: folder.to_owned() }),
         Err(TryLockError::Error(cause)) => Err(OpenError::io(&path, cause)),
     }
 }
@@ -106,11 +89,7 @@ fn take_lock(folder: &Path) -> Result<File, OpenError> {
 fn remove_unfinished(folder: &Path) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
-        if entry
-            .file_name()
-            .as_encoded_bytes()
-            .starts_with(UNFINISHED.as_bytes())
-        {
+        if entry.file_name().as_encoded_bytes().starts_with(UNFINISHED.as_bytes()) {
             fs::remove_file(entry.path())?;
         }
     }

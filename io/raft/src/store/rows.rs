@@ -77,21 +77,11 @@ fn scan(
     let end = range.end.min(i64::MAX as u64);
     let mut rows = select.query((range.start.cast_signed(), end.cast_signed()))?;
     while let Some(row) = rows.next()? {
-        let Position {
-            term,
-            leader,
-            index,
-        } = position(row)?;
+        let Position { term, leader, index } = position(row)?;
         let body = Bytes::copy_from_slice(row.get_ref(4)?.as_blob().map_err(|cause| {
             rusqlite::Error::FromSqlConversionFailure(4, Type::Blob, Box::new(cause))
         })?);
-        let kept = Row {
-            index,
-            term,
-            leader: leader.0,
-            kind: row.get(3)?,
-            body,
-        };
+        let kept = Row { index, term, leader: leader.0, kind: row.get(3)?, body };
         if row.get::<_, u32>(5)? != kept.checksum() {
             return Err(RecordFault::Checksum { index }.into());
         }
@@ -103,8 +93,7 @@ fn scan(
 }
 
 pub(super) fn truncate(of: &Connection, since: u64) -> rusqlite::Result<()> {
-    of.prepare_cached("DELETE FROM log WHERE idx >= ?1")?
-        .execute([since.cast_signed()])?;
+    of.prepare_cached("DELETE FROM log WHERE idx >= ?1")?.execute([since.cast_signed()])?;
     Ok(())
 }
 
@@ -117,57 +106,42 @@ pub(super) fn delete_purged(of: &Connection, upto: u64, most: usize) -> rusqlite
 }
 
 pub(super) fn set_ballot(of: &Connection, ballot: Ballot) -> rusqlite::Result<()> {
-    of.prepare_cached("INSERT OR REPLACE INTO ballot VALUES (1, ?1, ?2, ?3, ?4)")?
-        .execute((
-            ballot.term.cast_signed(),
-            ballot.node.0.cast_signed(),
-            ballot.committed,
-            checksum([ballot.term, ballot.node.0, ballot.committed.into()]),
-        ))?;
+    of.prepare_cached("INSERT OR REPLACE INTO ballot VALUES (1, ?1, ?2, ?3, ?4)")?.execute((
+        ballot.term.cast_signed(),
+        ballot.node.0.cast_signed(),
+        ballot.committed,
+        checksum([ballot.term, ballot.node.0, ballot.committed.into()]),
+    ))?;
     Ok(())
 }
 
 pub(super) fn ballot(of: &Connection) -> Result<Option<Ballot>, Cause> {
-    let read = of.query_row(
-        "SELECT term, node, committed, checksum FROM ballot",
-        (),
-        |row| {
-            let ballot = Ballot {
-                term: number(row, 0)?,
-                node: NodeId(number(row, 1)?),
-                committed: row.get(2)?,
-            };
-            Ok((ballot, row.get::<_, u32>(3)?))
-        },
-    );
+    let read = of.query_row("SELECT term, node, committed, checksum FROM ballot", (), |row| {
+        let ballot =
+            Ballot { term: number(row, 0)?, node: NodeId(number(row, 1)?), committed: row.get(2)? };
+        Ok((ballot, row.get::<_, u32>(3)?))
+    });
     let Some((ballot, sum)) = read.optional()? else {
         return Ok(None);
     };
-    prove(
-        "ballot",
-        sum,
-        [ballot.term, ballot.node.0, ballot.committed.into()],
-    )?;
+    prove("ballot", sum, [ballot.term, ballot.node.0, ballot.committed.into()])?;
     Ok(Some(ballot))
 }
 
 pub(super) fn set_mark(of: &Connection, name: &str, at: Position) -> rusqlite::Result<()> {
-    of.prepare_cached("INSERT OR REPLACE INTO mark VALUES (?1, ?2, ?3, ?4, ?5)")?
-        .execute((
-            name,
-            at.term.cast_signed(),
-            at.leader.0.cast_signed(),
-            at.index.cast_signed(),
-            checksum([at.term, at.leader.0, at.index]),
-        ))?;
+    of.prepare_cached("INSERT OR REPLACE INTO mark VALUES (?1, ?2, ?3, ?4, ?5)")?.execute((
+        name,
+        at.term.cast_signed(),
+        at.leader.0.cast_signed(),
+        at.index.cast_signed(),
+        checksum([at.term, at.leader.0, at.index]),
+    ))?;
     Ok(())
 }
 
 pub(super) fn mark(of: &Connection, name: &str) -> Result<Option<Position>, Cause> {
     let query = "SELECT term, leader, idx, checksum FROM mark WHERE name = ?1";
-    let read = of.query_row(query, [name], |row| {
-        Ok((position(row)?, row.get::<_, u32>(3)?))
-    });
+    let read = of.query_row(query, [name], |row| Ok((position(row)?, row.get::<_, u32>(3)?)));
     let Some((at, sum)) = read.optional()? else {
         return Ok(None);
     };
@@ -183,43 +157,27 @@ pub(super) fn last(of: &Connection) -> rusqlite::Result<Option<Position>> {
 
 /// Of the tables with one row: `identity` has exactly one.
 pub(super) fn set_identity(of: &Connection, identity: Identity) -> rusqlite::Result<()> {
-    let Identity {
-        cluster,
-        node,
-        claim,
-    } = identity;
-    of.prepare_cached("INSERT OR REPLACE INTO identity VALUES (1, ?1, ?2, ?3, ?4, ?5)")?
-        .execute((
+    let Identity { cluster, node, claim } = identity;
+    of.prepare_cached("INSERT OR REPLACE INTO identity VALUES (1, ?1, ?2, ?3, ?4, ?5)")?.execute(
+        (
             cluster.to_string(),
             node.0.cast_signed(),
             claim.generation.cast_signed(),
             claim.claimant.0.cast_signed(),
             checksum(numbers(&identity)),
-        ))?;
+        ),
+    )?;
     Ok(())
 }
 
 pub(super) fn identity(of: &Connection) -> Result<Identity, Cause> {
     let query = "SELECT cluster, node, generation, claimant, checksum FROM identity";
     let (identity, sum) = of.query_row(query, (), |row| {
-        let cluster = row
-            .get::<_, String>(0)?
-            .parse()
-            .map_err(|cause: uuid::Error| {
-                rusqlite::Error::FromSqlConversionFailure(0, Type::Text, Box::new(cause))
-            })?;
-        let claim = Claim {
-            generation: number(row, 2)?,
-            claimant: NodeId(number(row, 3)?),
-        };
-        Ok((
-            Identity {
-                cluster,
-                node: NodeId(number(row, 1)?),
-                claim,
-            },
-            row.get::<_, u32>(4)?,
-        ))
+        let cluster = row.get::<_, String>(0)?.parse().map_err(|cause: uuid::Error| {
+            rusqlite::Error::FromSqlConversionFailure(0, Type::Text, Box::new(cause))
+        })?;
+        let claim = Claim { generation: number(row, 2)?, claimant: NodeId(number(row, 3)?) };
+        Ok((Identity { cluster, node: NodeId(number(row, 1)?), claim }, row.get::<_, u32>(4)?))
     })?;
     prove("identity", sum, numbers(&identity))?;
     Ok(identity)
@@ -227,28 +185,19 @@ pub(super) fn identity(of: &Connection) -> Result<Identity, Cause> {
 
 fn numbers(identity: &Identity) -> [u64; 5] {
     let (high, low) = identity.cluster.as_u64_pair();
-    let Claim {
-        generation,
-        claimant,
-    } = identity.claim;
+    let Claim { generation, claimant } = identity.claim;
     [high, low, identity.node.0, generation, claimant.0]
 }
 
 /// SQLite checks its structure, not its contents; every row of ours proves its own.
 fn checksum<const N: usize>(numbers: [u64; N]) -> u32 {
     let mut sum = crc32fast::Hasher::new();
-    numbers
-        .iter()
-        .for_each(|number| sum.update(&number.to_le_bytes()));
+    numbers.iter().for_each(|number| sum.update(&number.to_le_bytes()));
     sum.finalize()
 }
 
 fn prove<const N: usize>(table: &'static str, sum: u32, of: [u64; N]) -> Result<(), RecordFault> {
-    if sum == checksum(of) {
-        Ok(())
-    } else {
-        Err(RecordFault::Row { table })
-    }
+    if sum == checksum(of) { Ok(()) } else { Err(RecordFault::Row { table }) }
 }
 
 fn number(row: &SqlRow<'_>, column: usize) -> rusqlite::Result<u64> {
@@ -258,9 +207,5 @@ fn number(row: &SqlRow<'_>, column: usize) -> rusqlite::Result<u64> {
 /// The first three columns: term, leader, index.
 pub(super) fn position(row: &SqlRow<'_>) -> rusqlite::Result<Position> {
     let number = |column| row.get::<_, i64>(column).map(i64::cast_unsigned);
-    Ok(Position {
-        term: number(0)?,
-        leader: NodeId(number(1)?),
-        index: number(2)?,
-    })
+    Ok(Position { term: number(0)?, leader: NodeId(number(1)?), index: number(2)? })
 }

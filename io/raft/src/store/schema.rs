@@ -129,17 +129,11 @@ pub enum OpenError {
 
 impl OpenError {
     pub(crate) fn io(path: &Path, cause: io::Error) -> Self {
-        Self::Io {
-            path: path.to_owned(),
-            cause,
-        }
+        Self::Io { path: path.to_owned(), cause }
     }
 
     pub(crate) fn damaged(path: &Path, detail: impl Into<String>) -> Self {
-        Self::Damaged {
-            path: path.to_owned(),
-            detail: detail.into(),
-        }
+        Self::Damaged { path: path.to_owned(), detail: detail.into() }
     }
 
     fn sqlite(path: &Path, cause: rusqlite::Error) -> Self {
@@ -147,13 +141,10 @@ impl OpenError {
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
                 Self::damaged(path, cause.to_string())
             }
-            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::InUse {
-                path: path.to_owned(),
-            },
-            _ => Self::Sqlite {
-                path: path.to_owned(),
-                cause,
-            },
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+                Self::InUse { path: path.to_owned() }
+            }
+            _ => Self::Sqlite { path: path.to_owned(), cause },
         }
     }
 }
@@ -175,11 +166,8 @@ pub(crate) fn create(path: &Path, identity: Identity) -> Result<(), OpenError> {
         .tempfile_in(folder)
         .map_err(|cause| OpenError::io(folder, cause))?;
     fill(new.path(), identity).map_err(|cause| OpenError::sqlite(path, cause))?;
-    new.as_file()
-        .sync_all()
-        .map_err(|cause| OpenError::io(path, cause))?;
-    new.persist_noclobber(path)
-        .map_err(|failed| OpenError::io(path, failed.error))?;
+    new.as_file().sync_all().map_err(|cause| OpenError::io(path, cause))?;
+    new.persist_noclobber(path).map_err(|failed| OpenError::io(path, failed.error))?;
     sync_folder(folder)
 }
 
@@ -216,14 +204,10 @@ fn check_header(path: &Path) -> Result<(), OpenError> {
     let read = File::open(path).and_then(|mut file| file.read_exact(&mut header));
     match read {
         Ok(()) if header.starts_with(b"SQLite format 3\0") => Ok(()),
-        Ok(()) => Err(OpenError::damaged(
-            path,
-            "it does not begin like a database",
-        )),
-        Err(cause) if cause.kind() == io::ErrorKind::UnexpectedEof => Err(OpenError::damaged(
-            path,
-            "it is shorter than a database's header",
-        )),
+        Ok(()) => Err(OpenError::damaged(path, "it does not begin like a database")),
+        Err(cause) if cause.kind() == io::ErrorKind::UnexpectedEof => {
+            Err(OpenError::damaged(path, "it is shorter than a database's header"))
+        }
         Err(cause) => Err(OpenError::io(path, cause)),
     }
 }
@@ -233,45 +217,28 @@ fn open_and_check(path: &Path, cluster: Uuid) -> Result<(Connection, Identity, M
     let connection =
         Connection::open_with_flags(path, flags).map_err(|cause| OpenError::sqlite(path, cause))?;
     let sql = |cause| OpenError::sqlite(path, cause);
-    connection
-        .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
-        .map_err(sql)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(sql)?;
     // Before the first access: then SQLite keeps the index of its log in memory, no other process
     // can open the file, and there is no third file.
-    connection
-        .pragma_update(None, "locking_mode", "EXCLUSIVE")
-        .map_err(sql)?;
+    connection.pragma_update(None, "locking_mode", "EXCLUSIVE").map_err(sql)?;
 
     let pragma = |name: &str| -> Result<i64, OpenError> {
-        connection
-            .pragma_query_value(None, name, |row| row.get(0))
-            .map_err(sql)
+        connection.pragma_query_value(None, name, |row| row.get(0)).map_err(sql)
     };
     if pragma("application_id")? != i64::from(APPLICATION_ID) {
-        return Err(OpenError::Foreign {
-            path: path.to_owned(),
-        });
+        return Err(OpenError::Foreign { path: path.to_owned() });
     }
     let found = pragma("user_version")?;
     if found != i64::from(FORMAT) {
-        return Err(OpenError::Format {
-            path: path.to_owned(),
-            found,
-            known: i64::from(FORMAT),
-        });
+        return Err(OpenError::Format { path: path.to_owned(), found, known: i64::from(FORMAT) });
     }
-    let mode: String = connection
-        .pragma_query_value(None, "journal_mode", |row| row.get(0))
-        .map_err(sql)?;
+    let mode: String =
+        connection.pragma_query_value(None, "journal_mode", |row| row.get(0)).map_err(sql)?;
     if mode != "wal" {
-        return Err(OpenError::damaged(
-            path,
-            format!("its journal mode is {mode}"),
-        ));
+        return Err(OpenError::damaged(path, format!("its journal mode is {mode}")));
     }
-    let verdict: String = connection
-        .pragma_query_value(None, "quick_check", |row| row.get(0))
-        .map_err(sql)?;
+    let verdict: String =
+        connection.pragma_query_value(None, "quick_check", |row| row.get(0)).map_err(sql)?;
     if verdict != "ok" {
         return Err(OpenError::damaged(path, verdict));
     }
@@ -283,18 +250,11 @@ fn open_and_check(path: &Path, cluster: Uuid) -> Result<(Connection, Identity, M
     let identity = rows::identity(&connection).map_err(unsound)?;
     let marks = Marks::load(&connection).map_err(unsound)?;
     if marks.committed > marks.last {
-        return Err(OpenError::damaged(
-            path,
-            "its log ends before what was committed",
-        ));
+        return Err(OpenError::damaged(path, "its log ends before what was committed"));
     }
     if identity.cluster != cluster {
         let found = identity.cluster;
-        return Err(OpenError::OtherCluster {
-            path: path.to_owned(),
-            found,
-            expected: cluster,
-        });
+        return Err(OpenError::OtherCluster { path: path.to_owned(), found, expected: cluster });
     }
     Ok((connection, identity, marks))
 }

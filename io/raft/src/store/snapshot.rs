@@ -95,35 +95,25 @@ impl Snapshots {
     /// Reads the folder's snapshot, if there is one.
     pub(crate) fn open<M: Machine>(folder: &Path) -> Result<(Self, Option<M>), OpenError> {
         let path = folder.join(NAME);
-        let this = Self {
-            path: Arc::new(path),
-            kept: Arc::default(),
-        };
+        let this = Self { path: Arc::new(path), kept: Arc::default() };
         let file = match File::open(&*this.path) {
             Ok(file) => file,
             Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok((this, None)),
             Err(cause) => return Err(OpenError::io(&this.path, cause)),
         };
-        let (current, machine) = this
-            .load(&file)
-            .map_err(|fault| OpenError::Snapshot(Box::new(fault)))?;
+        let (current, machine) =
+            this.load(&file).map_err(|fault| OpenError::Snapshot(Box::new(fault)))?;
         this.kept().current = Some(current);
         Ok((this, Some(machine)))
     }
 
     pub(crate) fn header(&self) -> Option<SnapshotHeader> {
-        self.kept()
-            .current
-            .as_ref()
-            .map(|current| current.header.clone())
+        self.kept().current.as_ref().map(|current| current.header.clone())
     }
 
     /// Of the current snapshot, in bytes.
     pub(crate) fn size(&self) -> u64 {
-        self.kept()
-            .current
-            .as_ref()
-            .map_or(0, |current| current.size)
+        self.kept().current.as_ref().map_or(0, |current| current.size)
     }
 
     /// The current snapshot's file, for reading. It stays readable when a newer one replaces it.
@@ -181,15 +171,10 @@ impl Snapshots {
         if kept.closed {
             return Err(SnapshotFault::Closed);
         }
-        if kept
-            .current
-            .as_ref()
-            .is_some_and(|current| current.header.last > new.header.last)
-        {
+        if kept.current.as_ref().is_some_and(|current| current.header.last > new.header.last) {
             return Ok(());
         }
-        file.persist(&*self.path)
-            .map_err(|failed| self.io(failed.error))?;
+        file.persist(&*self.path).map_err(|failed| self.io(failed.error))?;
         kept.current = Some(new);
         drop(kept);
         match sync_folder(self.folder()) {
@@ -201,15 +186,10 @@ impl Snapshots {
     /// One pass: the machine reads through the checksum. A wrong one is the answer even if the machine
     /// has found fault first.
     fn load<M: Machine>(&self, mut file: &File) -> Result<(Current, M), SnapshotFault> {
-        let damaged = |detail| SnapshotFault::Damaged {
-            path: self.path.to_path_buf(),
-            detail,
-        };
+        let damaged = |detail| SnapshotFault::Damaged { path: self.path.to_path_buf(), detail };
         let io = |cause| self.io(cause);
         let size = file.metadata().map_err(io)?.len();
-        let contents = size
-            .checked_sub(TRAILER)
-            .ok_or_else(|| damaged("it is cut short"))?;
+        let contents = size.checked_sub(TRAILER).ok_or_else(|| damaged("it is cut short"))?;
         file.seek(SeekFrom::Start(contents)).map_err(io)?;
         let mut trailer = [0; TRAILER as usize];
         file.read_exact(&mut trailer).map_err(io)?;
@@ -218,10 +198,7 @@ impl Snapshots {
             return Err(damaged("it does not have the length it was written with"));
         }
         file.seek(SeekFrom::Start(0)).map_err(io)?;
-        let mut summed = Summed {
-            inner: file.take(contents),
-            sum: crc32fast::Hasher::new(),
-        };
+        let mut summed = Summed { inner: file.take(contents), sum: crc32fast::Hasher::new() };
         let read = read_contents(&mut BufReader::with_capacity(BUFFER, &mut summed));
         io::copy(&mut summed, &mut io::sink()).map_err(io)?;
         if summed.sum.finalize().to_le_bytes() != sum {
@@ -230,10 +207,9 @@ impl Snapshots {
         let (header, machine) = read.map_err(|fault| match fault {
             ContentsFault::Io(cause) => self.io(cause),
             ContentsFault::Header(detail) => damaged(detail),
-            ContentsFault::Machine(cause) => SnapshotFault::Contents {
-                path: self.path.to_path_buf(),
-                cause,
-            },
+            ContentsFault::Machine(cause) => {
+                SnapshotFault::Contents { path: self.path.to_path_buf(), cause }
+            }
         })?;
         Ok((Current { header, size }, machine))
     }
@@ -250,10 +226,7 @@ impl Snapshots {
     }
 
     fn io(&self, cause: io::Error) -> SnapshotFault {
-        SnapshotFault::Io {
-            path: self.path.to_path_buf(),
-            cause,
-        }
+        SnapshotFault::Io { path: self.path.to_path_buf(), cause }
     }
 
     fn kept(&self) -> MutexGuard<'_, Kept> {
@@ -264,10 +237,7 @@ impl Snapshots {
 /// Gives the number of bytes written.
 fn write<M: Machine>(file: &File, header: &SnapshotHeader, machine: &M) -> io::Result<u64> {
     let inner = BufWriter::with_capacity(BUFFER, file);
-    let mut out = Summed {
-        inner,
-        sum: crc32fast::Hasher::new(),
-    };
+    let mut out = Summed { inner, sum: crc32fast::Hasher::new() };
     let header = serde_json::to_vec(header)?;
     out.write_all(MAGIC)?;
     out.write_all(&(header.len() as u32).to_le_bytes())?;
@@ -300,9 +270,7 @@ fn read_contents<M: Machine>(from: &mut dyn Read) -> Result<(SnapshotHeader, M),
     let (mut magic, mut length) = ([0; 8], [0; 4]);
     from.read_exact(&mut magic)?;
     if &magic != MAGIC {
-        return Err(ContentsFault::Header(
-            "it does not begin like a snapshot of this version",
-        ));
+        return Err(ContentsFault::Header("it does not begin like a snapshot of this version"));
     }
     from.read_exact(&mut length)?;
     let length = u32::from_le_bytes(length);

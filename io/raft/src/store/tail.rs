@@ -24,19 +24,8 @@ pub(super) struct Tail {
 
 impl Tail {
     pub(super) fn new(marks: Marks) -> Self {
-        let Marks {
-            ballot,
-            committed,
-            purged,
-            last,
-        } = marks;
-        Self {
-            ballot,
-            committed,
-            purged,
-            last,
-            ..Self::default()
-        }
+        let Marks { ballot, committed, purged, last } = marks;
+        Self { ballot, committed, purged, last, ..Self::default() }
     }
 
     pub(super) fn append(&mut self, records: &[Record]) {
@@ -55,9 +44,7 @@ impl Tail {
     /// database knows.
     pub(super) fn read(&self, range: &Range<u64>, bytes: usize) -> Option<Vec<Record>> {
         let first_kept = self.recent.front().map(|record| record.position.index);
-        let start = range
-            .start
-            .max(self.purged.map_or(0, |purged| purged.index + 1));
+        let start = range.start.max(self.purged.map_or(0, |purged| purged.index + 1));
         let end = range.end.min(self.last.map_or(0, |last| last.index + 1));
         if start >= end {
             return Some(Vec::new());
@@ -69,13 +56,7 @@ impl Tail {
             *n == 0 || total <= bytes
         };
         let wanted = self.recent.iter().skip(skip).take((end - start) as usize);
-        Some(
-            wanted
-                .enumerate()
-                .take_while(within)
-                .map(|(_, record)| record.clone())
-                .collect(),
-        )
+        Some(wanted.enumerate().take_while(within).map(|(_, record)| record.clone()).collect())
     }
 
     /// Forgets `since` and all after it. `last` must be set anew by whoever knows it if this says so.
@@ -104,11 +85,7 @@ impl Tail {
         if self.last < Some(upto) {
             self.last = Some(upto);
         }
-        while self
-            .recent
-            .front()
-            .is_some_and(|first| first.position.index <= upto.index)
-        {
+        while self.recent.front().is_some_and(|first| first.position.index <= upto.index) {
             self.drop_first();
         }
     }

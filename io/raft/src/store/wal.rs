@@ -51,19 +51,12 @@ fn damage(mut from: impl Read) -> io::Result<Option<String>> {
     if !fill(&mut from, &mut header)? {
         return Ok(None);
     }
-    let mut sum = Checksum {
-        big_endian: word(&header, 0) & 1 == 1,
-        state: [0, 0],
-    };
+    let mut sum = Checksum { big_endian: word(&header, 0) & 1 == 1, state: [0, 0] };
     sum.update(&header[..24]);
     let sound_header =
         word(&header, 0) & !1 == MAGIC && sum.state == [word(&header, 6), word(&header, 7)];
 
-    let page = if sound_header {
-        word(&header, 2) as usize
-    } else {
-        PAGE
-    };
+    let page = if sound_header { word(&header, 2) as usize } else { PAGE };
     let mut salts = sound_header.then_some([word(&header, 4), word(&header, 5)]);
     let mut frame = vec![0; FRAME_HEADER + page];
     let (mut bad, mut lost) = (!sound_header, 0);
@@ -82,9 +75,7 @@ fn damage(mut from: impl Read) -> io::Result<Option<String>> {
     // A header is synced before its first frame is written, and fits a sector: it cannot be torn.
     Ok(match (sound_header, lost) {
         (true, 0 | 1) | (false, 0) => None,
-        _ => Some(format!(
-            "a wrong checksum is followed by {lost} complete transactions"
-        )),
+        _ => Some(format!("a wrong checksum is followed by {lost} complete transactions")),
     })
 }
 
@@ -98,11 +89,7 @@ impl Checksum {
         for pair in bytes.chunks_exact(8) {
             let word = |at: usize| {
                 let four = [pair[at], pair[at + 1], pair[at + 2], pair[at + 3]];
-                if self.big_endian {
-                    u32::from_be_bytes(four)
-                } else {
-                    u32::from_le_bytes(four)
-                }
+                if self.big_endian { u32::from_be_bytes(four) } else { u32::from_le_bytes(four) }
             };
             let [first, second] = self.state;
             let first = first.wrapping_add(word(0)).wrapping_add(second);

@@ -8,6 +8,7 @@
 //! Good ⇄ Full        Good, Full → Failed
 //! ```
 
+use std::fs::File;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -66,10 +67,7 @@ pub(crate) enum Cause {
 
 impl StoreFault {
     pub(crate) fn new(path: &Path, cause: impl Into<Cause>) -> Self {
-        Self {
-            path: path.to_owned(),
-            cause: Arc::new(cause.into()),
-        }
+        Self { path: path.to_owned(), cause: Arc::new(cause.into()) }
     }
 }
 
@@ -92,11 +90,7 @@ pub(crate) enum Job {
     /// Never waited for: it may reach the disk with a later write, or not before the end.
     Committed(Position),
     /// Entries of these indices, from the first, until their bodies exceed so many bytes.
-    Read(
-        Range<u64>,
-        usize,
-        oneshot::Sender<Result<Vec<Record>, StoreFault>>,
-    ),
+    Read(Range<u64>, usize, oneshot::Sender<Result<Vec<Record>, StoreFault>>),
     Close(Done),
     #[cfg(test)]
     Execute(&'static str),
@@ -136,6 +130,8 @@ pub(crate) struct Writer {
     pub(crate) committed: Option<Position>,
     /// Rows up to here are marked as purged but may still stand in the table.
     pub(crate) purged: Option<u64>,
+    /// The data folder's. Whatever happens to the handles, the folder is in use until this thread ends.
+    pub(crate) _lock: File,
 }
 
 impl Writer {
@@ -265,9 +261,7 @@ impl Writer {
     fn close(mut self) -> Result<(), StoreFault> {
         self.commit(&[])?;
         let path = self.path;
-        self.connection
-            .close()
-            .map_err(|(_, cause)| StoreFault::new(&path, cause))
+        self.connection.close().map_err(|(_, cause)| StoreFault::new(&path, cause))
     }
 
     fn has_room(&self) {
@@ -295,9 +289,7 @@ impl Writer {
     fn fail(&self, cause: rusqlite::Error) -> StoreFault {
         error!(path = %self.path.display(), %cause, "Writing failed: the engine stops");
         let fault = StoreFault::new(&self.path, cause);
-        self.shared
-            .health
-            .send_replace(Health::Failed(fault.clone()));
+        self.shared.health.send_replace(Health::Failed(fault.clone()));
         fault
     }
 }
@@ -324,9 +316,7 @@ impl Marks {
             ballot: rows::ballot(connection)?,
             committed: rows::mark(connection, rows::COMMITTED)?,
             purged,
-            last: last
-                .filter(|last| Some(last.index) > purged.map(|p| p.index))
-                .or(purged),
+            last: last.filter(|last| Some(last.index) > purged.map(|p| p.index)).or(purged),
         })
     }
 }

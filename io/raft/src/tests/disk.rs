@@ -31,10 +31,7 @@ fn copy_of(files: &BTreeMap<PathBuf, Vec<u8>>) -> TempDir {
 async fn as_after_a_kill() -> (BTreeMap<PathBuf, Vec<u8>>, Table) {
     let folder = TempDir::new().unwrap();
     let settings = Settings {
-        snapshot_every: SnapshotEvery {
-            least: 40_000,
-            most: 40_000,
-        },
+        snapshot_every: SnapshotEvery { least: 40_000, most: 40_000 },
         ..Settings::default()
     };
     let raft = start_with(folder.path(), settings).await;
@@ -79,10 +76,7 @@ async fn a_flipped_byte_anywhere_is_refused_by_name_or_harms_nothing() {
                 Err(cause) => {
                     refused += 1;
                     let said = cause.to_string();
-                    assert!(
-                        said.contains(file.to_str().unwrap()),
-                        "byte {offset}: {said}"
-                    );
+                    assert!(said.contains(file.to_str().unwrap()), "byte {offset}: {said}");
                     assert!(contents(folder.path()) == before, "byte {offset}: {said}");
                 }
             }
@@ -102,12 +96,7 @@ async fn a_file_that_is_short_foreign_newer_or_missing_is_refused_by_name() {
     };
     let cut = |length: u64| {
         move |path: &Path| {
-            fs::File::options()
-                .write(true)
-                .open(path)
-                .unwrap()
-                .set_len(length)
-                .unwrap()
+            fs::File::options().write(true).open(path).unwrap().set_len(length).unwrap()
         }
     };
     type Harm = Box<dyn Fn(&Path)>;
@@ -117,46 +106,14 @@ async fn a_file_that_is_short_foreign_newer_or_missing_is_refused_by_name() {
         ("raft.db", "damaged", Box::new(cut(4096))),
         ("snapshot", "damaged", Box::new(cut(5))),
         ("snapshot", "damaged", Box::new(cut(3000))),
-        (
-            "raft.db",
-            "format 9",
-            Box::new(sql("PRAGMA user_version = 9")),
-        ),
-        (
-            "raft.db",
-            "not one of this engine",
-            Box::new(sql("PRAGMA application_id = 9")),
-        ),
-        (
-            "raft.db",
-            "missing beside",
-            Box::new(|path: &Path| fs::remove_file(path).unwrap()),
-        ),
-        (
-            "snapshot",
-            "emptied",
-            Box::new(|path: &Path| fs::remove_file(path).unwrap()),
-        ),
-        (
-            "raft.db",
-            "entry 40",
-            Box::new(sql("DELETE FROM log WHERE idx = 40")),
-        ),
-        (
-            "raft.db",
-            "ballot",
-            Box::new(sql("UPDATE ballot SET term = term + 1")),
-        ),
-        (
-            "raft.db",
-            "mark",
-            Box::new(sql("UPDATE mark SET idx = idx - 1")),
-        ),
-        (
-            "raft.db",
-            "identity",
-            Box::new(sql("UPDATE identity SET node = node + 1")),
-        ),
+        ("raft.db", "format 9", Box::new(sql("PRAGMA user_version = 9"))),
+        ("raft.db", "not one of this engine", Box::new(sql("PRAGMA application_id = 9"))),
+        ("raft.db", "missing beside", Box::new(|path: &Path| fs::remove_file(path).unwrap())),
+        ("snapshot", "emptied", Box::new(|path: &Path| fs::remove_file(path).unwrap())),
+        ("raft.db", "entry 40", Box::new(sql("DELETE FROM log WHERE idx = 40"))),
+        ("raft.db", "ballot", Box::new(sql("UPDATE ballot SET term = term + 1"))),
+        ("raft.db", "mark", Box::new(sql("UPDATE mark SET idx = idx - 1"))),
+        ("raft.db", "identity", Box::new(sql("UPDATE identity SET node = node + 1"))),
     ];
     for (name, expected, harm) in cases {
         let folder = copy_of(&files);
@@ -165,11 +122,7 @@ async fn a_file_that_is_short_foreign_newer_or_missing_is_refused_by_name() {
             // Only where the log was emptied is a snapshot needed.
             let database = rusqlite::Connection::open(folder.path().join("raft.db")).unwrap();
             let purged: i64 = database
-                .query_row(
-                    "SELECT count(*) FROM mark WHERE name = 'purged'",
-                    (),
-                    |row| row.get(0),
-                )
+                .query_row("SELECT count(*) FROM mark WHERE name = 'purged'", (), |row| row.get(0))
                 .unwrap();
             if purged == 0 {
                 continue;
@@ -177,10 +130,7 @@ async fn a_file_that_is_short_foreign_newer_or_missing_is_refused_by_name() {
         }
         let before = contents(folder.path());
         let said = start_error(folder.path()).await.to_string();
-        assert!(
-            said.contains(name) && said.contains(expected),
-            "{name}, {expected}: {said}"
-        );
+        assert!(said.contains(name) && said.contains(expected), "{name}, {expected}: {said}");
         let same = contents(folder.path()) == before;
         assert!(same, "{name}, {expected}: something was changed");
     }
@@ -196,13 +146,8 @@ async fn a_failed_write_stops_the_engine_and_says_so_while_the_last_state_stays(
     assert!(matches!(failed, Err(ProposeError::Unknown)), "{failed:?}");
     assert!(matches!(within(raft.failed()).await, Fault::Store(_)));
     let mut leadership = raft.leadership();
-    within(leadership.wait_for(|now| now.role == Role::Stopped))
-        .await
-        .unwrap();
-    assert!(matches!(
-        raft.propose(put(3, "x")).await,
-        Err(ProposeError::Failed(_))
-    ));
+    within(leadership.wait_for(|now| now.role == Role::Stopped)).await.unwrap();
+    assert!(matches!(raft.propose(put(3, "x")).await, Err(ProposeError::Failed(_))));
     assert!(matches!(raft.read().await, Err(ReadError::Failed(_))));
     assert_eq!(raft.command_fence(), None);
     assert_eq!(&*raft.latest().rows[&1], b"kept");
@@ -219,49 +164,17 @@ async fn below_the_reserve_only_what_is_essential_is_taken() {
         raft.stop().await.unwrap();
         free
     };
-    let essential = Put {
-        essential: true,
-        ..put(1, "x")
-    };
+    let essential = Put { essential: true, ..put(1, "x") };
     let cases = [
-        (
-            Reserve {
-                ordinary: 0,
-                essential: 0,
-            },
-            true,
-            true,
-        ),
-        (
-            Reserve {
-                ordinary: free * 2,
-                essential: 0,
-            },
-            false,
-            true,
-        ),
-        (
-            Reserve {
-                ordinary: free * 2,
-                essential: free * 2,
-            },
-            false,
-            false,
-        ),
+        (Reserve { ordinary: 0, essential: 0 }, true, true),
+        (Reserve { ordinary: free * 2, essential: 0 }, false, true),
+        (Reserve { ordinary: free * 2, essential: free * 2 }, false, false),
     ];
     for (reserve, ordinary_taken, essential_taken) in cases {
-        let raft = start_with(
-            folder.path(),
-            Settings {
-                reserve,
-                ..Settings::default()
-            },
-        )
-        .await;
-        for (command, taken) in [
-            (put(2, "x"), ordinary_taken),
-            (essential.clone(), essential_taken),
-        ] {
+        let raft = start_with(folder.path(), Settings { reserve, ..Settings::default() }).await;
+        for (command, taken) in
+            [(put(2, "x"), ordinary_taken), (essential.clone(), essential_taken)]
+        {
             match raft.propose(command).await {
                 Ok(_) => assert!(taken, "{reserve:?}"),
                 Err(ProposeError::DiskFull { .. }) => assert!(!taken, "{reserve:?}"),
@@ -281,13 +194,7 @@ impl SmallDisk {
         use rustix::mount::{MountFlags, mount};
         let folder = TempDir::new().unwrap();
         let size = std::ffi::CString::new(format!("size={mebibytes}m")).unwrap();
-        match mount(
-            "tmpfs",
-            folder.path(),
-            "tmpfs",
-            MountFlags::empty(),
-            Some(&*size),
-        ) {
+        match mount("tmpfs", folder.path(), "tmpfs", MountFlags::empty(), Some(&*size)) {
             Ok(()) => Some(Self(folder)),
             Err(cause) => {
                 println!("skipped: cannot mount a small file system: {cause}");
@@ -310,10 +217,7 @@ async fn a_full_disk_refuses_changes_keeps_what_is_and_recovers() {
     };
     let folder = disk.0.path().join("raft");
     let settings = Settings {
-        reserve: Reserve {
-            ordinary: 8 << 20,
-            essential: 4 << 20,
-        },
+        reserve: Reserve { ordinary: 8 << 20, essential: 4 << 20 },
         propose_timeout: Duration::from_millis(500),
         ..Settings::default()
     };
@@ -328,13 +232,7 @@ async fn a_full_disk_refuses_changes_keeps_what_is_and_recovers() {
     let mut unknown = 0;
     within(async {
         for key in 2.. {
-            match raft
-                .propose(Put {
-                    essential: true,
-                    ..put(key, vec![1; 100_000])
-                })
-                .await
-            {
+            match raft.propose(Put { essential: true, ..put(key, vec![1; 100_000]) }).await {
                 Err(ProposeError::DiskFull { .. }) => break,
                 Err(ProposeError::Unknown) => unknown += 1,
                 Ok(_) => {}
@@ -344,10 +242,7 @@ async fn a_full_disk_refuses_changes_keeps_what_is_and_recovers() {
     })
     .await;
     let refused = raft.propose(put(9, "new")).await;
-    assert!(
-        matches!(refused, Err(ProposeError::DiskFull { .. })),
-        "{refused:?}"
-    );
+    assert!(matches!(refused, Err(ProposeError::DiskFull { .. })), "{refused:?}");
     assert_eq!(&*raft.latest().rows[&1], b"kept");
     assert_ne!(raft.leadership().borrow().role, Role::Stopped);
     println!("{unknown} proposals were on their way when the disk was full");
@@ -361,10 +256,7 @@ async fn a_full_disk_refuses_changes_keeps_what_is_and_recovers() {
     .await;
     serving(&raft).await;
     let table = raft.read().await.unwrap();
-    assert_eq!(
-        (&*table.rows[&1], &*table.rows[&10]),
-        (&b"kept"[..], &b"room"[..])
-    );
+    assert_eq!((&*table.rows[&1], &*table.rows[&10]), (&b"kept"[..], &b"room"[..]));
     raft.stop().await.unwrap();
     let again = start_with(&folder, settings).await;
     assert_eq!(*again.read().await.unwrap(), *table);
@@ -374,18 +266,8 @@ async fn a_full_disk_refuses_changes_keeps_what_is_and_recovers() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_error_of_a_damaged_file_tells_what_to_do() {
     let folder = TempDir::new().unwrap();
-    fs::write(
-        folder.path().join("raft.db"),
-        "not a database at all".repeat(10),
-    )
-    .unwrap();
+    fs::write(folder.path().join("raft.db"), "not a database at all".repeat(10)).unwrap();
     let refused = start_error(folder.path()).await;
-    assert!(
-        matches!(refused, StartError::Open(OpenError::Damaged { .. })),
-        "{refused}"
-    );
-    assert!(
-        refused.to_string().contains("Restore the file"),
-        "{refused}"
-    );
+    assert!(matches!(refused, StartError::Open(OpenError::Damaged { .. })), "{refused}");
+    assert!(refused.to_string().contains("Restore the file"), "{refused}");
 }

@@ -14,14 +14,8 @@ const ROUNDS: u64 = 12;
 
 fn settings() -> Settings {
     // Small, so that snapshots and the emptying of the log are killed too.
-    let every = SnapshotEvery {
-        least: 30_000,
-        most: 30_000,
-    };
-    Settings {
-        snapshot_every: every,
-        ..Settings::default()
-    }
+    let every = SnapshotEvery { least: 30_000, most: 30_000 };
+    Settings { snapshot_every: every, ..Settings::default() }
 }
 
 struct Killed(Child);
@@ -40,14 +34,7 @@ async fn child_that_proposes_until_it_is_killed() {
         return;
     };
     let raft = start_with(Path::new(&folder), settings()).await;
-    let next = raft
-        .read()
-        .await
-        .unwrap()
-        .rows
-        .keys()
-        .max()
-        .map_or(0, |last| last + 1);
+    let next = raft.read().await.unwrap().rows.keys().max().map_or(0, |last| last + 1);
     println!("started");
     let mut tasks = tokio::task::JoinSet::new();
     for task in 0..8 {
@@ -68,11 +55,7 @@ async fn nothing_acknowledged_is_lost_by_a_kill() {
     let mut acknowledged = Vec::new();
     for round in 0..ROUNDS {
         let child = Command::new(std::env::current_exe().unwrap())
-            .args([
-                "--exact",
-                "tests::kill::child_that_proposes_until_it_is_killed",
-                "--nocapture",
-            ])
+            .args(["--exact", "tests::kill::child_that_proposes_until_it_is_killed", "--nocapture"])
             .env(FOLDER, folder.path())
             .stdout(Stdio::piped())
             .spawn()
@@ -107,10 +90,7 @@ async fn nothing_acknowledged_is_lost_by_a_kill() {
         let raft = within(start_with(folder.path(), settings())).await;
         let table = raft.read().await.unwrap();
         for key in &acknowledged {
-            let row = table
-                .rows
-                .get(key)
-                .unwrap_or_else(|| panic!("round {round}: {key} is lost"));
+            let row = table.rows.get(key).unwrap_or_else(|| panic!("round {round}: {key} is lost"));
             assert_eq!(&**row, [*key as u8; 200]);
         }
         raft.stop().await.unwrap();

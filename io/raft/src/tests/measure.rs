@@ -28,9 +28,7 @@ async fn fill(raft: &Raft<Table>, keys: std::ops::Range<u64>, writers: u64) -> D
 /// Opens, applies, leads, and answers a read.
 async fn restart(folder: &Path, what: &str) -> Duration {
     let began = Instant::now();
-    let raft = Raft::start(Table::default(), alone(folder, Settings::default()))
-        .await
-        .unwrap();
+    let raft = Raft::start(Table::default(), alone(folder, Settings::default())).await.unwrap();
     let started = began.elapsed();
     let rows = raft.read().await.unwrap().rows.len();
     let took = began.elapsed();
@@ -44,27 +42,15 @@ async fn a_hundred_thousand_sessions_restart_within_the_bound() {
     let folder = TempDir::new().unwrap();
     let raft = start(folder.path()).await;
     let took = fill(&raft, 0..SESSIONS, 1024).await;
-    println!(
-        "{SESSIONS} commands from 1024 writers: {:.0}/s",
-        rate(SESSIONS, took)
-    );
+    println!("{SESSIONS} commands from 1024 writers: {:.0}/s", rate(SESSIONS, took));
     raft.stop().await.unwrap();
     let bound = if cfg!(debug_assertions) { 20 } else { 2 };
     let took = restart(folder.path(), "snapshot and log").await;
     assert!(took < Duration::from_secs(bound), "{took:?}");
 
     // The worst case: as much log as there may be behind a snapshot.
-    let every = SnapshotEvery {
-        least: u64::MAX,
-        most: u64::MAX,
-    };
-    let raft = start_with(
-        folder.path(),
-        Settings {
-            snapshot_every: every,
-            ..Settings::default()
-        },
-    );
+    let every = SnapshotEvery { least: u64::MAX, most: u64::MAX };
+    let raft = start_with(folder.path(), Settings { snapshot_every: every, ..Settings::default() });
     let raft = raft.await;
     fill(&raft, 0..SESSIONS / 2, 1024).await;
     raft.stop().await.unwrap();

@@ -40,11 +40,7 @@ struct Put {
 }
 
 fn put(key: u64, value: impl Into<Vec<u8>>) -> Put {
-    Put {
-        key,
-        value: value.into(),
-        essential: false,
-    }
+    Put { key, value: value.into(), essential: false }
 }
 
 impl Machine for Table {
@@ -59,18 +55,10 @@ impl Machine for Table {
     }
 
     fn decode(bytes: &[u8]) -> Result<Put, DecodeError> {
-        let (key, rest) = bytes
-            .split_first_chunk()
-            .ok_or_else(|| DecodeError("short".into()))?;
-        let (essential, value) = rest
-            .split_first()
-            .ok_or_else(|| DecodeError("short".into()))?;
+        let (key, rest) = bytes.split_first_chunk().ok_or_else(|| DecodeError("short".into()))?;
+        let (essential, value) = rest.split_first().ok_or_else(|| DecodeError("short".into()))?;
         let key = u64::from_le_bytes(*key);
-        Ok(Put {
-            key,
-            value: value.to_vec(),
-            essential: *essential != 0,
-        })
+        Ok(Put { key, value: value.to_vec(), essential: *essential != 0 })
     }
 
     fn is_essential(command: &Put) -> bool {
@@ -116,9 +104,7 @@ fn alone(folder: &Path, settings: Settings) -> Start {
     Start {
         folder: folder.to_owned(),
         cluster: CLUSTER,
-        formation: Formation::Alone(Peer {
-            address: "127.0.0.1:1".into(),
-        }),
+        formation: Formation::Alone(Peer { address: "127.0.0.1:1".into() }),
         settings,
         transport: Arc::new(NoPeers),
     }
@@ -129,9 +115,7 @@ async fn start(folder: &Path) -> Raft<Table> {
 }
 
 async fn start_with(folder: &Path, settings: Settings) -> Raft<Table> {
-    let raft = Raft::start(Table::default(), alone(folder, settings))
-        .await
-        .unwrap();
+    let raft = Raft::start(Table::default(), alone(folder, settings)).await.unwrap();
     serving(&raft).await;
     raft
 }
@@ -143,13 +127,9 @@ async fn start_error(folder: &Path) -> StartError {
 
 async fn serving(raft: &Raft<Table>) {
     let mut leadership = raft.leadership();
-    within(leadership.wait_for(|now| now.role == Role::Serving))
-        .await
-        .unwrap();
+    within(leadership.wait_for(|now| now.role == Role::Serving)).await.unwrap();
 }
 
 async fn within<T>(work: impl Future<Output = T>) -> T {
-    tokio::time::timeout(DEADLINE, work)
-        .await
-        .expect("not in time")
+    tokio::time::timeout(DEADLINE, work).await.expect("not in time")
 }

@@ -47,9 +47,7 @@ async fn a_leader_commands_only_after_an_entry_of_its_own_term() {
     if !leadership.borrow().may_command() {
         assert_eq!(raft.command_fence(), None);
     }
-    within(leadership.wait_for(|now| now.role == Role::Serving))
-        .await
-        .unwrap();
+    within(leadership.wait_for(|now| now.role == Role::Serving)).await.unwrap();
     let fence = raft.command_fence().unwrap();
     assert_eq!((fence.claim, fence.leader), (Claim::default(), raft.node()));
     assert!(raft.quorum_age().unwrap() < Duration::from_secs(5));
@@ -130,10 +128,7 @@ async fn a_stop_commits_what_waits_and_refuses_the_rest() {
     raft.stop().await.unwrap();
     raft.stop().await.unwrap();
     let results = within(tasks.join_all()).await;
-    assert!(matches!(
-        raft.propose(put(1, "x")).await,
-        Err(ProposeError::Stopping)
-    ));
+    assert!(matches!(raft.propose(put(1, "x")).await, Err(ProposeError::Stopping)));
     assert!(matches!(raft.read().await, Err(ReadError::Stopping)));
 
     let again = start(folder.path()).await;
@@ -153,10 +148,7 @@ async fn a_command_that_fits_no_entry_is_refused() {
     let folder = TempDir::new().unwrap();
     let raft = start(folder.path()).await;
     let refused = raft.propose(put(1, vec![0; 1 << 20])).await;
-    assert!(
-        matches!(refused, Err(ProposeError::TooLarge { .. })),
-        "{refused:?}"
-    );
+    assert!(matches!(refused, Err(ProposeError::TooLarge { .. })), "{refused:?}");
     raft.propose(put(1, vec![0; (1 << 20) - 64])).await.unwrap();
     raft.stop().await.unwrap();
 }
@@ -165,10 +157,7 @@ async fn a_command_that_fits_no_entry_is_refused() {
 async fn snapshots_empty_the_log_and_carry_the_state_over_restarts() {
     let folder = TempDir::new().unwrap();
     let settings = Settings {
-        snapshot_every: SnapshotEvery {
-            least: 20_000,
-            most: 20_000,
-        },
+        snapshot_every: SnapshotEvery { least: 20_000, most: 20_000 },
         ..Settings::default()
     };
     let raft = start_with(folder.path(), settings).await;
@@ -181,9 +170,7 @@ async fn snapshots_empty_the_log_and_carry_the_state_over_restarts() {
         while written < 3 {
             raft.propose(put(key % 50, vec![1; 1000])).await.unwrap();
             key += 1;
-            let now = std::fs::metadata(&file)
-                .ok()
-                .map(|now| now.modified().unwrap());
+            let now = std::fs::metadata(&file).ok().map(|now| now.modified().unwrap());
             written += usize::from(now != last);
             last = now;
         }
@@ -192,10 +179,7 @@ async fn snapshots_empty_the_log_and_carry_the_state_over_restarts() {
     let before = raft.read().await.unwrap();
     raft.stop().await.unwrap();
     let kept = first_and_last_entry(folder.path());
-    assert!(
-        kept.0 > 0,
-        "the log begins at {kept:?} after {key} commands"
-    );
+    assert!(kept.0 > 0, "the log begins at {kept:?} after {key} commands");
 
     let again = start_with(folder.path(), settings).await;
     assert_eq!(again.read().await.unwrap(), before);
@@ -205,9 +189,7 @@ async fn snapshots_empty_the_log_and_carry_the_state_over_restarts() {
 fn first_and_last_entry(folder: &Path) -> (i64, i64) {
     let database = rusqlite::Connection::open(folder.join("raft.db")).unwrap();
     let query = "SELECT min(idx), max(idx) FROM log";
-    database
-        .query_row(query, (), |row| Ok((row.get(0)?, row.get(1)?)))
-        .unwrap()
+    database.query_row(query, (), |row| Ok((row.get(0)?, row.get(1)?))).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -215,23 +197,34 @@ async fn a_folder_in_use_or_of_another_cluster_is_refused() {
     let folder = TempDir::new().unwrap();
     let raft = start(folder.path()).await;
     let refused = start_error(folder.path()).await;
-    assert!(
-        matches!(refused, StartError::Open(OpenError::InUse { .. })),
-        "{refused}"
-    );
+    assert!(matches!(refused, StartError::Open(OpenError::InUse { .. })), "{refused}");
     raft.stop().await.unwrap();
 
     let mut other = alone(folder.path(), Settings::default());
     other.cluster = Uuid::from_u128(8);
-    let refused = Raft::start(Table::default(), other)
-        .await
-        .map(drop)
-        .unwrap_err();
-    assert!(
-        matches!(refused, StartError::Open(OpenError::OtherCluster { .. })),
-        "{refused}"
-    );
+    let refused = Raft::start(Table::default(), other).await.map(drop).unwrap_err();
+    assert!(matches!(refused, StartError::Open(OpenError::OtherCluster { .. })), "{refused}");
     start(folder.path()).await.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_whose_handles_are_gone_lets_go_of_its_folder() {
+    let folder = TempDir::new().unwrap();
+    let raft = start(folder.path()).await;
+    raft.propose(put(1, "x")).await.unwrap();
+    drop(raft);
+    let again = within(async {
+        loop {
+            match Raft::start(Table::default(), alone(folder.path(), Settings::default())).await {
+                Ok(raft) => return raft,
+                Err(StartError::Open(OpenError::InUse { .. })) => tokio::task::yield_now().await,
+                Err(other) => panic!("{other}"),
+            }
+        }
+    })
+    .await;
+    assert!(again.read().await.unwrap().rows.contains_key(&1));
+    again.stop().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -251,10 +244,7 @@ async fn an_emptied_folder_becomes_another_node() {
 async fn a_lone_voter_rises_above_a_claim_that_agents_have_seen() {
     let folder = TempDir::new().unwrap();
     let raft = start(folder.path()).await;
-    let seen = Claim {
-        generation: 4,
-        claimant: 99.into(),
-    };
+    let seen = Claim { generation: 4, claimant: 99.into() };
     let raised = raft.raise_claim(seen).await.unwrap();
     assert!(raised > seen);
     assert_eq!(raft.raise_claim(seen).await.unwrap(), raised);

@@ -39,11 +39,7 @@ impl Wires {
         if switch.cut.contains(&stamp.from) || switch.cut.contains(&stamp.to) {
             return Err(unreachable(stamp, "the wire is cut"));
         }
-        switch
-            .nodes
-            .get(&stamp.to)
-            .cloned()
-            .ok_or(TransportError::UnknownPeer(stamp.to))
+        switch.nodes.get(&stamp.to).cloned().ok_or(TransportError::UnknownPeer(stamp.to))
     }
 }
 
@@ -51,10 +47,7 @@ fn unreachable(
     stamp: Stamp,
     cause: impl Into<Box<dyn std::error::Error + Send + Sync>>,
 ) -> TransportError {
-    TransportError::Unreachable {
-        peer: stamp.to,
-        cause: cause.into(),
-    }
+    TransportError::Unreachable { peer: stamp.to, cause: cause.into() }
 }
 
 #[async_trait]
@@ -67,10 +60,7 @@ impl Transport for Wires {
         _: Duration,
     ) -> Result<AppendAnswer, TransportError> {
         let node = self.reach(stamp)?;
-        node.inbound()
-            .append(stamp, request)
-            .await
-            .map_err(|cause| unreachable(stamp, cause))
+        node.inbound().append(stamp, request).await.map_err(|cause| unreachable(stamp, cause))
     }
 
     async fn vote(
@@ -81,10 +71,7 @@ impl Transport for Wires {
         _: Duration,
     ) -> Result<VoteAnswer, TransportError> {
         let node = self.reach(stamp)?;
-        node.inbound()
-            .vote(stamp, request)
-            .await
-            .map_err(|cause| unreachable(stamp, cause))
+        node.inbound().vote(stamp, request).await.map_err(|cause| unreachable(stamp, cause))
     }
 
     async fn snapshot(
@@ -103,9 +90,7 @@ impl Transport for Wires {
 
     async fn hearing(&self, stamp: Stamp, _: &str, _: Duration) -> Result<Hearing, TransportError> {
         let node = self.reach(stamp)?;
-        node.inbound()
-            .hearing(stamp)
-            .map_err(|cause| unreachable(stamp, cause))
+        node.inbound().hearing(stamp).map_err(|cause| unreachable(stamp, cause))
     }
 }
 
@@ -126,10 +111,7 @@ impl Trio {
                 cluster: CLUSTER,
                 formation: Formation::Join,
                 settings: Settings {
-                    snapshot_every: SnapshotEvery {
-                        least: 50_000,
-                        most: 50_000,
-                    },
+                    snapshot_every: SnapshotEvery { least: 50_000, most: 50_000 },
                     propose_timeout: Duration::from_secs(3),
                     read_timeout: Duration::from_secs(1),
                     ..Settings::default()
@@ -137,37 +119,20 @@ impl Trio {
                 transport: Arc::new(wires.clone()),
             };
             let raft = Raft::start(Table::default(), start).await.unwrap();
-            wires
-                .0
-                .lock()
-                .unwrap()
-                .nodes
-                .insert(raft.node(), raft.clone());
+            wires.0.lock().unwrap().nodes.insert(raft.node(), raft.clone());
             nodes.push(raft);
             folders.push(folder);
         }
-        let members = nodes
-            .iter()
-            .map(|raft| (raft.node(), Peer::default()))
-            .collect();
+        let members = nodes.iter().map(|raft| (raft.node(), Peer::default())).collect();
         nodes[0].form(members).await.unwrap();
-        Self {
-            nodes,
-            wires,
-            _folders: folders,
-        }
+        Self { nodes, wires, _folders: folders }
     }
 
     /// Waits until one of the nodes that are not cut off serves.
     async fn leader(&self) -> Raft<Table> {
         let cut = self.wires.0.lock().unwrap().cut.clone();
         let mut waiting = tokio::task::JoinSet::new();
-        for raft in self
-            .nodes
-            .iter()
-            .filter(|raft| !cut.contains(&raft.node()))
-            .cloned()
-        {
+        for raft in self.nodes.iter().filter(|raft| !cut.contains(&raft.node())).cloned() {
             waiting.spawn(async move {
                 serving(&raft).await;
                 raft
@@ -177,11 +142,7 @@ impl Trio {
     }
 
     fn others(&self, than: &Raft<Table>) -> Vec<Raft<Table>> {
-        self.nodes
-            .iter()
-            .filter(|raft| raft.node() != than.node())
-            .cloned()
-            .collect()
+        self.nodes.iter().filter(|raft| raft.node() != than.node()).cloned().collect()
     }
 
     async fn stop(self) {
@@ -195,15 +156,11 @@ impl Trio {
 
 async fn has(raft: &Raft<Table>, key: u64) {
     let mut changes = raft.changes();
-    within(changes.wait_for(|_| raft.latest().rows.contains_key(&key)))
-        .await
-        .unwrap();
+    within(changes.wait_for(|_| raft.latest().rows.contains_key(&key))).await.unwrap();
 }
 
 async fn role(raft: &Raft<Table>, wanted: impl Fn(&Leadership) -> bool) {
-    within(raft.leadership().wait_for(|now| wanted(now)))
-        .await
-        .unwrap();
+    within(raft.leadership().wait_for(|now| wanted(now))).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -233,10 +190,7 @@ async fn a_cut_off_leader_is_replaced_stops_serving_and_comes_back_as_a_follower
     role(&old, |now| now.role == Role::Following).await;
     has(&old, 2).await;
     let refused = old.propose(put(4, "x")).await;
-    let Err(ProposeError::NotLeader {
-        leader: Some((leader, _)),
-    }) = refused
-    else {
+    let Err(ProposeError::NotLeader { leader: Some((leader, _)) }) = refused else {
         panic!("{refused:?}")
     };
     assert_eq!(leader, new.node());
@@ -261,10 +215,7 @@ async fn a_follower_that_was_cut_off_deposes_nobody_and_is_brought_up_to_date() 
     trio.wires.heal(follower.node());
     has(&follower, 299).await;
     assert_eq!(*follower.latest(), *leader.read().await.unwrap());
-    assert!(
-        trio.wires.0.lock().unwrap().snapshots > 0,
-        "it was served from the log"
-    );
+    assert!(trio.wires.0.lock().unwrap().snapshots > 0, "it was served from the log");
 
     trio.wires.cut(follower.node());
     role(&follower, |now| !now.is_serving()).await;
@@ -301,23 +252,11 @@ async fn messages_of_another_cluster_life_or_claim_are_refused() {
     };
     let inbound = leader.inbound();
     assert!(inbound.hearing(right).unwrap().hears_leader);
-    let other = Stamp {
-        cluster: Uuid::nil(),
-        ..right
-    };
-    assert!(matches!(
-        inbound.hearing(other),
-        Err(Refusal::OtherCluster(CLUSTER))
-    ));
-    let earlier_life = Stamp {
-        to: NodeId(3),
-        ..right
-    };
+    let other = Stamp { cluster: Uuid::nil(), ..right };
+    assert!(matches!(inbound.hearing(other), Err(Refusal::OtherCluster(CLUSTER))));
+    let earlier_life = Stamp { to: NodeId(3), ..right };
     assert!(matches!(inbound.hearing(earlier_life), Err(Refusal::NotMe(me)) if me == right.to));
-    let claim = Claim {
-        generation: 1,
-        claimant: NodeId(3),
-    };
+    let claim = Claim { generation: 1, claimant: NodeId(3) };
     let refused = inbound.hearing(Stamp { claim, ..right });
     assert!(matches!(refused, Err(Refusal::OtherClaim(ours)) if ours == right.claim));
     trio.stop().await;
