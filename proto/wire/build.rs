@@ -3,11 +3,7 @@
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo::rerun-if-changed=proto");
     let grpc = std::env::var_os("CARGO_FEATURE_GRPC").is_some();
-    let generator = || {
-        tonic_prost_build::configure()
-            .build_client(grpc)
-            .build_server(grpc)
-    };
+    let generator = || tonic_prost_build::configure().build_client(grpc).build_server(grpc);
     let compile = |files: &[&str]| protox::compile(files, ["proto"]);
     generator().compile_fds(compile(&["abide/agent.v1.proto", "abide/keeper.v1.proto"])?)?;
     // The table's messages use the agents'; each package is a module of its own here.

@@ -4,8 +4,11 @@
 //! Reserved → Starting → Running → Ending → Ended
 //!     └──────────┴→ Superseded ───────────→ Ended
 //! ```
-//! An agent's report moves a session forward, never back. One exception: a session that somebody gave
-//! up while it was unreachable, and that its agent then has after all, is there again.
+//! An agent's report moves a session forward, never back. Two exceptions, for sessions that exist after
+//! all: one that somebody gave up while it was unreachable is there again; and so is one that was
+//! superseded, if a viewer was ever attached to it.
+//!
+//! A session's end counts from when it is known here: its agent's clock may be off.
 
 use std::sync::Arc;
 
@@ -13,7 +16,7 @@ use crate::table::{Expiring, JoinToken, LoggedOut, Start};
 use crate::{
     Agent, AgentFacts, AgentId, BootId, Broker, Change, Command, ENDED_KEPT_MS, EndReason,
     IdempotencyKey, KEYS_KEPT_MS, Outcome, Place, ProfileName, Reach, Refusal, Report, Session,
-    SessionId, Standing, State, Table, Timestamp, TokenHash, UserName, Want,
+    SessionId, State, Table, Timestamp, TokenHash, UserName, Want,
 };
 
 impl Table {
@@ -27,20 +30,13 @@ impl Table {
             Change::AdmitAgent { hash, agent, name } => self.admit_agent(hash, agent, name),
             Change::AgentHeard { agent, facts } => self.agent_heard(&agent, facts),
             Change::AgentUnheard { agent, since } => self.agent_unheard(&agent, since),
-            Change::Reserve {
-                place,
-                user,
-                profile,
-                key,
-                want,
-            } => self.reserve(place, user, profile, key, want),
+            Change::Reserve { place, user, profile, key, want } => {
+                self.reserve(place, user, profile, key, want)
+            }
             Change::Supersede { old, place } => self.supersede(old, place),
-            Change::Report {
-                session,
-                agent,
-                boot,
-                report,
-            } => self.report(session, &agent, boot, report),
+            Change::Report { session, agent, boot, report } => {
+                self.report(session, &agent, boot, report)
+            }
             Change::Adopt(session) => self.adopt(session),
             Change::Unlisted { session } => self.unlisted(session),
             Change::End { session, by } => self.end(session, by),
@@ -51,11 +47,7 @@ impl Table {
     }
 
     fn put_broker(&mut self, broker: Broker) -> Outcome {
-        if self
-            .brokers
-            .get(&broker.id)
-            .is_some_and(|known| **known == broker)
-        {
+        if self.brokers.get(&broker.id).is_some_and(|known| **known == broker) {
             return Outcome::Unchanged;
         }
         self.brokers.insert(broker.id.clone(), Arc::new(broker));
@@ -67,13 +59,7 @@ impl Table {
             return Outcome::Unchanged;
         }
         self.expiry.insert((expires, Expiring::JoinToken(hash)));
-        self.join_tokens.insert(
-            hash,
-            JoinToken {
-                expires,
-                used_by: None,
-            },
-        );
+        self.join_tokens.insert(hash, JoinToken { expires, used_by: None });
         Outcome::Done
     }
 
@@ -161,7 +147,6 @@ impl Table {
             created_at: self.now,
             boot: None,
             state: State::Reserved,
-            standing: Standing::Verified,
             unlisted_since: None,
         });
         Outcome::Reserved(session)
@@ -183,9 +168,7 @@ impl Table {
         if let Err(refusal) = self.check_place(&place) {
             return Outcome::Refused(refusal);
         }
-        self.change(old, |row| {
-            row.state = State::Superseded { by: place.session }
-        });
+        self.change(old, |row| row.state = State::Superseded { by: place.session });
         let session = place.session;
         self.insert(Session {
             id: place.session,
@@ -238,7 +221,7 @@ impl Table {
             return Outcome::Refused(Refusal::UnknownAgent);
         }
         let start = (session.user.clone(), session.key.clone());
-        if session.standing == Standing::Verified && !self.starts.contains_key(&start) {
+        if !self.starts.contains_key(&start) {
             self.remember_start(start, session.id, Want::Start, session.created_at);
         }
         self.insert((*session).clone());
@@ -247,11 +230,7 @@ impl Table {
 
     fn unlisted(&mut self, id: SessionId) -> Outcome {
         let now = self.now;
-        match self
-            .sessions
-            .get(&id)
-            .map(|row| (&row.state, row.unlisted_since))
-        {
+        match self.sessions.get(&id).map(|row| (&row.state, row.unlisted_since)) {
             None => Outcome::Refused(Refusal::UnknownSession),
             Some((State::Starting | State::Running | State::Ending { .. }, None)) => {
                 self.change(id, |row| row.unlisted_since = Some(now));
@@ -281,10 +260,7 @@ impl Table {
             return Outcome::Refused(Refusal::UnknownSession);
         };
         match &row.state {
-            State::Ended {
-                reason: EndReason::Abandoned { .. },
-                ..
-            } => return Outcome::Unchanged,
+            State::Ended { reason: EndReason::Abandoned { .. }, .. } => return Outcome::Unchanged,
             State::Ended { .. } => return Outcome::Refused(Refusal::Ended),
             _ if self.unreachable_since(row).is_none() => {
                 return Outcome::Refused(Refusal::StillReachable);
@@ -293,10 +269,7 @@ impl Table {
         }
         let at = self.now;
         self.change(id, |row| {
-            row.state = State::Ended {
-                at,
-                reason: EndReason::Abandoned { by },
-            };
+            row.state = State::Ended { at, reason: EndReason::Abandoned { by } };
         });
         Outcome::Done
     }
@@ -315,18 +288,10 @@ impl Table {
             return Outcome::Unchanged;
         }
         if let Some(old) = self.logged_out.get(&user) {
-            self.expiry
-                .remove(&(old.until, Expiring::LoggedOut(user.clone())));
+            self.expiry.remove(&(old.until, Expiring::LoggedOut(user.clone())));
         }
-        self.expiry
-            .insert((until, Expiring::LoggedOut(user.clone())));
-        self.logged_out.insert(
-            user,
-            LoggedOut {
-                before: self.now,
-                until,
-            },
-        );
+        self.expiry.insert((until, Expiring::LoggedOut(user.clone())));
+        self.logged_out.insert(user, LoggedOut { before: self.now, until });
         Outcome::Done
     }
 
@@ -339,14 +304,7 @@ impl Table {
     ) {
         let until = from.plus(KEYS_KEPT_MS);
         self.expiry.insert((until, Expiring::Start(key.clone())));
-        self.starts.insert(
-            key,
-            Start {
-                session,
-                want,
-                until,
-            },
-        );
+        self.starts.insert(key, Start { session, want, until });
     }
 
     /// Adds a session and its places in the indexes.
@@ -371,11 +329,13 @@ impl Table {
     fn index(&mut self, session: &Session) {
         match &session.state {
             State::Ended { at, .. } => {
-                self.expiry
-                    .insert((at.plus(ENDED_KEPT_MS), Expiring::Session(session.id)));
+                self.expiry.insert((at.plus(ENDED_KEPT_MS), Expiring::Session(session.id)));
             }
             state => {
                 self.by_agent.insert((session.agent.clone(), session.id));
+                if state.is_unsettled() {
+                    self.unsettled.insert(session.id);
+                }
                 self.count(&session.agent, state, u32::saturating_add);
             }
         }
@@ -384,11 +344,11 @@ impl Table {
     fn unindex(&mut self, session: &Session) {
         match &session.state {
             State::Ended { at, .. } => {
-                self.expiry
-                    .remove(&(at.plus(ENDED_KEPT_MS), Expiring::Session(session.id)));
+                self.expiry.remove(&(at.plus(ENDED_KEPT_MS), Expiring::Session(session.id)));
             }
             state => {
                 self.by_agent.remove(&(session.agent.clone(), session.id));
+                self.unsettled.remove(&session.id);
                 self.count(&session.agent, state, u32::saturating_sub);
             }
         }
@@ -427,33 +387,23 @@ impl Table {
 fn reported_state(state: &State, report: Report, now: Timestamp) -> Option<State> {
     use State::{Ended, Ending, Reserved, Running, Starting, Superseded};
     match (state, report) {
-        // Its end is a fact, whatever the table thought; kept for a day from when it is known.
-        (
-            Ended {
-                reason: EndReason::Abandoned { .. },
-                ..
-            },
-            Report::Running,
-        ) => Some(Running),
+        (Ended { reason: EndReason::Abandoned { .. }, .. }, Report::Running { .. }) => {
+            Some(Running)
+        }
         (Ended { .. }, _) => None,
-        (Superseded { by }, Report::Ended { .. } | Report::Cancelled) => Some(Ended {
-            at: now,
-            reason: EndReason::Superseded { by: *by },
-        }),
+        // Somebody worked in it after all: it is theirs, beside the one that replaced it.
+        (Superseded { .. }, Report::Running { ever_attached: true }) => Some(Running),
+        (Superseded { by }, Report::Ended { .. } | Report::Cancelled) => {
+            Some(Ended { at: now, reason: EndReason::Superseded { by: *by } })
+        }
         (_, Report::Ended { reason }) => Some(Ended { at: now, reason }),
-        (Ending { by }, Report::Cancelled) => Some(Ended {
-            at: now,
-            reason: EndReason::Asked { by: by.clone() },
-        }),
-        (_, Report::Cancelled) => Some(Ended {
-            at: now,
-            reason: EndReason::Cancelled,
-        }),
+        (Ending { by }, Report::Cancelled) => {
+            Some(Ended { at: now, reason: EndReason::Asked { by: by.clone() } })
+        }
+        (_, Report::Cancelled) => Some(Ended { at: now, reason: EndReason::Cancelled }),
         (Reserved, Report::Starting) => Some(Starting),
-        (Reserved | Starting, Report::Running) => Some(Running),
-        (Reserved | Starting | Running, Report::Ending) => Some(Ending {
-            by: "the agent".into(),
-        }),
+        (Reserved | Starting, Report::Running { .. }) => Some(Running),
+        (Reserved | Starting | Running, Report::Ending) => Some(Ending { by: "the agent".into() }),
         _ => None,
     }
 }

@@ -154,7 +154,10 @@ pub enum Report {
     /// It is in the ledger and being started.
     Starting,
     /// It runs.
-    Running,
+    Running {
+        /// Whether a viewer was attached to it at any time.
+        ever_attached: bool,
+    },
     /// It is being ended.
     Ending,
     /// It is over.

@@ -156,10 +156,7 @@ text_id! {
 }
 
 fn is_key_id(text: &str) -> bool {
-    text.len() == 32
-        && text
-            .bytes()
-            .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+    text.len() == 32 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
 }
 
 /// Milliseconds since 1970-01-01 00:00:00 UTC.
@@ -201,10 +198,6 @@ pub struct Fence {
 
 impl fmt::Display for Fence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}.{}.{}.{}",
-            self.generation, self.claimant, self.term, self.leader
-        )
+        write!(f, "{}.{}.{}.{}", self.generation, self.claimant, self.term, self.leader)
     }
 }

@@ -15,5 +15,5 @@ mod table;
 pub use command::{Change, Command, Outcome, Place, Refusal, Report, TokenHash, Want};
 pub use ids::*;
 pub use parts::{Part, PartError};
-pub use rows::{Agent, AgentFacts, Broker, EndReason, Profile, Reach, Session, Standing, State};
+pub use rows::{Agent, AgentFacts, Broker, EndReason, Profile, Reach, Session, State};
 pub use table::{ENDED_KEPT_MS, KEYS_KEPT_MS, Table};

@@ -82,18 +82,13 @@ impl Table {
             want: start.want.clone(),
             until: start.until,
         });
-        let tokens = self
-            .join_tokens
-            .iter()
-            .map(|(hash, token)| Part::JoinToken {
-                hash: *hash,
-                expires: token.expires,
-                used_by: token.used_by.clone(),
-            });
-        let revoked = self.revoked.iter().map(|(jti, until)| Part::Revoked {
-            jti: *jti,
-            until: *until,
+        let tokens = self.join_tokens.iter().map(|(hash, token)| Part::JoinToken {
+            hash: *hash,
+            expires: token.expires,
+            used_by: token.used_by.clone(),
         });
+        let revoked =
+            self.revoked.iter().map(|(jti, until)| Part::Revoked { jti: *jti, until: *until });
         let logged_out = self.logged_out.iter().map(|(user, out)| Part::LoggedOut {
             user: user.clone(),
             before: out.before,
@@ -124,51 +119,25 @@ impl Table {
             Part::Session(session) => {
                 if !self.agents.contains_key(&session.agent) {
                     let agent = session.agent.clone();
-                    return Err(PartError::NoAgent {
-                        session: session.id,
-                        agent,
-                    });
+                    return Err(PartError::NoAgent { session: session.id, agent });
                 }
                 self.insert(Arc::unwrap_or_clone(session));
             }
-            Part::Start {
-                user,
-                key,
-                session,
-                want,
-                until,
-            } => {
+            Part::Start { user, key, session, want, until } => {
                 let key = (user, key);
                 self.expiry.insert((until, Expiring::Start(key.clone())));
-                self.starts.insert(
-                    key,
-                    Start {
-                        session,
-                        want,
-                        until,
-                    },
-                );
+                self.starts.insert(key, Start { session, want, until });
             }
-            Part::JoinToken {
-                hash,
-                expires,
-                used_by,
-            } => {
+            Part::JoinToken { hash, expires, used_by } => {
                 self.expiry.insert((expires, Expiring::JoinToken(hash)));
-                self.join_tokens
-                    .insert(hash, JoinToken { expires, used_by });
+                self.join_tokens.insert(hash, JoinToken { expires, used_by });
             }
             Part::Revoked { jti, until } => {
                 self.expiry.insert((until, Expiring::Revoked(jti)));
                 self.revoked.insert(jti, until);
             }
-            Part::LoggedOut {
-                user,
-                before,
-                until,
-            } => {
-                self.expiry
-                    .insert((until, Expiring::LoggedOut(user.clone())));
+            Part::LoggedOut { user, before, until } => {
+                self.expiry.insert((until, Expiring::LoggedOut(user.clone())));
                 self.logged_out.insert(user, LoggedOut { before, until });
             }
         }

@@ -91,8 +91,6 @@ pub struct Session {
     pub boot: Option<BootId>,
     /// Where its life stands.
     pub state: State,
-    /// Whether its start order was valid.
-    pub standing: Standing,
     /// Its agent is heard but did not list it, in the boot it was started in: the ledger lost it. No
     /// proof of anything, so it counts as unreachable.
     pub unlisted_since: Option<Timestamp>,
@@ -125,15 +123,6 @@ pub enum State {
         /// Why.
         reason: EndReason,
     },
-}
-
-/// Whether a session's start order was valid.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standing {
-    /// It was reserved here, or found with an order that some broker of this cluster signed.
-    Verified,
-    /// Found on an agent without one: shown to administrators, handed to nobody.
-    Unverified,
 }
 
 /// Why a session ended.
@@ -187,10 +176,13 @@ pub enum EndReason {
 impl State {
     /// Whether it holds a place on its agent: it is there, comes, or is on its way out.
     pub fn is_live(&self) -> bool {
-        matches!(
-            self,
-            Self::Reserved | Self::Starting | Self::Running | Self::Ending { .. }
-        )
+        matches!(self, Self::Reserved | Self::Starting | Self::Running | Self::Ending { .. })
+    }
+
+    /// Whether somebody has still to do something about it: its agent to start or end it, the
+    /// leader to tell it so.
+    pub fn is_unsettled(&self) -> bool {
+        !matches!(self, Self::Running | Self::Ended { .. })
     }
 
     /// Whether a person can be sent to it, at once or soon.
@@ -217,10 +209,7 @@ impl std::fmt::Display for EndReason {
                 write!(f, "lost: its host restarted (boot {was} then, {now} now)")
             }
             Self::LostKeeper { pid } => {
-                write!(
-                    f,
-                    "lost: its keeper (process {pid}) is gone and its lock is free"
-                )
+                write!(f, "lost: its keeper (process {pid}) is gone and its lock is free")
             }
             Self::HostShutDown => f.write_str("its host was shut down"),
             Self::Abandoned { by } => {

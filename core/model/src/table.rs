@@ -26,6 +26,8 @@ pub struct Table {
     pub(crate) by_user: OrdSet<(UserName, SessionId)>,
     /// INVARIANT: exactly the sessions that are live or superseded.
     pub(crate) by_agent: OrdSet<(AgentId, SessionId)>,
+    /// INVARIANT: exactly the sessions whose state is unsettled.
+    pub(crate) unsettled: OrdSet<SessionId>,
     pub(crate) starts: OrdMap<StartKey, Start>,
     pub(crate) join_tokens: OrdMap<TokenHash, JoinToken>,
     /// When each revoked token would have ended by itself.
@@ -114,17 +116,18 @@ impl Table {
         user: &'a UserName,
     ) -> impl DoubleEndedIterator<Item = &'a Arc<Session>> {
         let all = (user.clone(), FIRST)..=(user.clone(), LAST);
-        self.by_user
-            .range(all)
-            .filter_map(|(_, id)| self.sessions.get(id))
+        self.by_user.range(all).filter_map(|(_, id)| self.sessions.get(id))
     }
 
     /// What an agent has or may have: its live sessions and the superseded ones.
     pub fn sessions_on<'a>(&'a self, agent: &AgentId) -> impl Iterator<Item = &'a Arc<Session>> {
         let all = (agent.clone(), FIRST)..=(agent.clone(), LAST);
-        self.by_agent
-            .range(all)
-            .filter_map(|(_, id)| self.sessions.get(id))
+        self.by_agent.range(all).filter_map(|(_, id)| self.sessions.get(id))
+    }
+
+    /// The sessions about which somebody has still to do something, oldest first.
+    pub fn unsettled(&self) -> impl Iterator<Item = &Arc<Session>> {
+        self.unsettled.iter().filter_map(|id| self.sessions.get(id))
     }
 
     /// The session that a start with `want` goes back to: the newest one that can be handed out.
@@ -135,7 +138,7 @@ impl Table {
         let fits = |name: &ProfileName| profile.as_ref().is_none_or(|wanted| wanted == name);
         self.sessions_of(user)
             .rev()
-            .find(|session| session.can_be_handed_out() && fits(&session.profile))
+            .find(|session| session.state.is_resumable() && fits(&session.profile))
     }
 
     /// The session that a key stands for, if it was used by this user for the same want.
@@ -175,26 +178,15 @@ impl Table {
     /// Whether a login was ended: by itself, or with all of its user's.
     pub fn is_revoked(&self, jti: &[u8; 16], user: &UserName, issued_at: Timestamp) -> bool {
         self.revoked.contains_key(jti)
-            || self
-                .logged_out
-                .get(user)
-                .is_some_and(|out| issued_at <= out.before)
+            || self.logged_out.get(user).is_some_and(|out| issued_at <= out.before)
     }
 }
 
 impl Session {
-    /// Whether its user may be sent to it.
-    pub fn can_be_handed_out(&self) -> bool {
-        self.state.is_resumable() && self.standing == crate::Standing::Verified
-    }
-
     pub(crate) fn superseded_by(&self) -> Option<SessionId> {
         match &self.state {
             State::Superseded { by } => Some(*by),
-            State::Ended {
-                reason: crate::EndReason::Superseded { by },
-                ..
-            } => Some(*by),
+            State::Ended { reason: crate::EndReason::Superseded { by }, .. } => Some(*by),
             _ => None,
         }
     }

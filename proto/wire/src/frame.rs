@@ -41,10 +41,7 @@ pub fn write(out: &mut impl Write, message: &impl Message) -> io::Result<()> {
 pub fn encode(message: &impl Message) -> io::Result<Vec<u8>> {
     let length = message.encoded_len();
     if length > MAX_FRAME {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            ReadError::TooLarge(length),
-        ));
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, ReadError::TooLarge(length)));
     }
     let mut bytes = Vec::with_capacity(4 + length);
     bytes.extend_from_slice(&(length as u32).to_be_bytes());
@@ -62,8 +59,7 @@ pub fn read<M: Message + Default>(from: &mut impl Read) -> Result<M, ReadError> 
     if first == 0 {
         return Err(ReadError::Closed);
     }
-    from.read_exact(&mut header[first..])
-        .map_err(ReadError::Io)?;
+    from.read_exact(&mut header[first..]).map_err(ReadError::Io)?;
     let mut body = vec![0; checked_length(header)?];
     from.read_exact(&mut body).map_err(ReadError::Io)?;
     M::decode(body.as_slice()).map_err(ReadError::Malformed)
@@ -75,11 +71,7 @@ pub fn read<M: Message + Default>(from: &mut impl Read) -> Result<M, ReadError> 
 /// [`ReadError::TooLarge`].
 pub fn checked_length(header: [u8; 4]) -> Result<usize, ReadError> {
     let length = u32::from_be_bytes(header) as usize;
-    if length > MAX_FRAME {
-        Err(ReadError::TooLarge(length))
-    } else {
-        Ok(length)
-    }
+    if length > MAX_FRAME { Err(ReadError::TooLarge(length)) } else { Ok(length) }
 }
 
 #[cfg(test)]
@@ -89,9 +81,7 @@ mod tests {
 
     #[test]
     fn a_message_comes_back_as_it_went() {
-        let sent = EndSession {
-            reason: "asked".into(),
-        };
+        let sent = EndSession { reason: "asked".into() };
         let mut bytes = Vec::new();
         write(&mut bytes, &sent).unwrap();
         assert_eq!(read::<EndSession>(&mut bytes.as_slice()).unwrap(), sent);
@@ -108,13 +98,7 @@ mod tests {
 
     #[test]
     fn an_end_between_messages_is_told_from_one_inside() {
-        assert!(matches!(
-            read::<EndSession>(&mut [].as_slice()),
-            Err(ReadError::Closed)
-        ));
-        assert!(matches!(
-            read::<EndSession>(&mut [0, 0].as_slice()),
-            Err(ReadError::Io(_))
-        ));
+        assert!(matches!(read::<EndSession>(&mut [].as_slice()), Err(ReadError::Closed)));
+        assert!(matches!(read::<EndSession>(&mut [0, 0].as_slice()), Err(ReadError::Io(_))));
     }
 }

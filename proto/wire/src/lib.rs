@@ -10,7 +10,7 @@ mod convert;
 pub mod frame;
 
 #[cfg(feature = "grpc")]
-pub use convert::ConvertError;
+pub use convert::{ConvertError, report_of};
 
 /// Broker ⇄ agent.
 #[expect(missing_docs, reason = "generated; the .proto file has the comments")]

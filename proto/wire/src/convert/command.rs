@@ -10,10 +10,7 @@ use crate::table::{self, command::Change as Wire, report::Report as WireReport};
 
 impl From<&Command> for table::Command {
     fn from(command: &Command) -> Self {
-        Self {
-            at_ms: command.at.0,
-            change: Some(change(&command.change)),
-        }
+        Self { at_ms: command.at.0, change: Some(change(&command.change)) }
     }
 }
 
@@ -34,58 +31,41 @@ fn change(change: &Change) -> Wire {
             agent: agent.to_string(),
             facts: Some((&**facts).into()),
         }),
-        Change::AgentUnheard { agent, since } => Wire::AgentUnheard(table::AgentUnheard {
-            agent: agent.to_string(),
-            since_ms: since.0,
-        }),
-        Change::Reserve {
-            place,
-            user,
-            profile,
-            key,
-            want,
-        } => Wire::Reserve(table::Reserve {
+        Change::AgentUnheard { agent, since } => {
+            Wire::AgentUnheard(table::AgentUnheard { agent: agent.to_string(), since_ms: since.0 })
+        }
+        Change::Reserve { place, user, profile, key, want } => Wire::Reserve(table::Reserve {
             place: Some(place.into()),
             user: user.to_string(),
             profile: profile.to_string(),
             key: key.to_string(),
             want: Some(want.into()),
         }),
-        Change::Supersede { old, place } => Wire::Supersede(table::Supersede {
-            old: raw_id(*old),
-            place: Some(place.into()),
-        }),
-        Change::Report {
-            session,
-            agent,
-            boot,
-            report,
-        } => Wire::Report(table::Report {
+        Change::Supersede { old, place } => {
+            Wire::Supersede(table::Supersede { old: raw_id(*old), place: Some(place.into()) })
+        }
+        Change::Report { session, agent, boot, report } => Wire::Report(table::Report {
             session: raw_id(*session),
             agent: agent.to_string(),
             boot: boot.to_string(),
             report: Some(report.into()),
         }),
         Change::Adopt(session) => Wire::Adopt((&**session).into()),
-        Change::Unlisted { session } => Wire::Unlisted(table::Unlisted {
-            session: raw_id(*session),
-        }),
-        Change::End { session, by } => Wire::End(table::End {
-            session: raw_id(*session),
-            by: by.to_string(),
-        }),
-        Change::Abandon { session, by } => Wire::Abandon(table::Abandon {
-            session: raw_id(*session),
-            by: by.to_string(),
-        }),
-        Change::RevokeToken { jti, until } => Wire::RevokeToken(table::Revoked {
-            jti: jti.to_vec(),
-            until_ms: until.0,
-        }),
-        Change::LogOutEverywhere { user, until } => Wire::LogOutEverywhere(table::LogOut {
-            user: user.to_string(),
-            until_ms: until.0,
-        }),
+        Change::Unlisted { session } => {
+            Wire::Unlisted(table::Unlisted { session: raw_id(*session) })
+        }
+        Change::End { session, by } => {
+            Wire::End(table::End { session: raw_id(*session), by: by.to_string() })
+        }
+        Change::Abandon { session, by } => {
+            Wire::Abandon(table::Abandon { session: raw_id(*session), by: by.to_string() })
+        }
+        Change::RevokeToken { jti, until } => {
+            Wire::RevokeToken(table::Revoked { jti: jti.to_vec(), until_ms: until.0 })
+        }
+        Change::LogOutEverywhere { user, until } => {
+            Wire::LogOutEverywhere(table::LogOut { user: user.to_string(), until_ms: until.0 })
+        }
     }
 }
 
@@ -130,17 +110,13 @@ impl TryFrom<table::Command> for Command {
                 report: need("report", it.report)?.try_into()?,
             },
             Wire::Adopt(session) => Change::Adopt(Arc::new(session.try_into()?)),
-            Wire::Unlisted(it) => Change::Unlisted {
-                session: session_id("session", &it.session)?,
-            },
-            Wire::End(it) => Change::End {
-                session: session_id("session", &it.session)?,
-                by: it.by.into(),
-            },
-            Wire::Abandon(it) => Change::Abandon {
-                session: session_id("session", &it.session)?,
-                by: it.by.into(),
-            },
+            Wire::Unlisted(it) => Change::Unlisted { session: session_id("session", &it.session)? },
+            Wire::End(it) => {
+                Change::End { session: session_id("session", &it.session)?, by: it.by.into() }
+            }
+            Wire::Abandon(it) => {
+                Change::Abandon { session: session_id("session", &it.session)?, by: it.by.into() }
+            }
             Wire::RevokeToken(it) => Change::RevokeToken {
                 jti: bytes("token id", &it.jti)?,
                 until: Timestamp(it.until_ms),
@@ -150,10 +126,7 @@ impl TryFrom<table::Command> for Command {
                 until: Timestamp(it.until_ms),
             },
         };
-        Ok(Self {
-            at: Timestamp(command.at_ms),
-            change,
-        })
+        Ok(Self { at: Timestamp(command.at_ms), change })
     }
 }
 
@@ -183,7 +156,9 @@ impl From<&Report> for WireReport {
     fn from(report: &Report) -> Self {
         match report {
             Report::Starting => Self::Starting(agent::Starting {}),
-            Report::Running => Self::Running(agent::Running {}),
+            Report::Running { ever_attached } => {
+                Self::Running(table::RunningReport { ever_attached: *ever_attached })
+            }
             Report::Ending => Self::Ending(agent::Ending {}),
             Report::Ended { reason } => Self::Ended(reason.into()),
             Report::Cancelled => Self::Cancelled(agent::Cancelled {}),
@@ -197,11 +172,9 @@ impl TryFrom<WireReport> for Report {
     fn try_from(report: WireReport) -> Result<Self, ConvertError> {
         Ok(match report {
             WireReport::Starting(_) => Self::Starting,
-            WireReport::Running(_) => Self::Running,
+            WireReport::Running(it) => Self::Running { ever_attached: it.ever_attached },
             WireReport::Ending(_) => Self::Ending,
-            WireReport::Ended(reason) => Self::Ended {
-                reason: reason.try_into()?,
-            },
+            WireReport::Ended(reason) => Self::Ended { reason: reason.try_into()? },
             WireReport::Cancelled(_) => Self::Cancelled,
         })
     }

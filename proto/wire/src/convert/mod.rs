@@ -5,4 +5,4 @@ mod command;
 mod part;
 mod shared;
 
-pub use shared::ConvertError;
+pub use shared::{ConvertError, report_of};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use abide_model::{Agent, Part, Reach, Session, Standing, State, Timestamp};
+use abide_model::{Agent, Part, Reach, Session, State, Timestamp};
 
 use super::shared::{ConvertError, bytes, need, parse, raw_id, session_id, since};
 use crate::agent;
@@ -10,9 +10,7 @@ use crate::table::{self, part::Part as Wire, session::State as WireState};
 
 impl From<&Part> for table::Part {
     fn from(part: &Part) -> Self {
-        Self {
-            part: Some(part.into()),
-        }
+        Self { part: Some(part.into()) }
     }
 }
 
@@ -23,40 +21,22 @@ impl From<&Part> for Wire {
             Part::Broker(broker) => Self::Broker((&**broker).into()),
             Part::Agent(agent) => Self::Agent((&**agent).into()),
             Part::Session(session) => Self::Session((&**session).into()),
-            Part::Start {
-                user,
-                key,
-                session,
-                want,
-                until,
-            } => Self::Start(table::StartKey {
+            Part::Start { user, key, session, want, until } => Self::Start(table::StartKey {
                 user: user.to_string(),
                 key: key.to_string(),
                 session: raw_id(*session),
                 want: Some(want.into()),
                 until_ms: until.0,
             }),
-            Part::JoinToken {
-                hash,
-                expires,
-                used_by,
-            } => Self::JoinToken(table::JoinToken {
+            Part::JoinToken { hash, expires, used_by } => Self::JoinToken(table::JoinToken {
                 hash: hash.to_vec(),
                 expires_ms: expires.0,
-                used_by: used_by
-                    .as_ref()
-                    .map(ToString::to_string)
-                    .unwrap_or_default(),
+                used_by: used_by.as_ref().map(ToString::to_string).unwrap_or_default(),
             }),
-            Part::Revoked { jti, until } => Self::Revoked(table::Revoked {
-                jti: jti.to_vec(),
-                until_ms: until.0,
-            }),
-            Part::LoggedOut {
-                user,
-                before,
-                until,
-            } => Self::LoggedOut(table::LoggedOut {
+            Part::Revoked { jti, until } => {
+                Self::Revoked(table::Revoked { jti: jti.to_vec(), until_ms: until.0 })
+            }
+            Part::LoggedOut { user, before, until } => Self::LoggedOut(table::LoggedOut {
                 user: user.to_string(),
                 before_ms: before.0,
                 until_ms: until.0,
@@ -89,10 +69,9 @@ impl TryFrom<Wire> for Part {
                     agent => Some(parse("agent", agent)?),
                 },
             },
-            Wire::Revoked(it) => Self::Revoked {
-                jti: bytes("token id", &it.jti)?,
-                until: Timestamp(it.until_ms),
-            },
+            Wire::Revoked(it) => {
+                Self::Revoked { jti: bytes("token id", &it.jti)?, until: Timestamp(it.until_ms) }
+            }
             Wire::LoggedOut(it) => Self::LoggedOut {
                 user: parse("user", &it.user)?,
                 before: Timestamp(it.before_ms),
@@ -129,9 +108,7 @@ impl TryFrom<table::Agent> for Agent {
             facts: agent.facts.map(TryInto::try_into).transpose()?,
             reach: match agent.unreachable_since_ms {
                 None => Reach::Reachable,
-                Some(since) => Reach::Unreachable {
-                    since: Timestamp(since),
-                },
+                Some(since) => Reach::Unreachable { since: Timestamp(since) },
             },
             live: 0,
         })
@@ -148,13 +125,8 @@ impl From<&Session> for table::Session {
             key: session.key.to_string(),
             view_key: session.view_key.to_string(),
             created_at_ms: session.created_at.0,
-            boot: session
-                .boot
-                .as_ref()
-                .map(ToString::to_string)
-                .unwrap_or_default(),
+            boot: session.boot.as_ref().map(ToString::to_string).unwrap_or_default(),
             state: Some((&session.state).into()),
-            unverified: session.standing == Standing::Unverified,
             unlisted_since_ms: session.unlisted_since.map(|since| since.0),
         }
     }
@@ -177,11 +149,6 @@ impl TryFrom<table::Session> for Session {
                 boot => Some(parse("boot", boot)?),
             },
             state: need("state", session.state)?.try_into()?,
-            standing: if session.unverified {
-                Standing::Unverified
-            } else {
-                Standing::Verified
-            },
             unlisted_since: since(session.unlisted_since_ms),
         })
     }
@@ -195,10 +162,9 @@ impl From<&State> for WireState {
             State::Running => Self::Running(agent::Running {}),
             State::Ending { by } => Self::Ending(table::Ending { by: by.to_string() }),
             State::Superseded { by } => Self::SupersededBy(raw_id(*by)),
-            State::Ended { at, reason } => Self::Ended(agent::Ended {
-                at_ms: at.0,
-                reason: Some(reason.into()),
-            }),
+            State::Ended { at, reason } => {
+                Self::Ended(agent::Ended { at_ms: at.0, reason: Some(reason.into()) })
+            }
         }
     }
 }
@@ -212,9 +178,7 @@ impl TryFrom<WireState> for State {
             WireState::Starting(_) => Self::Starting,
             WireState::Running(_) => Self::Running,
             WireState::Ending(it) => Self::Ending { by: it.by.into() },
-            WireState::SupersededBy(raw) => Self::Superseded {
-                by: session_id("session", &raw)?,
-            },
+            WireState::SupersededBy(raw) => Self::Superseded { by: session_id("session", &raw)? },
             WireState::Ended(it) => Self::Ended {
                 at: Timestamp(it.at_ms),
                 reason: need("end reason", it.reason)?.try_into()?,

@@ -34,20 +34,14 @@ pub(super) fn parse<T>(field: &'static str, text: &str) -> Result<T, ConvertErro
 where
     T: FromStr<Err: std::error::Error + Send + Sync + 'static>,
 {
-    text.parse().map_err(|cause| ConvertError::Invalid {
-        field,
-        cause: Box::new(cause),
-    })
+    text.parse().map_err(|cause| ConvertError::Invalid { field, cause: Box::new(cause) })
 }
 
 pub(super) fn bytes<const N: usize>(
     field: &'static str,
     bytes: &[u8],
 ) -> Result<[u8; N], ConvertError> {
-    bytes.try_into().map_err(|cause| ConvertError::Invalid {
-        field,
-        cause: Box::new(cause),
-    })
+    bytes.try_into().map_err(|cause| ConvertError::Invalid { field, cause: Box::new(cause) })
 }
 
 pub(super) fn session_id(field: &'static str, raw: &[u8]) -> Result<SessionId, ConvertError> {
@@ -60,44 +54,21 @@ pub(super) fn raw_id(session: SessionId) -> Vec<u8> {
 
 impl From<Fence> for agent::Fence {
     fn from(fence: Fence) -> Self {
-        let Fence {
-            generation,
-            claimant,
-            term,
-            leader,
-        } = fence;
-        Self {
-            generation,
-            claimant,
-            term,
-            leader,
-        }
+        let Fence { generation, claimant, term, leader } = fence;
+        Self { generation, claimant, term, leader }
     }
 }
 
 impl From<agent::Fence> for Fence {
     fn from(fence: agent::Fence) -> Self {
-        let agent::Fence {
-            generation,
-            claimant,
-            term,
-            leader,
-        } = fence;
-        Self {
-            generation,
-            claimant,
-            term,
-            leader,
-        }
+        let agent::Fence { generation, claimant, term, leader } = fence;
+        Self { generation, claimant, term, leader }
     }
 }
 
 impl From<&Profile> for agent::Profile {
     fn from(profile: &Profile) -> Self {
-        Self {
-            name: profile.name.to_string(),
-            title: profile.title.clone(),
-        }
+        Self { name: profile.name.to_string(), title: profile.title.clone() }
     }
 }
 
@@ -105,10 +76,7 @@ impl TryFrom<agent::Profile> for Profile {
     type Error = ConvertError;
 
     fn try_from(profile: agent::Profile) -> Result<Self, ConvertError> {
-        Ok(Self {
-            name: parse("profile", &profile.name)?,
-            title: profile.title,
-        })
+        Ok(Self { name: parse("profile", &profile.name)?, title: profile.title })
     }
 }
 
@@ -117,17 +85,16 @@ impl From<&EndReason> for agent::EndReason {
         use agent::end_reason::Reason;
         let reason = match reason {
             EndReason::LoggedOut => Reason::LoggedOut(agent::LoggedOut {}),
-            EndReason::Crashed { detail } => Reason::Crashed(agent::Crashed {
-                detail: detail.to_string(),
-            }),
+            EndReason::Crashed { detail } => {
+                Reason::Crashed(agent::Crashed { detail: detail.to_string() })
+            }
             EndReason::Asked { by } => Reason::Asked(agent::Asked { by: by.to_string() }),
-            EndReason::NeverStarted { detail } => Reason::NeverStarted(agent::NeverStarted {
-                detail: detail.to_string(),
-            }),
-            EndReason::LostToBoot { was, now } => Reason::LostToBoot(agent::LostToBoot {
-                was: was.to_string(),
-                now: now.to_string(),
-            }),
+            EndReason::NeverStarted { detail } => {
+                Reason::NeverStarted(agent::NeverStarted { detail: detail.to_string() })
+            }
+            EndReason::LostToBoot { was, now } => {
+                Reason::LostToBoot(agent::LostToBoot { was: was.to_string(), now: now.to_string() })
+            }
             EndReason::LostKeeper { pid } => Reason::LostKeeper(agent::LostKeeper { pid: *pid }),
             EndReason::HostShutDown => Reason::HostShutDown(agent::HostShutDown {}),
             EndReason::Abandoned { by } => {
@@ -138,9 +105,7 @@ impl From<&EndReason> for agent::EndReason {
             }
             EndReason::Cancelled => Reason::Cancelled(agent::ReservationCancelled {}),
         };
-        Self {
-            reason: Some(reason),
-        }
+        Self { reason: Some(reason) }
     }
 }
 
@@ -151,43 +116,36 @@ impl TryFrom<agent::EndReason> for EndReason {
         use agent::end_reason::Reason;
         Ok(match need("end reason", reason.reason)? {
             Reason::LoggedOut(_) => Self::LoggedOut,
-            Reason::Crashed(it) => Self::Crashed {
-                detail: it.detail.into(),
-            },
+            Reason::Crashed(it) => Self::Crashed { detail: it.detail.into() },
             Reason::Asked(it) => Self::Asked { by: it.by.into() },
-            Reason::NeverStarted(it) => Self::NeverStarted {
-                detail: it.detail.into(),
-            },
-            Reason::LostToBoot(it) => Self::LostToBoot {
-                was: parse("boot", &it.was)?,
-                now: parse("boot", &it.now)?,
-            },
+            Reason::NeverStarted(it) => Self::NeverStarted { detail: it.detail.into() },
+            Reason::LostToBoot(it) => {
+                Self::LostToBoot { was: parse("boot", &it.was)?, now: parse("boot", &it.now)? }
+            }
             Reason::LostKeeper(it) => Self::LostKeeper { pid: it.pid },
             Reason::HostShutDown(_) => Self::HostShutDown,
             Reason::Abandoned(it) => Self::Abandoned { by: it.by.into() },
-            Reason::Superseded(it) => Self::Superseded {
-                by: parse("session", &it.by)?,
-            },
+            Reason::Superseded(it) => Self::Superseded { by: parse("session", &it.by)? },
             Reason::Cancelled(_) => Self::Cancelled,
         })
     }
 }
 
-impl TryFrom<agent::ledger_row::State> for Report {
-    type Error = ConvertError;
-
-    fn try_from(state: agent::ledger_row::State) -> Result<Self, ConvertError> {
-        use agent::ledger_row::State;
-        Ok(match state {
-            State::Starting(_) => Self::Starting,
-            State::Running(_) => Self::Running,
-            State::Ending(_) => Self::Ending,
-            State::Ended(ended) => Self::Ended {
-                reason: need("end reason", ended.reason)?.try_into()?,
-            },
-            State::Cancelled(_) => Self::Cancelled,
-        })
-    }
+/// What a ledger's row says of its session.
+///
+/// # Errors
+/// It says nothing that this version understands.
+pub fn report_of(row: &agent::LedgerRow) -> Result<Report, ConvertError> {
+    use agent::ledger_row::State;
+    Ok(match need("state", row.state.as_ref())? {
+        State::Starting(_) => Report::Starting,
+        State::Running(_) => Report::Running { ever_attached: row.ever_attached },
+        State::Ending(_) => Report::Ending,
+        State::Ended(ended) => {
+            Report::Ended { reason: need("end reason", ended.reason.clone())?.try_into()? }
+        }
+        State::Cancelled(_) => Report::Cancelled,
+    })
 }
 
 impl From<&Broker> for table::Broker {
@@ -245,16 +203,10 @@ impl TryFrom<table::AgentFacts> for Arc<AgentFacts> {
 impl From<&Want> for table::Want {
     fn from(want: &Want) -> Self {
         match want {
-            Want::Start => Self {
-                start: true,
-                profile: String::new(),
-            },
+            Want::Start => Self { start: true, profile: String::new() },
             Want::ResumeOrStart { profile } => Self {
                 start: false,
-                profile: profile
-                    .as_ref()
-                    .map(ToString::to_string)
-                    .unwrap_or_default(),
+                profile: profile.as_ref().map(ToString::to_string).unwrap_or_default(),
             },
         }
     }
@@ -267,9 +219,7 @@ impl TryFrom<table::Want> for Want {
         Ok(match (want.start, want.profile.as_str()) {
             (true, _) => Self::Start,
             (false, "") => Self::ResumeOrStart { profile: None },
-            (false, name) => Self::ResumeOrStart {
-                profile: Some(parse("profile", name)?),
-            },
+            (false, name) => Self::ResumeOrStart { profile: Some(parse("profile", name)?) },
         })
     }
 }
