@@ -106,16 +106,15 @@ pub(crate) fn watch<M: Machine>(
         let mut tick = tokio::time::interval(timing.lease / 4);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
-            let running = tokio::select! {
-                changed = metrics.changed() => changed.is_ok(),
-                Ok(()) = applied.changed() => true,
-                _ = tick.tick() => true,
+            let (running, fresh) = tokio::select! {
+                changed = metrics.changed() => (changed.is_ok(), changed.is_ok()),
+                Ok(()) = applied.changed() => (true, metrics.has_changed().unwrap_or(false)),
+                _ = tick.tick() => (true, metrics.has_changed().unwrap_or(false)),
             };
             let now = metrics.borrow_and_update().clone();
-            if let Some(age) = now.millis_since_quorum_ack.map(Duration::from_millis)
-                && running
-            {
-                acknowledged.send_replace(Instant::now().checked_sub(age));
+            // As of when it was told: an engine that stands still tells nothing, and so ages.
+            if let Some(age) = now.millis_since_quorum_ack.filter(|_| fresh) {
+                acknowledged.send_replace(Instant::now().checked_sub(Duration::from_millis(age)));
             }
             if let Err(end) = &now.running_state {
                 fault.send_replace(Fault::of(end, &health.borrow()));

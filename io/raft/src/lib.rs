@@ -42,7 +42,7 @@ pub use ids::{Ballot, Claim, CommandFence, Members, NodeId, Peer, Position};
 pub use inbound::{Inbound, Refusal};
 pub use leadership::{Leadership, Role};
 pub use machine::{DecodeError, Machine, RestoreError};
-pub use raft::{Formation, Raft, Start};
+pub use raft::{Formation, Raft, Start, Status};
 pub use record::{Body, Record};
 pub use settings::{Reserve, Settings, SnapshotEvery, Timing};
 pub use store::{OpenError, SnapshotFault, SnapshotHeader, StoreFault};

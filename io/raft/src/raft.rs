@@ -16,7 +16,7 @@ use crate::batcher::Batcher;
 use crate::election::{Ear, Elections};
 use crate::error::{ClaimError, Fault, ProposeError, ReadError, StartError, StopError};
 use crate::housekeeping::Housekeeping;
-use crate::ids::{Claim, CommandFence, NodeId, Peer};
+use crate::ids::{Claim, CommandFence, Members, NodeId, Peer};
 use crate::inbound::Inbound;
 use crate::leadership::{self, Leadership, Standing};
 use crate::machine::Machine;
@@ -54,6 +54,23 @@ pub enum Formation {
     Alone(Peer),
     /// Waits until a leader takes it in.
     Join,
+}
+
+/// How a node fares.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Status {
+    /// The forced takeover that this node stands on.
+    pub claim: Claim,
+    /// Who belongs to the group, as far as this node knows.
+    pub members: Members,
+    /// Entries ever written to the log.
+    pub log: u64,
+    /// Entries of them that are applied.
+    pub applied: u64,
+    /// Leader only: entries that each member's log lacks.
+    pub lag: BTreeMap<NodeId, u64>,
+    /// Of the current snapshot; 0 if there is none.
+    pub snapshot_bytes: u64,
 }
 
 /// A running node. Clones are the same node.
@@ -192,6 +209,25 @@ impl<M: Machine> Raft<M> {
             term: now.term,
             leader: self.0.me.node,
         })
+    }
+
+    /// Numbers for status pages and metrics, as of the engine's last step.
+    pub fn status(&self) -> Status {
+        let metrics = self.0.engine.metrics();
+        let now = metrics.borrow();
+        let last = now.last_log_index;
+        let next = |index: Option<u64>| index.map_or(0, |index| index + 1);
+        let lag = now.replication.iter().flatten().map(|(node, matched)| {
+            (*node, next(last).saturating_sub(next(matched.as_ref().map(|at| at.index))))
+        });
+        Status {
+            claim: self.0.me.claim(),
+            members: now.membership_config.membership().into(),
+            log: next(last),
+            applied: next(now.last_applied.map(|at| at.index)),
+            lag: lag.collect(),
+            snapshot_bytes: self.0.snapshots.size(),
+        }
     }
 
     /// This node's id.

@@ -172,6 +172,9 @@ async fn a_cut_off_leader_is_replaced_stops_serving_and_comes_back_as_a_follower
         has(raft, 1).await;
     }
     let old_fence = old.command_fence().unwrap();
+    let status = old.status();
+    assert_eq!(status.members.nodes.len(), 3);
+    assert_eq!(status.lag.keys().len(), 3);
 
     let began = Instant::now();
     trio.wires.cut(old.node());
