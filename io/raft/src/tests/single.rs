@@ -2,10 +2,14 @@
 
 use std::time::{Duration, Instant};
 
+use openraft::Vote;
+use openraft::storage::RaftLogStorage;
 use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::*;
+use crate::store::Store;
+use crate::types::Types;
 use crate::{Claim, OpenError, ProposeError, ReadError, SnapshotEvery};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -54,6 +58,25 @@ async fn a_leader_commands_only_after_an_entry_of_its_own_term() {
     raft.stop().await.unwrap();
     assert_eq!(raft.command_fence(), None);
     assert_eq!(raft.leadership().borrow().role, Role::Stopped);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_that_died_before_its_terms_first_entry_serves_after_a_restart() {
+    let folder = TempDir::new().unwrap();
+    let raft = start(folder.path()).await;
+    raft.propose(put(1, "x")).await.unwrap();
+    let term = raft.leadership().borrow().term;
+    raft.stop().await.unwrap();
+    let store = Store::<Table>::open(folder.path(), CLUSTER).unwrap();
+    let mut log = store.log;
+    let won = Vote::new_committed(term + 1, store.identity.node);
+    RaftLogStorage::<Types<Table>>::save_vote(&mut log, &won).await.unwrap();
+    log.close().await.unwrap();
+
+    let again = within(start(folder.path())).await;
+    assert_eq!(again.command_fence().unwrap().term, term + 1);
+    assert_eq!(again.read().await.unwrap().steps, 1);
+    again.stop().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
