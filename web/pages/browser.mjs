@@ -53,7 +53,7 @@ export const id = (name) => `[data-testid="${name}"]`;
 /** A picture for a person to look at. */
 export async function shoot(page, name) {
   mkdirSync(SHOTS, { recursive: true });
-  await page.screenshot({ path: `${SHOTS}${name}.png` });
+  await page.screenshot({ path: `${SHOTS}${name}.png`, animations: "disabled" });
 }
 
 export async function logIn(page, broker, hash = "") {

@@ -42,7 +42,6 @@ promise("a wrong password is refused in plain words, and the name stays", async 
 });
 
 promise("a login goes on at another broker when the first dies", async ({ page, broker, cluster }) => {
-  cluster.secondFactor = true;
   await logInUntilCode(page, cluster, broker);
   await broker.stop();
   await page.fill(id("answer-0"), "123456");
@@ -54,7 +53,6 @@ promise("a login goes on at another broker when the first dies", async ({ page, 
 promise(
   "with one broker the login waits, says so, and goes on",
   async ({ page, broker, cluster }) => {
-    cluster.secondFactor = true;
     await logInUntilCode(page, cluster, broker);
     await shoot(page, "login-code");
     await broker.stop();
@@ -69,8 +67,27 @@ promise(
   { cluster: { brokers: 1 } },
 );
 
+promise(
+  "a login that waits for a broker can be started over",
+  async ({ page, broker, cluster }) => {
+    await logInUntilCode(page, cluster, broker);
+    await broker.stop();
+    await page.fill(id("answer-0"), "123456");
+    await page.click(id("submit"));
+    await page.waitForSelector(id("trouble"));
+    await page.click(id("cancel"));
+    await broker.listen();
+    await page.fill(id("username"), "berta");
+    await page.click(id("submit"));
+    await page.fill(id("answer-0"), PASSWORD);
+    assert.equal(await page.locator(id("problem")).count(), 0);
+  },
+  { cluster: { brokers: 1 } },
+);
+
 /** The page learns of the other brokers from an earlier visit of this tab. */
 async function logInUntilCode(page, cluster, broker) {
+  cluster.secondFactor = true;
   await page.goto(broker.url);
   await page.evaluate((urls) => sessionStorage.setItem("abide.brokers", JSON.stringify(urls)), cluster.brokers.map((it) => it.url));
   await page.reload();

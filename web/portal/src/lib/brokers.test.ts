@@ -36,8 +36,9 @@ describe("a call", () => {
   });
 
   it("gives up when its patience ends", async () => {
-    const { world, brokers } = setUp(() => "dead");
+    const { world, brokers, trouble } = setUp(() => "dead");
     await expect(brokers.call({ ...LOOK, patience: 3000 })).rejects.toBeInstanceOf(Silent);
+    expect(trouble.at(-1)).toBe(false);
     expect(world.now()).toBeLessThanOrEqual(3000);
   });
 

@@ -61,7 +61,7 @@ export class Brokers {
   /** INVARIANT: never empty, no origin twice; the first is the one that answered last. */
   private urls: string[];
 
-  /** Called when a whole round found nobody (true) and when somebody answers again (false). */
+  /** Called when a whole round found nobody (true), and when that is over or nobody waits any more (false). */
   onTrouble: (none: boolean) => void = () => {};
 
   constructor(
@@ -94,8 +94,10 @@ export class Brokers {
           this.onTrouble(false);
           return answer;
         } catch (error) {
-          if (error instanceof Problem) this.onTrouble(false);
-          if (!(error instanceof Silent) || call.signal?.aborted) throw error;
+          if (!(error instanceof Silent) || call.signal?.aborted) {
+            this.onTrouble(false);
+            throw error;
+          }
           silent = error;
           this.passOver(url);
         }
@@ -103,9 +105,12 @@ export class Brokers {
       this.onTrouble(true);
       const wait = silent.retryAfter ?? backoff(round, 200, LONGEST_WAIT, this.world.chance);
       const spent = this.world.now() - start;
-      if (spent + wait > (call.patience ?? Number.POSITIVE_INFINITY)) throw silent;
-      await this.world.pause(Math.min(wait, LONGEST_WAIT), call.signal);
-      call.signal?.throwIfAborted();
+      const patient = spent + wait <= (call.patience ?? Number.POSITIVE_INFINITY);
+      if (patient) await this.world.pause(Math.min(wait, LONGEST_WAIT), call.signal);
+      if (patient && !call.signal?.aborted) continue;
+      // Nobody tries any more. A call that still does says so again.
+      this.onTrouble(false);
+      throw silent;
     }
   }
 
