@@ -11,7 +11,7 @@ use openraft::raft::ClientWriteResult;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout_at};
 
-use crate::batch::{Gathering, MOST_BYTES, MOST_COMMANDS};
+use crate::batch::{Batch, Gathering, MOST_BYTES, MOST_COMMANDS};
 use crate::error::ProposeError;
 use crate::leadership::{Role, Standing};
 use crate::machine::Machine;
@@ -161,27 +161,12 @@ async fn write_batches<M: Machine>(
         let Some(first) = first else { break };
         let slot = slots.clone().acquire_owned().await.expect("nobody closes the semaphore");
         let free = log.look_at_free_space();
-        let mut gathering = Gathering::default();
-        let mut replies = Vec::new();
-        let mut next = Some(first);
-        while let Some(proposal) = next {
-            if proposal.reply.is_closed() {
-                // Its caller has been told "unknown" and is gone; leave the rest to a repetition.
-            } else if let Err(full) = check_room(free, proposal.reserve) {
-                let _ = proposal.reply.send(Err(full));
-            } else if gathering.has_room_for(proposal.command.len()) {
-                gathering.push(&proposal.command);
-                replies.push(proposal.reply);
-            } else {
-                held = Some(proposal);
-                break;
-            }
-            next = queue.try_recv().ok();
-        }
+        let (batch, replies, left) = gather(first, &mut queue, free);
+        held = left;
         if replies.is_empty() {
             continue;
         }
-        match raft.client_write_ff(gathering.finish()).await {
+        match raft.client_write_ff(batch).await {
             Ok(written) => {
                 tokio::spawn(answer::<M>(written, replies, slot));
             }
@@ -192,6 +177,30 @@ async fn write_batches<M: Machine>(
 }
 
 type Replies<O> = Vec<oneshot::Sender<Result<O, ProposeError>>>;
+
+/// One batch of what is queued, who waits for it, and the proposal that did not fit any more.
+fn gather<O>(
+    first: Proposal<O>,
+    queue: &mut mpsc::Receiver<Proposal<O>>,
+    free: u64,
+) -> (Batch, Replies<O>, Option<Proposal<O>>) {
+    let (mut gathering, mut replies) = (Gathering::default(), Vec::new());
+    let mut next = Some(first);
+    while let Some(proposal) = next {
+        if proposal.reply.is_closed() {
+            // Its caller has been told "unknown" and is gone; leave the rest to a repetition.
+        } else if let Err(full) = check_room(free, proposal.reserve) {
+            let _ = proposal.reply.send(Err(full));
+        } else if gathering.has_room_for(proposal.command.len()) {
+            gathering.push(&proposal.command);
+            replies.push(proposal.reply);
+        } else {
+            return (gathering.finish(), replies, Some(proposal));
+        }
+        next = queue.try_recv().ok();
+    }
+    (gathering.finish(), replies, None)
+}
 
 async fn answer<M: Machine>(
     written: oneshot::Receiver<ClientWriteResult<Types<M>>>,

@@ -8,12 +8,10 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tracing::{debug, info};
 
-use crate::batch::Batch;
 use crate::ids::{NodeId, Position};
 use crate::leadership::{Leadership, Role, Standing};
 use crate::machine::Machine;
@@ -63,7 +61,6 @@ impl<M: Machine> Elections<M> {
     pub(crate) async fn run(self) {
         // Once openraft answers, its metrics are of this life: no round of waiting for them.
         let _ = self.raft.with_raft_state(|_| ()).await;
-        self.finish_restored_term().await;
         let mut leadership = self.standing.leadership.clone();
         loop {
             let now = leadership.borrow_and_update().clone();
@@ -79,21 +76,6 @@ impl<M: Machine> Elections<M> {
                 let patience = self.ear.patience(self.timing.lease).max(self.timing.heartbeat / 4);
                 let _ = timeout(patience, leadership.changed()).await;
             }
-        }
-    }
-
-    /// A leader that died between winning and writing its term's first entry is restored as a leader
-    /// by openraft, without that entry. It may not command, and could never read: give it one.
-    async fn finish_restored_term(&self) {
-        let me = self.network.me.node;
-        let missing = self.log.ballot().is_some_and(|ballot| {
-            let of_its_term = |last: Position| (last.term, last.leader) == (ballot.term, me);
-            ballot.committed && ballot.node == me && !self.log.last().is_some_and(of_its_term)
-        });
-        if missing {
-            info!("Leader restored without an entry of its term; writing one");
-            // Not waited for: should this node be deposed, its successor writes its own.
-            let _ = self.raft.client_write_ff(Batch(Bytes::new())).await;
         }
     }
 

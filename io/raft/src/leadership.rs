@@ -102,6 +102,8 @@ pub(crate) fn watch<M: Machine>(
     };
     let (mut metrics, mut applied) = (raft.metrics(), published.applied());
     let health = log.health();
+    // A leader restored by a restart has entries of its own term applied before the end of its log is.
+    let floor = log.last();
     tokio::spawn(async move {
         let mut tick = tokio::time::interval(timing.lease / 4);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -121,9 +123,11 @@ pub(crate) fn watch<M: Machine>(
             } else if !running {
                 fault.send_replace(Some(Fault::Panicked));
             }
-            let role = match running && now.running_state.is_ok() {
-                true => role(&now, *applied.borrow_and_update(), *acknowledged.borrow(), timing),
-                false => Role::Stopped,
+            let role = if running && now.running_state.is_ok() {
+                let applied = applied.borrow_and_update().filter(|at| Some(*at) >= floor);
+                role(&now, applied, *acknowledged.borrow(), timing)
+            } else {
+                Role::Stopped
             };
             update(&leadership, &now, role);
             if role == Role::Stopped {

@@ -20,7 +20,7 @@ use tokio::sync::{oneshot, watch};
 use super::schema::Identity;
 use super::tail::{LastAfterTruncate, Tail};
 use super::writer::{Cause, Health, Job, Marks, Shared, StoreFault, Write, Writer};
-use crate::ids::{Ballot, NodeId, Position};
+use crate::ids::{NodeId, Position};
 use crate::machine::Machine;
 use crate::record::Record;
 use crate::types::{StorageFault, Types};
@@ -92,10 +92,6 @@ impl LogStore {
     pub(crate) fn is_pristine(&self) -> bool {
         let tail = self.tail();
         tail.ballot.is_none() && tail.last.is_none()
-    }
-
-    pub(crate) fn ballot(&self) -> Option<Ballot> {
-        self.tail().ballot
     }
 
     /// The end of the log.
