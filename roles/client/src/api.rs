@@ -1,0 +1,178 @@
+//! The brokers' API, one verb a call.
+
+use abide_api::{
+    Account, Agents, Cluster, JoinRole, JoinToken, JoinTokenRequest, LogoutRequest, Profiles,
+    SessionReply, SessionStatus, Sessions, StartRequest,
+};
+use abide_config::BaseUrl;
+use reqwest::Method;
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+use crate::brokers::{Brokers, Call, Length};
+use crate::error::CallError;
+
+/// The API in the name of one person.
+#[derive(Debug)]
+pub struct Api {
+    brokers: Brokers,
+    token: Zeroizing<String>,
+}
+
+/// One wish's name: a repeated try of the same wish is known as a repeat by it.
+#[derive(Debug, Clone)]
+pub struct WishKey(String);
+
+impl WishKey {
+    /// A new one, random.
+    pub fn random() -> Self {
+        Self(Uuid::new_v4().to_string())
+    }
+}
+
+impl Api {
+    /// Calls with this token.
+    pub fn new(brokers: Brokers, token: Zeroizing<String>) -> Self {
+        Self { brokers, token }
+    }
+
+    /// The brokers behind it.
+    pub fn brokers(&self) -> &Brokers {
+        &self.brokers
+    }
+
+    /// Who the token says one is.
+    ///
+    /// # Errors
+    /// [`CallError`], as for all verbs here.
+    pub async fn account(&self) -> Result<Account, CallError> {
+        self.get("/api/v1/account").await
+    }
+
+    /// One's sessions; for administrators everybody's.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn sessions(&self) -> Result<Sessions, CallError> {
+        self.get("/api/v1/sessions").await
+    }
+
+    /// A session, and a way into it. A try that is repeated under the same key starts nothing more.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn start(
+        &self,
+        request: &StartRequest,
+        key: &WishKey,
+    ) -> Result<SessionReply, CallError> {
+        let call = self.call(Method::POST, "/api/v1/sessions").body(request);
+        self.brokers.call(wish(call, key)).await
+    }
+
+    /// A way into this session.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn connect(&self, session: &str, key: &WishKey) -> Result<SessionReply, CallError> {
+        let path = format!("/api/v1/sessions/{session}/connect");
+        self.brokers.call(wish(self.call(Method::POST, &path), key)).await
+    }
+
+    /// Ends the session with all its programs.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn end(&self, session: &str) -> Result<(), CallError> {
+        let path = format!("/api/v1/sessions/{session}");
+        let call = self.call(Method::DELETE, &path);
+        self.brokers.command(long(call)).await
+    }
+
+    /// Stops tracking a session that cannot be reached.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn abandon(&self, session: &str) -> Result<(), CallError> {
+        let path = format!("/api/v1/sessions/{session}/abandon");
+        self.brokers.command(self.call(Method::POST, &path)).await
+    }
+
+    /// The kinds of desktop on offer.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn profiles(&self) -> Result<Profiles, CallError> {
+        self.get("/api/v1/profiles").await
+    }
+
+    /// The agents.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn agents(&self) -> Result<Agents, CallError> {
+        self.get("/api/v1/agents").await
+    }
+
+    /// The brokers, and who leads. Those that it names are known from then on.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn cluster(&self) -> Result<Cluster, CallError> {
+        let cluster: Cluster = self.get("/api/v1/cluster").await?;
+        let urls = cluster.brokers.iter();
+        self.brokers.learn(urls.filter_map(|broker| broker.url.parse::<BaseUrl>().ok()));
+        Ok(cluster)
+    }
+
+    /// A one-time token with which a machine joins.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn join_token(
+        &self,
+        role: JoinRole,
+        valid_for_s: Option<u32>,
+    ) -> Result<JoinToken, CallError> {
+        let request = JoinTokenRequest { role, valid_for_s };
+        let call = self.call(Method::POST, "/api/v1/cluster/tokens");
+        self.brokers.call(call.body(&request)).await
+    }
+
+    /// Ends this token, or all of the person's tokens and passes. Ends no desktop.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn logout(&self, everywhere: bool) -> Result<(), CallError> {
+        let request = LogoutRequest { everywhere };
+        let call = self.call(Method::POST, "/api/v1/logout");
+        self.brokers.command(call.body(&request)).await
+    }
+
+    async fn get<T: serde::de::DeserializeOwned>(&self, path: &str) -> Result<T, CallError> {
+        self.brokers.call(self.call(Method::GET, path)).await
+    }
+
+    fn call<'a>(&'a self, method: Method, path: &'a str) -> Call<'a> {
+        Call { token: Some(&self.token), ..Call::new(method, path) }
+    }
+}
+
+impl Brokers {
+    /// What became of the session that this status token is for.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn status(&self, session: &str, token: &str) -> Result<SessionStatus, CallError> {
+        let path = format!("/api/v1/sessions/{session}/status");
+        self.call(Call { token: Some(token), ..Call::new(Method::GET, &path) }).await
+    }
+}
+
+fn wish<'a>(call: Call<'a>, key: &'a WishKey) -> Call<'a> {
+    Call { key: Some(&key.0), ..long(call) }
+}
+
+fn long(call: Call<'_>) -> Call<'_> {
+    Call { length: Length::Long, ..call }
+}
