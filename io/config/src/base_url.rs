@@ -78,10 +78,6 @@ impl FromStr for BaseUrl {
             && url.password().is_none()
             && url.query().is_none()
             && url.fragment().is_none();
-        if plain {
-            Ok(Self(url))
-        } else {
-            Err(InvalidBaseUrl)
-        }
+        if plain { Ok(Self(url)) } else { Err(InvalidBaseUrl) }
     }
 }

@@ -47,8 +47,7 @@ impl<T> Field<'_, T> {
     /// [`Field::required`], for types without a [`StandIn`].
     pub fn required_or(self, stand_in: impl FnOnce() -> T) -> T {
         if matches!(self.found, Found::Absent) {
-            self.place
-                .problem(format!("missing, should be {}", self.expected));
+            self.place.problem(format!("missing, should be {}", self.expected));
         }
         self.optional().unwrap_or_else(stand_in)
     }

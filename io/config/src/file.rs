@@ -2,7 +2,7 @@
 
 use std::fs::{File, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
 use std::path::Path;
 
 use tempfile::Builder;
@@ -17,7 +17,8 @@ pub enum Access {
 }
 
 /// Gives the file this content in one step: whoever reads it, also after a power cut, sees the
-/// old content or the new one. The folder must exist.
+/// old content or the new one. The folder must exist. A file that was there keeps its owner, so
+/// that root can change what a service must go on reading.
 ///
 /// # Errors
 /// Whatever the file system says; the old file is untouched then.
@@ -33,8 +34,13 @@ pub fn replace_file(path: &Path, content: &[u8], access: Access) -> io::Result<(
     let mut file = Builder::new().prefix(".new-").tempfile_in(folder)?;
     file.write_all(content)?;
     // Set after creation, since the umask would take bits away there.
-    file.as_file()
-        .set_permissions(Permissions::from_mode(mode))?;
+    file.as_file().set_permissions(Permissions::from_mode(mode))?;
+    if let Ok(old) = std::fs::metadata(path) {
+        let new = file.as_file().metadata()?;
+        if (old.uid(), old.gid()) != (new.uid(), new.gid()) {
+            fchown(file.as_file(), Some(old.uid()), Some(old.gid()))?;
+        }
+    }
     file.as_file().sync_all()?;
     file.persist(path).map_err(|error| error.error)?;
     File::open(folder)?.sync_all()

@@ -94,9 +94,7 @@ pub fn read<T>(
 /// # Errors
 /// [`ReadError`]: the file cannot be read, or has problems.
 pub fn read_file<T>(path: &Path, shape: impl FnOnce(&mut Table<'_>) -> T) -> Result<T, ReadError> {
-    let text = std::fs::read_to_string(path).map_err(|cause| ReadError::Unreadable {
-        path: path.to_owned(),
-        cause,
-    })?;
+    let text = std::fs::read_to_string(path)
+        .map_err(|cause| ReadError::Unreadable { path: path.to_owned(), cause })?;
     Ok(read(&path.display().to_string(), &text, shape)?)
 }

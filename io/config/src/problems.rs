@@ -63,9 +63,6 @@ impl Sink {
         let mut problems = self.0.into_inner();
         problems.sort();
         problems.dedup();
-        Problems {
-            file: file.to_owned(),
-            problems,
-        }
+        Problems { file: file.to_owned(), problems }
     }
 }

@@ -36,34 +36,18 @@ impl<'d> Place<'d> {
 
     fn below(&self, key: &str, line: usize) -> Self {
         let dot = if self.key.is_empty() { "" } else { "." };
-        Self {
-            sink: self.sink,
-            line,
-            key: format!("{}{dot}{key}", self.key),
-        }
+        Self { sink: self.sink, line, key: format!("{}{dot}{key}", self.key) }
     }
 
     fn nth(&self, n: usize, line: usize) -> Self {
-        Self {
-            sink: self.sink,
-            line,
-            key: format!("{}[{}]", self.key, n + 1),
-        }
+        Self { sink: self.sink, line, key: format!("{}[{}]", self.key, n + 1) }
     }
 }
 
 impl<'d> Table<'d> {
     pub(crate) fn root(sink: &'d Sink, entries: Entries) -> Self {
-        let place = Place {
-            sink: Some(sink),
-            line: 1,
-            key: String::new(),
-        };
-        Self {
-            place,
-            entries,
-            asked: Vec::new(),
-        }
+        let place = Place { sink: Some(sink), line: 1, key: String::new() };
+        Self { place, entries, asked: Vec::new() }
     }
 
     /// Any text but an empty one.
@@ -92,11 +76,9 @@ impl<'d> Table<'d> {
 
     /// A time span, as in `"90s"`, `"12h"` or `"1h 30m"`.
     pub fn duration(&mut self, key: &str) -> Field<'d, Duration> {
-        self.parsed_with(
-            key,
-            "a duration such as \"500ms\", \"30s\" or \"12h\"",
-            |text| humantime::parse_duration(text).ok(),
-        )
+        self.parsed_with(key, "a duration such as \"500ms\", \"30s\" or \"12h\"", |text| {
+            humantime::parse_duration(text).ok()
+        })
     }
 
     /// Whatever its type can read; `expected` is as in "a profile name of a-z, 0-9, _ and -".
@@ -119,20 +101,14 @@ impl<'d> Table<'d> {
 
     /// One of a few words, each with what it stands for.
     pub fn choice<T: Clone>(&mut self, key: &str, choices: &[(&str, T)]) -> Field<'d, T> {
-        let words: Vec<String> = choices
-            .iter()
-            .map(|(word, _)| format!("{word:?}"))
-            .collect();
+        let words: Vec<String> = choices.iter().map(|(word, _)| format!("{word:?}")).collect();
         let expected = match words.as_slice() {
             [] => String::from("nothing"),
             [only] => only.clone(),
             [all @ .., last] => format!("{} or {last}", all.join(", ")),
         };
         self.parsed_with(key, &expected, |text| {
-            choices
-                .iter()
-                .find(|(word, _)| *word == text)
-                .map(|(_, value)| value.clone())
+            choices.iter().find(|(word, _)| *word == text).map(|(_, value)| value.clone())
         })
     }
 
@@ -161,9 +137,7 @@ impl<'d> Table<'d> {
 
     /// A list of texts; an empty list is one too.
     pub fn strings(&mut self, key: &str) -> Field<'d, Vec<String>> {
-        self.list(key, "a text in quotes", |text| {
-            (!text.is_empty()).then(|| text.to_owned())
-        })
+        self.list(key, "a text in quotes", |text| (!text.is_empty()).then(|| text.to_owned()))
     }
 
     /// A list of texts that `read` understands; `expected` says what one would be.
@@ -178,21 +152,16 @@ impl<'d> Table<'d> {
                 Value::List(items) => items,
                 other => return Err(other),
             };
-            let each = items
-                .into_iter()
-                .enumerate()
-                .filter_map(|(n, Entry { line, value })| {
-                    let read = match &value {
-                        Value::Text(text) => read(text),
-                        _ => None,
-                    };
-                    if read.is_none() {
-                        place
-                            .nth(n, line)
-                            .problem(format!("should be {expected}, found {value}"));
-                    }
-                    read
-                });
+            let each = items.into_iter().enumerate().filter_map(|(n, Entry { line, value })| {
+                let read = match &value {
+                    Value::Text(text) => read(text),
+                    _ => None,
+                };
+                if read.is_none() {
+                    place.nth(n, line).problem(format!("should be {expected}, found {value}"));
+                }
+                read
+            });
             Ok(each.collect())
         })
     }
@@ -215,37 +184,35 @@ impl<'d> Table<'d> {
 
     /// The tables of a list: those under `[[key]]`.
     pub fn tables(&mut self, key: &str) -> Vec<Table<'d>> {
-        let field = self.take(
-            key,
-            &format!("tables, each under [[{key}]]"),
-            |place, value| match value {
+        let field =
+            self.take(key, &format!("tables, each under [[{key}]]"), |place, value| match value {
                 Value::List(items) => Ok(items
                     .into_iter()
                     .enumerate()
                     .map(|(n, item)| into_table(place.nth(n, item.line), item.value))
                     .collect()),
                 other => Err(other),
-            },
-        );
+            });
         field.or(Vec::new())
     }
 
     /// The tables below this key with their names: those under `[key.NAME]`, by name.
     pub fn named_tables(&mut self, key: &str) -> Vec<(String, Table<'d>)> {
-        let field = self.take(
-            key,
-            &format!("tables, each under [{key}.NAME]"),
-            |place, value| match value {
-                Value::Table(entries) => Ok(entries
-                    .into_iter()
-                    .map(|(name, entry)| {
-                        let place = place.below(&name, entry.line);
-                        (name, into_table(place, entry.value))
-                    })
-                    .collect()),
-                other => Err(other),
-            },
-        );
+        let field =
+            self.take(
+                key,
+                &format!("tables, each under [{key}.NAME]"),
+                |place, value| match value {
+                    Value::Table(entries) => Ok(entries
+                        .into_iter()
+                        .map(|(name, entry)| {
+                            let place = place.below(&name, entry.line);
+                            (name, into_table(place, entry.value))
+                        })
+                        .collect()),
+                    other => Err(other),
+                },
+            );
         field.or(Vec::new())
     }
 
@@ -277,33 +244,18 @@ impl<'d> Table<'d> {
                 Found::Wrong
             }
         };
-        Field {
-            place,
-            found,
-            expected: expected.to_owned(),
-        }
+        Field { place, found, expected: expected.to_owned() }
     }
 }
 
 /// A value as a table; if it is none, that is the one problem with it.
 fn into_table(place: Place<'_>, value: Value) -> Table<'_> {
     match value {
-        Value::Table(entries) => Table {
-            place,
-            entries,
-            asked: Vec::new(),
-        },
+        Value::Table(entries) => Table { place, entries, asked: Vec::new() },
         other => {
             place.problem(format!("should be a table, found {other}"));
-            let place = Place {
-                sink: None,
-                ..place
-            };
-            Table {
-                place,
-                entries: Entries::new(),
-                asked: Vec::new(),
-            }
+            let place = Place { sink: None, ..place };
+            Table { place, entries: Entries::new(), asked: Vec::new() }
         }
     }
 }

@@ -36,9 +36,7 @@ fn agent(root: &mut Table<'_>) -> Agent {
         data: root.path("data").required(),
         public_url: root.base_url("public_url").required(),
         http: listen.socket_addr("http").required(),
-        tls: listen
-            .choice("tls", &[("off", Tls::Off), ("own", Tls::Own)])
-            .or(Tls::Own),
+        tls: listen.choice("tls", &[("off", Tls::Off), ("own", Tls::Own)]).or(Tls::Own),
         idle: listen.duration("idle").or(Duration::from_secs(60)),
         weight: root.integer("weight", 1..=100).or(1),
         rootless: root.boolean("rootless").or(false),
@@ -165,14 +163,8 @@ fn bad_syntax_is_told_alone_with_its_lines() {
     let text = "name = \"a\nweight = 1\nweight = 2\n[listen\n";
     let all = problems(text);
     let lines: Vec<usize> = all.iter().map(|p| p.line).collect();
-    assert!(
-        lines.contains(&1) && lines.contains(&3) && lines.contains(&4),
-        "{all}"
-    );
-    assert!(
-        all.iter().all(|p| p.text.starts_with("this is not TOML: ")),
-        "{all}"
-    );
+    assert!(lines.contains(&1) && lines.contains(&3) && lines.contains(&4), "{all}");
+    assert!(all.iter().all(|p| p.text.starts_with("this is not TOML: ")), "{all}");
     assert_eq!(all.file(), "agent.toml");
 }
 
@@ -200,10 +192,7 @@ fn a_table_can_be_wrong_as_a_whole() {
         }
         listen
     });
-    assert_eq!(
-        all.unwrap_err().to_string(),
-        "x:3: tls: cert and key go together"
-    );
+    assert_eq!(all.unwrap_err().to_string(), "x:3: tls: cert and key go together");
 }
 
 #[test]
@@ -219,15 +208,7 @@ fn base_urls_are_told_apart() {
     assert!(url.is_loopback() && !url.is_https());
     let url: BaseUrl = "http://[::1]".parse().unwrap();
     assert_eq!((url.host().as_str(), url.is_loopback()), ("::1", true));
-    for bad in [
-        "",
-        "desk",
-        "ftp://a",
-        "http://u@a",
-        "http://a/?q",
-        "http://a/#f",
-        "http:///",
-    ] {
+    for bad in ["", "desk", "ftp://a", "http://u@a", "http://a/?q", "http://a/#f", "http:///"] {
         assert!(bad.parse::<BaseUrl>().is_err(), "{bad}");
     }
 }
@@ -242,11 +223,7 @@ fn a_file_is_read_and_named() {
     assert_eq!(read_file(&path, agent).unwrap().weight, 16);
     std::fs::write(&path, "x = 1").unwrap();
     let problems = read_file(&path, agent).unwrap_err();
-    assert!(
-        problems
-            .to_string()
-            .starts_with(&format!("{}:1: ", path.display()))
-    );
+    assert!(problems.to_string().starts_with(&format!("{}:1: ", path.display())));
 }
 
 #[test]
@@ -255,19 +232,30 @@ fn a_file_is_replaced_as_a_whole_with_its_mode() {
 
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("key.pem");
-    for (content, access, mode) in [
-        ("one", Access::Everybody, 0o644),
-        ("two", Access::Owner, 0o600),
-    ] {
+    for (content, access, mode) in
+        [("one", Access::Everybody, 0o644), ("two", Access::Owner, 0o600)]
+    {
         replace_file(&path, content.as_bytes(), access).unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), content);
-        assert_eq!(
-            std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
-            mode
-        );
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, mode);
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
     }
     assert!(replace_file(&folder.path().join("none/key"), b"", Access::Owner).is_err());
+}
+
+#[test]
+fn a_replaced_file_keeps_its_owner() {
+    use std::os::unix::fs::{MetadataExt, chown};
+
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("users.toml");
+    replace_file(&path, b"one", Access::Owner).unwrap();
+    // Only root can give files away; for others there is nothing to test.
+    if chown(&path, Some(12_345), Some(54_321)).is_ok() {
+        replace_file(&path, b"two", Access::Owner).unwrap();
+        let meta = std::fs::metadata(&path).unwrap();
+        assert_eq!((meta.uid(), meta.gid()), (12_345, 54_321));
+    }
 }
 
 proptest! {

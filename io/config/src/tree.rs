@@ -54,11 +54,7 @@ pub(crate) fn parse(text: &str, sink: &Sink) -> Entries {
     let (root, errors) = DeTable::parse_recoverable(text);
     for error in errors {
         let line = lines.of_byte(error.span().map_or(text.len(), |span| span.start));
-        sink.add(
-            line,
-            String::new(),
-            format!("this is not TOML: {}", error.message()),
-        );
+        sink.add(line, String::new(), format!("this is not TOML: {}", error.message()));
     }
     table(root.into_inner(), &lines)
 }
@@ -87,10 +83,7 @@ fn value(from: DeValue<'_>, lines: &Lines) -> Value {
             list.into_iter()
                 .map(|item| {
                     let line = lines.of_byte(item.span().start);
-                    Entry {
-                        line,
-                        value: value(item.into_inner(), lines),
-                    }
+                    Entry { line, value: value(item.into_inner(), lines) }
                 })
                 .collect(),
         ),
@@ -104,11 +97,7 @@ struct Lines(Vec<usize>);
 impl Lines {
     fn of(text: &str) -> Self {
         let newlines = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
-        Self(
-            std::iter::once(0)
-                .chain(newlines.map(|(at, _)| at + 1))
-                .collect(),
-        )
+        Self(std::iter::once(0).chain(newlines.map(|(at, _)| at + 1)).collect())
     }
 
     fn of_byte(&self, byte: usize) -> usize {

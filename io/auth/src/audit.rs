@@ -1,0 +1,224 @@
+//! The audit log: every decision about a person's access, one JSON object a line.
+//!
+//! A record has no place for a password, a token or a pass; tokens go by their ids.
+
+use std::fs::OpenOptions;
+use std::io::{self, Write};
+use std::net::IpAddr;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use abide_model::{AgentId, SessionId};
+use abide_ticket::TokenId;
+use serde::{Serialize, Serializer};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use tracing::{error, info};
+
+/// What was decided about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Decision {
+    /// A login.
+    Login,
+    /// A logout, of one token or of all.
+    Logout,
+    /// A call of the API that needs a token.
+    Call,
+    /// A start of a session.
+    Start,
+    /// A ticket for a session.
+    Ticket,
+    /// The redemption of a ticket.
+    Redeem,
+    /// A viewer's connection.
+    Attach,
+    /// The end of a session, asked for.
+    End,
+    /// The abandoning of a session.
+    Abandon,
+    /// A machine that would join the cluster.
+    Join,
+    /// A change by an administrator.
+    Administer,
+}
+
+/// How it was decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// Yes.
+    Allowed,
+    /// No.
+    Refused,
+}
+
+/// One decision. Fields that are `None` are left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct AuditRecord<'a> {
+    /// About what.
+    pub decision: Decision,
+    /// How.
+    pub verdict: Verdict,
+    /// About whom: the name as typed, or as proven.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user: Option<&'a str>,
+    /// From where.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub address: Option<IpAddr>,
+    /// Which session.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub session: Option<SessionId>,
+    /// Which agent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agent: Option<&'a AgentId>,
+    /// Which token or ticket, by its id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token: Option<TokenId>,
+    /// Why, in a few words that are not a secret.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<&'a str>,
+}
+
+impl<'a> AuditRecord<'a> {
+    /// A record with nothing but the decision; the rest by struct update.
+    pub fn new(decision: Decision, verdict: Verdict) -> Self {
+        Self {
+            decision,
+            verdict,
+            user: None,
+            address: None,
+            session: None,
+            agent: None,
+            token: None,
+            reason: None,
+        }
+    }
+}
+
+/// Writes records to a file, or nowhere. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub struct AuditLog(Option<Arc<Inner>>);
+
+#[derive(Debug)]
+struct Inner {
+    path: PathBuf,
+    failing: AtomicBool,
+    lost: AtomicU64,
+}
+
+impl AuditLog {
+    /// Appends to this file (0640 if it is made). It is opened for each record, so that it can be
+    /// rotated by renaming it.
+    ///
+    /// # Errors
+    /// When it cannot be opened now.
+    pub fn open(path: PathBuf) -> io::Result<Self> {
+        let inner = Inner { path, failing: AtomicBool::new(false), lost: AtomicU64::new(0) };
+        inner.append(b"")?;
+        Ok(Self(Some(Arc::new(inner))))
+    }
+
+    /// Keeps nothing.
+    pub fn none() -> Self {
+        Self(None)
+    }
+
+    /// Writes one record, in one write of a few hundred bytes. That it could not is logged when it
+    /// begins and when it ends, and counted; the decision stands.
+    pub fn record(&self, record: AuditRecord<'_>) {
+        let Some(inner) = &self.0 else { return };
+        let line = Line { at: OffsetDateTime::now_utc(), record };
+        let mut bytes = serde_json::to_vec(&line).expect("a record is texts and ids");
+        bytes.push(b'\n');
+        match inner.append(&bytes) {
+            Ok(()) => {
+                if inner.failing.swap(false, Ordering::Relaxed) {
+                    info!(lost = self.lost(), "Audit log is written again");
+                }
+            }
+            Err(cause) => {
+                inner.lost.fetch_add(1, Ordering::Relaxed);
+                if !inner.failing.swap(true, Ordering::Relaxed) {
+                    error!(
+                        path = %inner.path.display(),
+                        error = &cause as &dyn std::error::Error,
+                        "Audit log cannot be written"
+                    );
+                }
+            }
+        }
+    }
+
+    /// How many records could not be written since the start.
+    pub fn lost(&self) -> u64 {
+        self.0.as_ref().map_or(0, |inner| inner.lost.load(Ordering::Relaxed))
+    }
+}
+
+impl Inner {
+    fn append(&self, bytes: &[u8]) -> io::Result<()> {
+        let mut options = OpenOptions::new();
+        let mut file = options.create(true).append(true).mode(0o640).open(&self.path)?;
+        file.write_all(bytes)
+    }
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    #[serde(serialize_with = "rfc3339")]
+    at: OffsetDateTime,
+    #[serde(flatten)]
+    record: AuditRecord<'a>,
+}
+
+fn rfc3339<S: Serializer>(at: &OffsetDateTime, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&at.format(&Rfc3339).map_err(serde::ser::Error::custom)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_is_one_line_of_json_and_rotation_loses_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit.log");
+        let log = AuditLog::open(path.clone()).unwrap();
+        log.record(AuditRecord {
+            user: Some("ada\n{\"forged\":1}"),
+            address: Some("192.0.2.1".parse().unwrap()),
+            reason: Some("credentials"),
+            ..AuditRecord::new(Decision::Login, Verdict::Refused)
+        });
+        std::fs::rename(&path, folder.path().join("audit.log.1")).unwrap();
+        log.record(AuditRecord::new(Decision::Logout, Verdict::Allowed));
+
+        let first = std::fs::read_to_string(folder.path().join("audit.log.1")).unwrap();
+        assert_eq!(first.lines().count(), 1);
+        let value: serde_json::Value = serde_json::from_str(&first).unwrap();
+        assert_eq!(value["decision"], "login");
+        assert_eq!(value["verdict"], "refused");
+        assert_eq!(value["user"], "ada\n{\"forged\":1}");
+        assert_eq!(value["address"], "192.0.2.1");
+        assert!(value["at"].as_str().unwrap().ends_with('Z'));
+        assert!(value.get("session").is_none());
+        let second = std::fs::read_to_string(&path).unwrap();
+        assert!(second.contains("\"logout\"") && second.ends_with('\n'));
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        let sub = folder.path().join("log");
+        std::fs::create_dir(&sub).unwrap();
+        let log = AuditLog::open(sub.join("audit.log")).unwrap();
+        std::fs::remove_dir_all(&sub).unwrap();
+        log.record(AuditRecord::new(Decision::Login, Verdict::Allowed));
+        log.record(AuditRecord::new(Decision::Login, Verdict::Allowed));
+        assert_eq!(log.lost(), 2);
+        assert!(AuditLog::open(sub.join("audit.log")).is_err());
+    }
+}
