@@ -1,1 +1,12 @@
-//! io/telemetry
+//! What a running program tells its operators: log lines and numbers.
+//!
+//! Owns how both look. What is said is everyone's own business, with one rule that no code here
+//! can check: no passwords, tokens, tickets or passes.
+
+mod log;
+mod metrics;
+mod process;
+
+pub use log::{LogError, LogFormat, LogOptions, init_log};
+pub use metrics::{METRICS_CONTENT_TYPE, OUR_PREFIX, ours, registry, render};
+pub use process::ProcessMetrics;
