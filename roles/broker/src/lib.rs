@@ -1,1 +1,38 @@
-//! roles/broker
+//! The broker: knows which sessions run where, chooses an agent for a new one, logs people in.
+//!
+//! Needed to start a session or to find it again, never while one is in use: it hands out a ticket, and
+//! the client talks to the agent alone.
+//!
+//! ```text
+//! people ─▶ http ─▶ abide-auth      (who are you?)
+//!            │
+//!            └───▶ desk ─▶ raft ─▶ Table ─▶ driver ─▶ hub ─▶ agents
+//!                   ▲               ▲  │                │
+//!                   └── waits for ──┘  └── reports ◀────┘
+//! ```
+//! The desk commits what people want and waits. The driver, on the leader alone, makes the agents do
+//! what the table says, and writes into the table what they say. Neither calls the other.
+
+mod broker;
+mod clock;
+mod desk;
+mod driver;
+mod http;
+mod hub;
+mod init;
+mod metrics;
+mod openapi;
+mod pending;
+mod problem;
+mod replica;
+mod run;
+mod serve;
+mod settings;
+mod stream;
+mod view;
+
+pub use init::{InitOptions, InitReport, init};
+pub use openapi::openapi;
+pub use replica::Replica;
+pub use run::{BrokerError, run};
+pub use settings::{Login, LoginBackend, Settings, WebTls, settings_from};

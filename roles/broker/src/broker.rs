@@ -1,0 +1,180 @@
+//! What every part of the broker shares.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use abide_auth::{AuditLog, Issuer, Verifier};
+use abide_model::{BrokerId, Change, Command, Fence, Outcome, Table};
+use abide_raft::{ProposeError, Raft, ReadError};
+use abide_ticket::{KeyRing, VerifyingKey};
+use abide_tls::{Authority, BrokerIdentity, Identity};
+use abide_wire::agent as wire;
+
+use crate::clock;
+use crate::hub::Hub;
+use crate::pending::Pending;
+use crate::replica::Replica;
+use crate::settings::Settings;
+
+/// The broker's parts. Clones are the same broker.
+#[derive(Clone)]
+pub struct Broker(Arc<Parts>);
+
+/// See [`Broker`].
+pub struct Parts {
+    /// This broker's id.
+    pub id: BrokerId,
+    /// The replicated table.
+    pub raft: Raft<Replica>,
+    /// Who this broker is.
+    pub identity: Identity,
+    /// The cluster's authority.
+    pub authority: Authority,
+    /// This broker's signatures.
+    pub issuer: Issuer,
+    /// The key that they are checked with.
+    signing_key: VerifyingKey,
+    /// Everybody's signatures.
+    pub verifier: Verifier,
+    /// What was decided about whom.
+    pub audit: AuditLog,
+    /// The agents.
+    pub hub: Hub,
+    /// Reservations on their way into the table.
+    pub pending: Pending,
+    /// As configured.
+    pub settings: Settings,
+}
+
+impl std::ops::Deref for Broker {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+impl Broker {
+    /// Puts the parts together.
+    pub fn new(
+        raft: Raft<Replica>,
+        identity: BrokerIdentity,
+        audit: AuditLog,
+        settings: Settings,
+    ) -> Self {
+        let BrokerIdentity { identity, authority, signing } = identity;
+        let id = identity.peer().node.id().parse();
+        Self(Arc::new(Parts {
+            raft,
+            id: id.unwrap_or_else(|_| unreachable!("a broker's identity has a broker's id")),
+            signing_key: signing.verifying_key(),
+            issuer: Issuer::new(identity.cluster(), signing),
+            verifier: Verifier::new(KeyRing::new(identity.cluster(), authority.root_key())),
+            audit,
+            identity,
+            authority,
+            hub: Hub::default(),
+            pending: Pending::default(),
+            settings,
+        }))
+    }
+
+    /// Commits a change, at this moment.
+    ///
+    /// # Errors
+    /// Those of [`Raft::propose`].
+    pub async fn propose(&self, change: Change) -> Result<Outcome, ProposeError> {
+        self.raft.propose(Command { at: clock::now(), change }).await
+    }
+
+    /// The table, surely no older than this call.
+    ///
+    /// # Errors
+    /// Those of [`Raft::read`].
+    pub async fn table(&self) -> Result<Arc<Replica>, ReadError> {
+        self.raft.read().await
+    }
+
+    /// What to command agents with; `None` while this broker may not.
+    pub fn fence(&self) -> Option<Fence> {
+        self.raft.command_fence().map(|fence| Fence {
+            generation: fence.claim.generation,
+            claimant: fence.claim.claimant.0,
+            term: fence.term,
+            leader: fence.leader.0,
+        })
+    }
+
+    /// What agents should know of the cluster.
+    pub fn cluster_view(&self, table: &Table) -> wire::ClusterView {
+        wire::ClusterView {
+            key_certificates: table.brokers().map(|it| it.certificate.clone()).collect(),
+            brokers: table
+                .brokers()
+                .map(|it| wire::Broker {
+                    id: it.id.to_string(),
+                    public_url: it.public_url.clone(),
+                    agent_address: it.agent_address.clone(),
+                })
+                .collect(),
+        }
+    }
+
+    /// Writes this broker into the table, with its key's certificate, and keeps the ring as the table
+    /// says from then on. Ends when the engine does.
+    pub async fn publish(self) {
+        let mut changes = self.raft.changes();
+        let mut leadership = self.raft.leadership();
+        let mut known = None;
+        loop {
+            let table = self.raft.latest();
+            let certificates: Vec<_> = table.0.brokers().map(|it| it.certificate.clone()).collect();
+            if known.as_ref() != Some(&certificates) {
+                self.admit(&certificates);
+                let view = wire::broker_message::Message::Cluster(self.cluster_view(&table.0));
+                self.hub.tell_all(&view);
+                known = Some(certificates);
+            }
+            if self.needs_publishing(&table.0) && leadership.borrow().is_serving() {
+                let _ = self.propose(Change::PutBroker(self.row())).await;
+            }
+            let alive = tokio::select! {
+                changed = changes.changed() => changed.is_ok(),
+                changed = leadership.changed() => changed.is_ok(),
+            };
+            if !alive {
+                return;
+            }
+        }
+    }
+
+    fn admit(&self, certificates: &[String]) {
+        let mut ring = KeyRing::new(self.identity.cluster(), self.authority.root_key());
+        for certificate in certificates {
+            if let Err(cause) = ring.admit(certificate) {
+                let cause: &dyn std::error::Error = &cause;
+                tracing::warn!(cause, "A broker's key certificate is not good");
+            }
+        }
+        self.verifier.set_ring(ring);
+    }
+
+    fn needs_publishing(&self, table: &Table) -> bool {
+        table.broker(&self.id).is_none_or(|row| {
+            row.public_url != self.settings.public_url.as_str()
+                || row.agent_address != self.settings.agent_address
+        })
+    }
+
+    fn row(&self) -> abide_model::Broker {
+        abide_model::Broker {
+            id: self.id.clone(),
+            public_url: self.settings.public_url.as_str().to_owned(),
+            agent_address: self.settings.agent_address.clone(),
+            certificate: self.authority.certify(self.id.clone(), self.signing_key, clock::now()),
+        }
+    }
+}
+
+/// How long one request may wait for the cluster, the desktop's start included.
+pub const PATIENCE: Duration = Duration::from_secs(30);

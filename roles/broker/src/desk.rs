@@ -1,0 +1,310 @@
+//! What people ask for: a session, the way back into one, its end.
+//!
+//! ```text
+//! start ─▶ resumable? ─▶ place ─▶ commit the reservation ─▶ wait until it runs ─▶ ticket
+//!                          ▲                                      │ its agent is silent for 3 s
+//!                          └──────── supersede ◀──────────────────┘
+//! ```
+//! The desk commits and waits. It commands no agent: the driver does, from the table.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use abide_api::{Connect, ProblemKind, SessionReply, Time, UnreachableProblem};
+use abide_auth::TicketGrant;
+use abide_model::{
+    Change, IdempotencyKey, Outcome, Place, ProfileName, Refusal, Session, SessionId, State, Table,
+    UserName, ViewKey, Want,
+};
+use abide_placement::{Choice, Verdict};
+use abide_ticket::ViewMode;
+use tracing::info;
+use uuid::Uuid;
+
+use crate::broker::{Broker, PATIENCE};
+use crate::clock;
+use crate::problem::Refused;
+use crate::view;
+
+/// How long a reservation's agent may be unreachable before another is reserved elsewhere.
+const REPLACE_AFTER: Duration = Duration::from_secs(3);
+
+/// A start, as a person asks for it.
+#[derive(Debug)]
+pub struct Asked {
+    /// Who.
+    pub user: UserName,
+    /// Which kind of desktop.
+    pub profile: Option<ProfileName>,
+    /// Whether the newest session will do.
+    pub resume: bool,
+    /// So that a repeat is known as one.
+    pub key: IdempotencyKey,
+}
+
+/// Gives the person a session that runs, and the way in.
+///
+/// # Errors
+/// The problem, for the person.
+pub async fn start(broker: &Broker, asked: Asked) -> Result<SessionReply, Refused> {
+    let want = match asked.resume {
+        true => Want::ResumeOrStart { profile: asked.profile.clone() },
+        false => Want::Start,
+    };
+    let deadline = Instant::now() + PATIENCE;
+    let table = broker.table().await?;
+    let session = match table.0.started_by(&asked.user, &asked.key, &want) {
+        Ok(Some(session)) => session,
+        Ok(None) => match table.0.resumable(&asked.user, &want) {
+            Some(session) => session.id,
+            None => reserve(broker, &table.0, &asked, want).await?,
+        },
+        Err(refusal) => return Err(refused(refusal)),
+    };
+    let (session, table) = wait_until_running(broker, session, deadline).await?;
+    Ok(way_in(broker, &table, &session))
+}
+
+/// The way back into a session of one's own, also when its agent cannot be heard: the client may reach
+/// what brokers cannot.
+///
+/// # Errors
+/// The problem, for the person.
+pub async fn connect(
+    broker: &Broker,
+    user: &UserName,
+    session: SessionId,
+) -> Result<SessionReply, Refused> {
+    let deadline = Instant::now() + PATIENCE;
+    let table = broker.table().await?;
+    let row = own(&table.0, user, session)?;
+    if row.state == State::Running {
+        return Ok(way_in(broker, &table.0, row));
+    }
+    let (row, table) = wait_until_running(broker, row.id, deadline).await?;
+    Ok(way_in(broker, &table, &row))
+}
+
+/// Ends a session of one's own; done when the end is committed, not when the desktop is gone.
+///
+/// # Errors
+/// The problem, for the person.
+pub async fn end(broker: &Broker, session: SessionId, by: &UserName) -> Result<(), Refused> {
+    let by = by.as_str().into();
+    match broker.propose(Change::End { session, by }).await? {
+        Outcome::Refused(refusal) => Err(refused(refusal)),
+        _ => Ok(()),
+    }
+}
+
+/// Stops tracking a session that cannot be reached.
+///
+/// # Errors
+/// The problem, for the person.
+pub async fn abandon(broker: &Broker, session: SessionId, by: &UserName) -> Result<(), Refused> {
+    let by = by.as_str().into();
+    match broker.propose(Change::Abandon { session, by }).await? {
+        Outcome::Refused(refusal) => Err(refused(refusal)),
+        _ => Ok(()),
+    }
+}
+
+/// A session that belongs to this user. One of somebody else's is as good as none.
+///
+/// # Errors
+/// There is none.
+pub fn own<'a>(
+    table: &'a Table,
+    user: &UserName,
+    session: SessionId,
+) -> Result<&'a Arc<Session>, Refused> {
+    let row = table.session(table.successor(session));
+    row.filter(|row| row.user == *user)
+        .ok_or_else(|| ProblemKind::NotFound.because("You have no such session.").into())
+}
+
+/// A fresh ticket for a session's own user, and where to bring it.
+fn way_in(broker: &Broker, table: &Table, session: &Session) -> SessionReply {
+    let grant = TicketGrant {
+        session: session.id,
+        agent: session.agent.clone(),
+        user: session.user.clone(),
+        mode: ViewMode::Control,
+    };
+    let (ticket, claims) = broker.issuer.ticket(grant, clock::now());
+    let facts = table.agent(&session.agent).and_then(|agent| agent.facts.as_deref());
+    let base = facts.map_or("", |facts| facts.public_url.trim_end_matches('/'));
+    let viewer_url = format!("{base}/s/{}/{}", session.id, session.view_key);
+    SessionReply {
+        session: view::session(table, &broker.hub, session),
+        connect: Connect {
+            ticket,
+            rfb_url: format!("{}/rfb", viewer_url.replacen("http", "ws", 1)),
+            viewer_url,
+            redeem_url: format!("{base}/api/v1/redeem"),
+            expires_at: Time(claims.expires_at),
+        },
+    }
+}
+
+async fn reserve(
+    broker: &Broker,
+    table: &Table,
+    asked: &Asked,
+    want: Want,
+) -> Result<SessionId, Refused> {
+    let profile = match &asked.profile {
+        Some(profile) => profile.clone(),
+        None => default_profile(table)?,
+    };
+    // Another try only when the agent was lost between the choice and the commit.
+    for _ in 0..3 {
+        let table = broker.raft.latest();
+        let placed = broker
+            .pending
+            .place(&table.0, &asked.user, &profile)
+            .map_err(|choice| no_agent(&profile, &choice))?;
+        let change = Change::Reserve {
+            place: new_place(placed.agent.clone()),
+            user: asked.user.clone(),
+            profile: profile.clone(),
+            key: asked.key.clone(),
+            want: want.clone(),
+        };
+        match broker.propose(change).await? {
+            Outcome::Reserved(session) => {
+                info!(%session, user = %asked.user, agent = %placed.agent, "Session reserved");
+                return Ok(session);
+            }
+            Outcome::Existing(session) => return Ok(session),
+            Outcome::Refused(Refusal::AgentUnreachable | Refusal::UnknownAgent) => {}
+            Outcome::Refused(refusal) => return Err(refused(refusal)),
+            Outcome::Done | Outcome::Unchanged => break,
+        }
+    }
+    Err(ProblemKind::NoAgent.bare().into())
+}
+
+/// Waits until a session runs. Follows it to another agent where its own cannot be heard before it
+/// began.
+async fn wait_until_running(
+    broker: &Broker,
+    mut session: SessionId,
+    deadline: Instant,
+) -> Result<(Arc<Session>, Table), Refused> {
+    let mut changes = broker.raft.changes();
+    loop {
+        changes.borrow_and_update();
+        let table = broker.raft.latest();
+        session = table.0.successor(session);
+        let Some(row) = table.0.session(session).cloned() else {
+            return Err(ProblemKind::NotFound.because("The session is not there any more.").into());
+        };
+        let unreachable_for = table
+            .0
+            .unreachable_since(&row)
+            .map(|since| Duration::from_millis(clock::now().since(since)));
+        match (&row.state, unreachable_for) {
+            (State::Running, None) => return Ok((row, table.0.clone())),
+            (State::Running | State::Ending { .. }, Some(_)) => {
+                return Err(unreachable(broker, &table.0, &row));
+            }
+            (State::Reserved | State::Starting, Some(silent)) if silent >= REPLACE_AFTER => {
+                session = supersede(broker, &table.0, &row).await?;
+                continue;
+            }
+            (State::Ending { .. }, None) => {
+                return Err(ProblemKind::Conflict.because("The session is being ended.").into());
+            }
+            (State::Ended { reason, .. }, _) => {
+                let kind = match reason {
+                    abide_model::EndReason::NeverStarted { .. } => ProblemKind::StartFailed,
+                    _ => ProblemKind::SessionEnded,
+                };
+                return Err(kind.because(reason.to_string()).into());
+            }
+            _ => {}
+        }
+        if Instant::now() >= deadline {
+            let detail = "Its host is still starting it. Try again: the same request goes on.";
+            return Err(ProblemKind::Unavailable.because(detail).into());
+        }
+        let next = deadline.min(Instant::now() + REPLACE_AFTER / 6);
+        // The time-out is for what no change announces: that an agent stays silent.
+        let _ = tokio::time::timeout_at(next.into(), changes.changed()).await;
+    }
+}
+
+async fn supersede(broker: &Broker, table: &Table, old: &Session) -> Result<SessionId, Refused> {
+    let placed = broker
+        .pending
+        .place(table, &old.user, &old.profile)
+        .map_err(|choice| no_agent(&old.profile, &choice))?;
+    let place = new_place(placed.agent.clone());
+    match broker.propose(Change::Supersede { old: old.id, place }).await? {
+        Outcome::Reserved(session) => {
+            info!(old = %old.id, %session, agent = %placed.agent, "Reservation placed anew");
+            Ok(session)
+        }
+        // It began, or its agent is back, after all.
+        _ => Ok(old.id),
+    }
+}
+
+fn new_place(agent: abide_model::AgentId) -> Place {
+    let view_key = Uuid::new_v4().simple().to_string();
+    Place {
+        session: SessionId(Uuid::now_v7()),
+        agent,
+        view_key: view_key.parse::<ViewKey>().unwrap_or_else(|_| unreachable!("32 hex digits")),
+    }
+}
+
+fn default_profile(table: &Table) -> Result<ProfileName, Refused> {
+    let first = view::profiles(table).into_iter().next();
+    first
+        .and_then(|profile| profile.name.parse().ok())
+        .ok_or_else(|| ProblemKind::NoAgent.because("No desktop host can be reached.").into())
+}
+
+fn no_agent(profile: &ProfileName, choice: &Choice) -> Refused {
+    let count = |verdict| choice.verdicts.iter().filter(|it| **it == verdict).count();
+    let (silent, without) = (count(Verdict::Unreachable), count(Verdict::NoSuchProfile));
+    let detail = match (choice.verdicts.len(), without) {
+        (0, _) => "No desktop host has joined the cluster.".to_owned(),
+        (all, without) if without > 0 && silent + without == all => {
+            format!(
+                "No desktop host that can be reached offers the profile {profile:?}.",
+                profile = profile.as_str()
+            )
+        }
+        (all, _) => format!("{silent} of {all} desktop hosts cannot be reached."),
+    };
+    ProblemKind::NoAgent.because(detail).into()
+}
+
+fn unreachable(broker: &Broker, table: &Table, row: &Session) -> Refused {
+    let session = view::session(table, &broker.hub, row);
+    let since = session.unreachable_since.map(|it| it.to_string()).unwrap_or_default();
+    let detail = format!(
+        "Its host has not been heard since {since}. You can wait, try to connect all the same, \
+         start another session, or give this one up."
+    );
+    let problem = ProblemKind::SessionUnreachable.because(detail);
+    Refused::Unreachable(Box::new(UnreachableProblem { problem, session }))
+}
+
+fn refused(refusal: Refusal) -> Refused {
+    let kind = match refusal {
+        Refusal::UnknownSession => ProblemKind::NotFound,
+        Refusal::KeyReused => ProblemKind::KeyReused,
+        Refusal::Ended => ProblemKind::SessionEnded,
+        Refusal::StillReachable => {
+            let detail = "The session can be reached: end it instead.";
+            return ProblemKind::Conflict.because(detail).into();
+        }
+        Refusal::AgentUnreachable | Refusal::UnknownAgent => ProblemKind::NoAgent,
+        Refusal::WrongAgent | Refusal::NotReserved | Refusal::JoinToken => ProblemKind::Conflict,
+    };
+    kind.because(refusal.to_string()).into()
+}

@@ -1,0 +1,326 @@
+//! Brings the table and the agents together, while this broker leads.
+//!
+//! Works from levels, not from events: whatever was missed, the next look finds it.
+//! - What agents say goes into the table, where it says something new.
+//! - What the table wants goes to the agents: reserved sessions are started, ending ones ended.
+//! - Agents that nobody hears become unreachable.
+//!
+//! Reservations are made and waited for in `desk`; this starts nothing that is not committed.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use abide_model::{
+    AgentFacts, AgentId, BootId, Change, EndReason, Fence, Reach, Report, Session, SessionId,
+    State, Table,
+};
+use abide_raft::ProposeError;
+use abide_ticket::StartOrder;
+use abide_wire::agent::{self, LedgerRow, command, ledger_row};
+use abide_wire::report_of;
+use tokio::sync::Semaphore;
+use tracing::{info, warn};
+
+use crate::broker::Broker;
+use crate::clock;
+use crate::hub::{Order, Unread};
+use crate::stream::chain;
+
+/// How long an agent may be silent before it counts as unreachable. It speaks once a second; a
+/// restart of its daemon takes less than two.
+const SILENCE: Duration = Duration::from_millis(2_200);
+/// How often silence is looked for.
+const TICK: Duration = Duration::from_millis(200);
+/// A reservation older than this was made for somebody who is gone: it is cancelled, not started.
+const STALE_RESERVATION_MS: u64 = 60_000;
+/// Changes under way at once. They are batched below; more would only wait in memory.
+const PROPOSALS: usize = 4096;
+/// How long a change that failed waits before it is tried again.
+const AGAIN: Duration = Duration::from_millis(500);
+
+/// Runs until the engine stops.
+pub async fn run(broker: Broker) {
+    let mut changes = broker.raft.changes();
+    let mut leadership = broker.raft.leadership();
+    let mut tick = tokio::time::interval(TICK);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let driver = Driver { broker: broker.clone(), slots: Arc::new(Semaphore::new(PROPOSALS)) };
+    let mut leading: Option<(Fence, Instant)> = None;
+    loop {
+        let ticked = tokio::select! {
+            changed = changes.changed() => if changed.is_err() { return } else { false },
+            changed = leadership.changed() => if changed.is_err() { return } else { false },
+            () = broker.hub.news() => false,
+            _ = tick.tick() => true,
+        };
+        let Some(fence) = broker.fence() else {
+            leading = None;
+            continue;
+        };
+        let since = match leading {
+            Some((known, since)) if known == fence => since,
+            _ => {
+                info!(%fence, "Leading: all agents' reports are looked at anew");
+                broker.hub.mark_all_unread();
+                Instant::now()
+            }
+        };
+        leading = Some((fence, since));
+        let replica = broker.raft.latest();
+        for (agent, unread) in broker.hub.take_unread() {
+            driver.hear(&replica.0, &agent, unread, fence).await;
+        }
+        for session in replica.0.unsettled() {
+            driver.pursue(session, fence);
+        }
+        if ticked {
+            driver.look_for_silence(&replica.0, since).await;
+        }
+    }
+}
+
+struct Driver {
+    broker: Broker,
+    slots: Arc<Semaphore>,
+}
+
+impl Driver {
+    /// Takes what an agent said into the table.
+    async fn hear(&self, table: &Table, agent: &AgentId, unread: Unread, fence: Fence) {
+        let Some(greeting) = self.broker.hub.greeting(agent) else { return };
+        if unread.greeted {
+            self.welcome(table, agent, &greeting.facts).await;
+            let rows = self.broker.hub.rows(agent);
+            for (session, row) in &rows {
+                self.hear_row(table, agent, *session, row, fence).await;
+            }
+            for session in table.sessions_on(agent) {
+                if self.broker.hub.row(agent, session.id).is_none() {
+                    self.miss(session, &greeting.facts.boot).await;
+                }
+            }
+            return;
+        }
+        for session in unread.rows {
+            if let Some(row) = self.broker.hub.row(agent, session) {
+                self.hear_row(table, agent, session, &row, fence).await;
+            }
+        }
+    }
+
+    async fn hear_row(
+        &self,
+        table: &Table,
+        agent: &AgentId,
+        session: SessionId,
+        row: &LedgerRow,
+        fence: Fence,
+    ) {
+        let (report, boot) = match (report_of(row), row.boot_id.parse::<BootId>()) {
+            (Ok(report), Ok(boot)) => (report, boot),
+            (Err(cause), _) => {
+                return warn!(%agent, %session, cause = chain(&cause), "Report not understood");
+            }
+            (_, Err(cause)) => {
+                return warn!(%agent, %session, cause = chain(&cause), "Report not understood");
+            }
+        };
+        match table.session(session) {
+            Some(known) if known.agent != *agent => {
+                warn!(%agent, %session, owner = %known.agent, "Agent reports another's session");
+            }
+            Some(known) if known.learns_from(&report) => {
+                let agent = agent.clone();
+                let change = Change::Report { session, agent: agent.clone(), boot, report };
+                self.propose(&agent, Some(session), change).await;
+            }
+            Some(known) => {
+                let is_over = matches!(known.state, State::Ended { .. });
+                if is_over && matches!(report, Report::Ended { .. } | Report::Cancelled) {
+                    self.forget(agent, session, fence);
+                }
+            }
+            None => self.hear_unknown(agent, session, row, report, boot, fence).await,
+        }
+    }
+
+    /// A session's end is in the table: its agent need not keep it.
+    fn forget(&self, agent: &AgentId, session: SessionId, fence: Fence) {
+        let forget = command::Command::Forget(agent::Forget { session: session.to_string() });
+        self.broker.hub.command(agent, session, Order::Forget, fence, forget);
+    }
+
+    /// An agent has a session that the table does not: adopted if a broker of this cluster ordered it.
+    async fn hear_unknown(
+        &self,
+        agent: &AgentId,
+        session: SessionId,
+        row: &LedgerRow,
+        report: Report,
+        boot: BootId,
+        fence: Fence,
+    ) {
+        let state = match report {
+            Report::Starting => State::Starting,
+            Report::Running { .. } => State::Running,
+            Report::Ending => State::Ending { by: "the agent".into() },
+            // It is over, and nobody here ever knew of it or remembers.
+            Report::Ended { .. } | Report::Cancelled => {
+                return self.forget(agent, session, fence);
+            }
+        };
+        match self.broker.verifier.ring().verify_order(&row.start_order) {
+            Ok(order) if order.session == session && order.agent == *agent => {
+                info!(%agent, %session, user = %order.user, "Adopting a session");
+                let adopted = Session {
+                    id: session,
+                    user: order.user,
+                    agent: order.agent,
+                    profile: order.profile,
+                    key: order.idempotency_key,
+                    view_key: order.view_key,
+                    created_at: order.created_at,
+                    boot: Some(boot),
+                    state,
+                    unlisted_since: None,
+                };
+                self.propose(agent, Some(session), Change::Adopt(Arc::new(adopted))).await;
+            }
+            Ok(_) => warn!(%agent, %session, "A session's start order is for another"),
+            Err(cause) => {
+                let cause = chain(&cause);
+                warn!(%agent, %session, cause, "A session's start order is not good");
+            }
+        }
+    }
+
+    /// An agent does not list a session that the table has there.
+    async fn miss(&self, session: &Session, now: &BootId) {
+        let change = match (&session.state, &session.boot) {
+            (State::Starting | State::Running | State::Ending { .. }, Some(was)) if was != now => {
+                let reason = EndReason::LostToBoot { was: was.clone(), now: now.clone() };
+                Change::Report {
+                    session: session.id,
+                    agent: session.agent.clone(),
+                    boot: was.clone(),
+                    report: Report::Ended { reason },
+                }
+            }
+            (State::Starting | State::Running, _) if session.unlisted_since.is_none() => {
+                warn!(session = %session.id, agent = %session.agent,
+                    "An agent does not list a session that it should have");
+                Change::Unlisted { session: session.id }
+            }
+            _ => return,
+        };
+        self.propose(&session.agent, None, change).await;
+    }
+
+    /// Tells a session's agent what the table wants, once a link.
+    fn pursue(&self, session: &Session, fence: Fence) {
+        let hub = &self.broker.hub;
+        let row = hub.row(&session.agent, session.id);
+        let text = session.id.to_string();
+        let (order, command) = match (&session.state, row) {
+            (State::Reserved, None) => {
+                if clock::now().since(session.created_at) > STALE_RESERVATION_MS {
+                    (Order::Cancel, command::Command::Cancel(agent::Cancel { session: text }))
+                } else {
+                    (
+                        Order::Start,
+                        command::Command::Start(agent::Start { order: self.order(session) }),
+                    )
+                }
+            }
+            (State::Ending { .. } | State::Superseded { .. }, None) => {
+                (Order::Cancel, command::Command::Cancel(agent::Cancel { session: text }))
+            }
+            (State::Ending { by }, Some(row)) if is_alive(&row) => {
+                let by = by.to_string();
+                (Order::End, command::Command::End(agent::End { session: text, by }))
+            }
+            (State::Superseded { by }, Some(row)) if is_alive(&row) && !row.ever_attached => {
+                let by = format!("the cluster: replaced by {by} before anybody saw it");
+                (Order::End, command::Command::End(agent::End { session: text, by }))
+            }
+            _ => return,
+        };
+        hub.command(&session.agent, session.id, order, fence, command);
+    }
+
+    fn order(&self, session: &Session) -> String {
+        let order = StartOrder {
+            session: session.id,
+            user: session.user.clone(),
+            agent: session.agent.clone(),
+            profile: session.profile.clone(),
+            view_key: session.view_key.clone(),
+            idempotency_key: session.key.clone(),
+            created_at: session.created_at,
+        };
+        self.broker.issuer.order(&order)
+    }
+
+    /// Writes down that an agent is heard, and what it says of itself.
+    async fn welcome(&self, table: &Table, agent: &AgentId, facts: &Arc<AgentFacts>) {
+        let is_known = table
+            .agent(agent)
+            .is_some_and(|it| it.reach == Reach::Reachable && it.facts.as_ref() == Some(facts));
+        if !is_known {
+            let change = Change::AgentHeard { agent: agent.clone(), facts: Arc::clone(facts) };
+            self.propose(agent, None, change).await;
+        }
+    }
+
+    /// Agents that were silent for too long are unreachable; a new leader gives each its time. One
+    /// that speaks again on the same stream is reachable again.
+    async fn look_for_silence(&self, table: &Table, leading_since: Instant) {
+        for agent in table.agents() {
+            let heard = self.broker.hub.last_heard(&agent.id);
+            let last = heard.map_or(leading_since, |heard| heard.instant.max(leading_since));
+            let is_silent = last.elapsed() > SILENCE;
+            match (agent.reach, self.broker.hub.greeting(&agent.id)) {
+                (Reach::Reachable, _) if is_silent => {
+                    let since = heard.map_or_else(clock::now, |heard| heard.at);
+                    warn!(agent = %agent.id, name = agent.name, "Agent is unreachable");
+                    let change = Change::AgentUnheard { agent: agent.id.clone(), since };
+                    self.propose(&agent.id, None, change).await;
+                }
+                (Reach::Unreachable { .. }, Some(greeting)) if !is_silent => {
+                    self.welcome(table, &agent.id, &greeting.facts).await;
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Commits in the background. What fails is looked at again, if it is about one session.
+    async fn propose(&self, agent: &AgentId, session: Option<SessionId>, change: Change) {
+        let Ok(slot) = Arc::clone(&self.slots).acquire_owned().await else { return };
+        let (broker, agent) = (self.broker.clone(), agent.clone());
+        tokio::spawn(async move {
+            let outcome = broker.propose(change).await;
+            drop(slot);
+            match (outcome, session) {
+                (Ok(_), Some(session)) => {
+                    // What the agent may forget shows on the next look.
+                    broker.hub.mark_unread(&agent, session);
+                }
+                (Ok(_), None) => {}
+                (Err(ProposeError::NotLeader { .. } | ProposeError::Stopping), _) => {}
+                (Err(cause), session) => {
+                    warn!(%agent, cause = chain(&cause), "A report could not be committed");
+                    tokio::time::sleep(AGAIN).await;
+                    match session {
+                        Some(session) => broker.hub.mark_unread(&agent, session),
+                        None => broker.hub.mark_all_unread(),
+                    }
+                }
+            }
+        });
+    }
+}
+
+fn is_alive(row: &LedgerRow) -> bool {
+    matches!(row.state, Some(ledger_row::State::Starting(_) | ledger_row::State::Running(_)))
+}

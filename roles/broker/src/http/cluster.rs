@@ -1,0 +1,125 @@
+//! The cluster as a whole, and what monitors ask.
+
+use std::time::Duration;
+
+use abide_api::{
+    Agents, BrokerRole, Cluster, JoinRole, JoinToken, JoinTokenRequest, Problem, ProblemKind,
+    Profiles, Time,
+};
+use abide_model::Change;
+use abide_tls::NodeRole;
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::{StatusCode, header};
+
+use super::App;
+use super::caller::{Body, Caller};
+use crate::problem::Refused;
+use crate::{clock, view};
+
+const HOUR_S: u32 = 60 * 60;
+const WEEK_S: u32 = 7 * 24 * HOUR_S;
+
+/// All agents.
+#[utoipa::path(get, path = "/api/v1/agents",
+    responses((status = 200, body = Agents), (status = "4XX", body = Problem)))]
+pub async fn agents(State(app): State<App>, caller: Caller) -> Result<Json<Agents>, Refused> {
+    caller.admin()?;
+    let replica = app.broker.table().await?;
+    let (table, hub) = (&replica.0, &app.broker.hub);
+    let mut agents: Vec<_> = table.agents().map(|agent| view::agent(table, hub, agent)).collect();
+    agents.sort_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
+    Ok(Json(Agents { agents }))
+}
+
+/// The kinds of desktop on offer.
+#[utoipa::path(get, path = "/api/v1/profiles",
+    responses((status = 200, body = Profiles), (status = "4XX", body = Problem)))]
+pub async fn profiles(State(app): State<App>, _: Caller) -> Result<Json<Profiles>, Refused> {
+    let profiles = view::profiles(&app.broker.raft.latest().0);
+    Ok(Json(Profiles { profiles }))
+}
+
+/// The brokers. Needs no login: clients learn from it where else to ask.
+#[utoipa::path(get, path = "/api/v1/cluster", responses((status = 200, body = Cluster)))]
+pub async fn cluster(State(app): State<App>) -> Json<Cluster> {
+    let broker = &app.broker;
+    let replica = broker.raft.latest();
+    let leads = broker.raft.leadership().borrow().is_serving();
+    let brokers: Vec<_> = replica
+        .0
+        .brokers()
+        .map(|row| abide_api::Broker {
+            id: row.id.to_string(),
+            url: row.public_url.clone(),
+            role: match leads && row.id == broker.id {
+                true => BrokerRole::Leader,
+                false => BrokerRole::Follower,
+            },
+            lag: (row.id == broker.id).then_some(0),
+        })
+        .collect();
+    let cluster = Cluster {
+        cluster: broker.identity.cluster().to_string(),
+        leader: leads.then(|| broker.id.to_string()),
+        can_lose: u32::try_from(brokers.len().saturating_sub(1) / 2).unwrap_or(u32::MAX),
+        brokers,
+        generation: broker.fence().map_or(0, |fence| fence.generation),
+    };
+    Json(cluster)
+}
+
+/// Makes a one-time token for a machine to join with.
+#[utoipa::path(post, path = "/api/v1/cluster/tokens", request_body = JoinTokenRequest,
+    responses((status = 200, body = JoinToken), (status = "4XX", body = Problem)))]
+pub async fn join_token(
+    State(app): State<App>,
+    caller: Caller,
+    Body(request): Body<JoinTokenRequest>,
+) -> Result<Json<JoinToken>, Refused> {
+    caller.admin()?;
+    let seconds = request.valid_for_s.unwrap_or(HOUR_S);
+    if !(1..=WEEK_S).contains(&seconds) {
+        let detail = format!("valid_for_s must be between 1 and {WEEK_S}.");
+        return Err(ProblemKind::BadRequest.because(detail).into());
+    }
+    let role = match request.role {
+        JoinRole::Agent => NodeRole::Agent,
+    };
+    let identity = &app.broker.identity;
+    let expires = clock::now().plus(u64::from(seconds) * 1000);
+    let token = abide_tls::JoinToken::generate(
+        identity.cluster(),
+        identity.ca_fingerprint(),
+        role,
+        expires,
+    );
+    app.broker.propose(Change::AddJoinToken { hash: token.hash(), expires }).await?;
+    Ok(Json(JoinToken { token: token.to_text().to_string(), expires_at: Time(expires) }))
+}
+
+/// The process lives.
+pub async fn healthz() -> &'static str {
+    "ok\n"
+}
+
+/// A login would work now.
+pub async fn readyz(State(app): State<App>) -> Response {
+    let ready = tokio::time::timeout(Duration::from_secs(1), app.broker.table()).await;
+    match ready {
+        Ok(Ok(_)) => "ready\n".into_response(),
+        Ok(Err(cause)) => not_ready(&cause.to_string()),
+        Err(_) => not_ready("no answer within a second"),
+    }
+}
+
+fn not_ready(why: &str) -> Response {
+    (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {why}\n")).into_response()
+}
+
+/// For Prometheus.
+pub async fn metrics(State(app): State<App>) -> Response {
+    let body = app.metrics.render(&app.broker);
+    ([(header::CONTENT_TYPE, abide_telemetry::METRICS_CONTENT_TYPE)], body).into_response()
+}

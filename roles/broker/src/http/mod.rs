@@ -1,0 +1,87 @@
+//! The HTTP interface: `/api/v1`, the portal's pages, health and metrics.
+
+mod caller;
+pub mod cluster;
+mod cors;
+pub mod events;
+pub mod login;
+mod pages;
+pub mod sessions;
+
+use std::sync::Arc;
+
+use abide_api::ProblemKind;
+use abide_auth::LoginDesk;
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::routing::{delete, get, post};
+use http::{HeaderValue, Method, Request, header};
+
+use crate::broker::Broker;
+use crate::metrics::Metrics;
+use crate::problem::Refused;
+
+/// Larger bodies are refused before they are read.
+const MAX_BODY: usize = 64 * 1024;
+
+/// What every handler may use.
+#[derive(Clone)]
+pub struct App {
+    /// The broker.
+    pub broker: Broker,
+    /// Logins under way.
+    pub logins: LoginDesk,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+}
+
+/// All routes.
+pub fn router(app: App) -> Router {
+    let api = Router::new()
+        .route("/login", post(login::begin))
+        .route("/login/{conversation}", post(login::answer))
+        .route("/logout", post(login::logout))
+        .route("/account", get(login::account))
+        .route("/profiles", get(cluster::profiles))
+        .route("/sessions", get(sessions::list).post(sessions::start))
+        .route("/sessions/{id}", delete(sessions::end))
+        .route("/sessions/{id}/connect", post(sessions::connect))
+        .route("/sessions/{id}/abandon", post(sessions::abandon))
+        .route("/sessions/{id}/status", get(sessions::status))
+        .route("/agents", get(cluster::agents))
+        .route("/cluster", get(cluster::cluster))
+        .route("/cluster/tokens", post(cluster::join_token))
+        .route("/events", get(events::stream))
+        .route("/openapi.json", get(pages::openapi))
+        .fallback(unknown)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(axum::middleware::from_fn_with_state(app.clone(), cors::allow));
+    Router::new()
+        .nest("/api/v1", api)
+        .route("/healthz", get(cluster::healthz))
+        .route("/readyz", get(cluster::readyz))
+        .route("/metrics", get(cluster::metrics))
+        .route("/", get(pages::portal))
+        .route("/portal/{*path}", get(pages::asset))
+        .fallback(unknown)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(axum::middleware::map_response(no_referrer))
+        .with_state(app)
+}
+
+async fn unknown<B>(request: Request<B>) -> Refused {
+    ProblemKind::NotFound.because(format!("Nothing is at {}.", request.uri().path())).into()
+}
+
+async fn wrong_method(method: Method) -> Refused {
+    ProblemKind::MethodNotAllowed.because(format!("{method} is not for this address.")).into()
+}
+
+/// Pages say this for themselves; they say other things than the rest.
+async fn no_referrer<B>(mut response: http::Response<B>) -> http::Response<B> {
+    let headers = response.headers_mut();
+    headers.entry(header::REFERRER_POLICY).or_insert(HeaderValue::from_static("no-referrer"));
+    headers.entry(header::X_CONTENT_TYPE_OPTIONS).or_insert(HeaderValue::from_static("nosniff"));
+    response
+}

@@ -1,0 +1,337 @@
+//! What this broker hears from agents: who is connected, what their ledgers hold, their load.
+//!
+//! Nothing here is replicated, and nothing here is lost with the broker: each agent tells every broker,
+//! all the time.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use abide_model::{AgentFacts, AgentId, Fence, SessionId, Timestamp};
+use abide_wire::agent::{self, BrokerMessage, LedgerRow, broker_message};
+use tokio::sync::{Notify, mpsc};
+use tracing::debug;
+
+/// Messages to one agent that may wait. Commands are few and small; an agent that lets this many
+/// pile up does not read, and is dropped to come back.
+pub const OUTBOX: usize = 1024;
+
+/// All links to agents. Clones share them.
+#[derive(Clone, Default)]
+pub struct Hub(Arc<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    links: Mutex<Links>,
+    news: Notify,
+}
+
+#[derive(Default)]
+struct Links {
+    next: u64,
+    by_agent: HashMap<AgentId, Link>,
+    /// Agents that said something the driver has not looked at.
+    unread: HashMap<AgentId, Unread>,
+    /// When agents whose link is gone were heard last.
+    last_heard: HashMap<AgentId, Heard>,
+}
+
+/// Two clocks' readings of one moment: one that never jumps, one that people read.
+#[derive(Debug, Clone, Copy)]
+pub struct Heard {
+    /// For measuring.
+    pub instant: Instant,
+    /// For showing.
+    pub at: Timestamp,
+}
+
+/// One agent's stream, the newest if it made several.
+struct Link {
+    number: u64,
+    outbox: mpsc::Sender<BrokerMessage>,
+    greeting: Option<Arc<Greeting>>,
+    rows: HashMap<SessionId, LedgerRow>,
+    load: Option<Arc<Reported>>,
+    heard: Heard,
+    next_command: u64,
+    /// What was commanded on this link, so that it is not repeated on it.
+    commanded: HashMap<u64, (SessionId, Order)>,
+    pending: HashSet<(SessionId, Order)>,
+}
+
+/// What an agent said when it connected.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Greeting {
+    /// For the table.
+    pub facts: Arc<AgentFacts>,
+    /// The highest fence it obeyed.
+    pub fence: Fence,
+}
+
+/// An agent's load, and when it came.
+#[derive(Debug)]
+pub struct Reported {
+    /// As it came.
+    pub load: agent::Load,
+    /// Viewers by session.
+    pub viewers: HashMap<SessionId, u32>,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// A kind of command about one session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Order {
+    /// Start it.
+    Start,
+    /// End it.
+    End,
+    /// Never start it.
+    Cancel,
+    /// Its end is in the table.
+    Forget,
+}
+
+/// What the driver has to look at.
+#[derive(Debug, Default)]
+pub struct Unread {
+    /// The agent greeted: everything it lists, and what it does not list.
+    pub greeted: bool,
+    /// Single sessions.
+    pub rows: HashSet<SessionId>,
+}
+
+impl Hub {
+    /// Takes in a new stream; what an older one of the same agent still says is ignored.
+    pub fn connect(&self, agent: &AgentId, outbox: mpsc::Sender<BrokerMessage>, now: Heard) -> u64 {
+        let mut links = self.lock();
+        links.next += 1;
+        let number = links.next;
+        let link = Link {
+            number,
+            outbox,
+            greeting: None,
+            rows: HashMap::new(),
+            load: None,
+            heard: now,
+            next_command: 0,
+            commanded: HashMap::new(),
+            pending: HashSet::new(),
+        };
+        links.by_agent.insert(agent.clone(), link);
+        number
+    }
+
+    /// A stream ended.
+    pub fn disconnect(&self, agent: &AgentId, number: u64) {
+        let mut links = self.lock();
+        if links.by_agent.get(agent).is_some_and(|link| link.number == number)
+            && let Some(link) = links.by_agent.remove(agent)
+        {
+            links.last_heard.insert(agent.clone(), link.heard);
+        }
+        drop(links);
+        self.0.news.notify_one();
+    }
+
+    /// The whole greeting is there.
+    pub fn greet(
+        &self,
+        agent: &AgentId,
+        number: u64,
+        greeting: Greeting,
+        rows: HashMap<SessionId, LedgerRow>,
+    ) {
+        self.with(agent, number, |link, unread| {
+            link.greeting = Some(Arc::new(greeting));
+            link.rows = rows;
+            unread.greeted = true;
+        });
+    }
+
+    /// One session's row changed.
+    pub fn report(&self, agent: &AgentId, number: u64, session: SessionId, row: LedgerRow) {
+        self.with(agent, number, |link, unread| {
+            link.rows.insert(session, row);
+            unread.rows.insert(session);
+        });
+    }
+
+    /// The agent's load came.
+    pub fn load(&self, agent: &AgentId, number: u64, reported: Reported) {
+        let mut links = self.lock();
+        if let Some(link) = links.by_agent.get_mut(agent).filter(|link| link.number == number) {
+            link.load = Some(Arc::new(reported));
+        }
+    }
+
+    /// The agent said anything at all.
+    pub fn heard(&self, agent: &AgentId, number: u64, now: Heard) {
+        let mut links = self.lock();
+        if let Some(link) = links.by_agent.get_mut(agent).filter(|link| link.number == number) {
+            link.heard = now;
+        }
+    }
+
+    /// An agent obeyed a command, or did not; gives back which it was.
+    pub fn answered(
+        &self,
+        agent: &AgentId,
+        number: u64,
+        command: u64,
+    ) -> Option<(SessionId, Order)> {
+        let mut links = self.lock();
+        let link = links.by_agent.get_mut(agent).filter(|link| link.number == number)?;
+        link.commanded.remove(&command)
+    }
+
+    /// A command was refused: it may be given again.
+    pub fn retry(&self, agent: &AgentId, number: u64, command: (SessionId, Order)) {
+        self.with(agent, number, |link, unread| {
+            link.pending.remove(&command);
+            unread.rows.insert(command.0);
+        });
+    }
+
+    /// Waits until there may be something to look at.
+    pub async fn news(&self) {
+        self.0.news.notified().await;
+    }
+
+    /// Takes what was not looked at yet.
+    pub fn take_unread(&self) -> HashMap<AgentId, Unread> {
+        std::mem::take(&mut self.lock().unread)
+    }
+
+    /// Everything is to be looked at: this broker leads anew.
+    pub fn mark_all_unread(&self) {
+        let mut links = self.lock();
+        let greeted: Vec<_> = links
+            .by_agent
+            .iter_mut()
+            .filter(|(_, link)| link.greeting.is_some())
+            .map(|(agent, link)| {
+                link.pending.clear();
+                agent.clone()
+            })
+            .collect();
+        for agent in greeted {
+            links.unread.entry(agent).or_default().greeted = true;
+        }
+        drop(links);
+        self.0.news.notify_one();
+    }
+
+    /// Looks again at one session.
+    pub fn mark_unread(&self, agent: &AgentId, session: SessionId) {
+        self.lock().unread.entry(agent.clone()).or_default().rows.insert(session);
+        self.0.news.notify_one();
+    }
+
+    /// What a greeted agent said of itself.
+    pub fn greeting(&self, agent: &AgentId) -> Option<Arc<Greeting>> {
+        self.lock().by_agent.get(agent)?.greeting.clone()
+    }
+
+    /// One row of a greeted agent's ledger.
+    pub fn row(&self, agent: &AgentId, session: SessionId) -> Option<LedgerRow> {
+        self.lock().by_agent.get(agent)?.rows.get(&session).cloned()
+    }
+
+    /// All rows of a greeted agent's ledger.
+    pub fn rows(&self, agent: &AgentId) -> Vec<(SessionId, LedgerRow)> {
+        let links = self.lock();
+        let rows = links.by_agent.get(agent).map(|link| &link.rows);
+        rows.into_iter().flatten().map(|(id, row)| (*id, row.clone())).collect()
+    }
+
+    /// When an agent was heard last, if ever by this broker.
+    pub fn last_heard(&self, agent: &AgentId) -> Option<Heard> {
+        let links = self.lock();
+        let now = links.by_agent.get(agent).map(|link| link.heard);
+        now.or_else(|| links.last_heard.get(agent).copied())
+    }
+
+    /// An agent's newest load.
+    pub fn load_of(&self, agent: &AgentId) -> Option<Arc<Reported>> {
+        self.lock().by_agent.get(agent)?.load.clone()
+    }
+
+    /// Commands a greeted agent about a session, once a link.
+    pub fn command(
+        &self,
+        agent: &AgentId,
+        session: SessionId,
+        order: Order,
+        fence: Fence,
+        command: agent::command::Command,
+    ) {
+        let mut links = self.lock();
+        let Some(link) = links.by_agent.get_mut(agent).filter(|link| link.greeting.is_some())
+        else {
+            return;
+        };
+        if !link.pending.insert((session, order)) {
+            return;
+        }
+        if order == Order::Forget {
+            link.rows.remove(&session);
+        }
+        link.next_command += 1;
+        let id = link.next_command;
+        link.commanded.insert(id, (session, order));
+        let command = agent::Command { id, fence: Some(fence.into()), command: Some(command) };
+        debug!(%agent, %session, ?order, "Commanding an agent");
+        send(&mut links, agent, broker_message::Message::Command(command));
+    }
+
+    /// Commands every greeted agent.
+    pub fn command_all(&self, fence: Fence, command: &agent::command::Command) {
+        let mut links = self.lock();
+        let agents: Vec<_> = links.by_agent.keys().cloned().collect();
+        for agent in agents {
+            let Some(link) = links.by_agent.get_mut(&agent) else { continue };
+            link.next_command += 1;
+            let command = agent::Command {
+                id: link.next_command,
+                fence: Some(fence.into()),
+                command: Some(command.clone()),
+            };
+            send(&mut links, &agent, broker_message::Message::Command(command));
+        }
+    }
+
+    /// Tells every agent.
+    pub fn tell_all(&self, message: &broker_message::Message) {
+        let mut links = self.lock();
+        let agents: Vec<_> = links.by_agent.keys().cloned().collect();
+        for agent in agents {
+            send(&mut links, &agent, message.clone());
+        }
+    }
+
+    fn with(&self, agent: &AgentId, number: u64, change: impl FnOnce(&mut Link, &mut Unread)) {
+        let mut links = self.lock();
+        let Links { by_agent, unread, .. } = &mut *links;
+        if let Some(link) = by_agent.get_mut(agent).filter(|link| link.number == number) {
+            change(link, unread.entry(agent.clone()).or_default());
+        }
+        drop(links);
+        self.0.news.notify_one();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Links> {
+        // Nothing that holds the lock can leave the links half changed.
+        self.0.links.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Sends, or drops a link whose agent does not read.
+fn send(links: &mut Links, agent: &AgentId, message: broker_message::Message) {
+    let Some(link) = links.by_agent.get(agent) else { return };
+    if link.outbox.try_send(BrokerMessage { message: Some(message) }).is_err()
+        && let Some(link) = links.by_agent.remove(agent)
+    {
+        links.last_heard.insert(agent.clone(), link.heard);
+    }
+}

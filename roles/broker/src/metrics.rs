@@ -1,0 +1,126 @@
+//! What the broker counts, for Prometheus.
+
+use std::time::Duration;
+
+use abide_model::{Reach, State};
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+
+use crate::broker::Broker;
+
+/// Seconds. A reconnect takes about a millisecond, a start as long as the desktop.
+const BUCKETS: [f64; 14] =
+    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0];
+
+/// The metrics.
+pub struct Metrics {
+    registry: Registry,
+    starts: Family<Outcome, Histogram>,
+    connects: Family<Outcome, Histogram>,
+    sessions: Family<InState, Gauge>,
+    agents: Family<Reached, Gauge>,
+    serving: Gauge,
+    free_space: Gauge,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Outcome {
+    outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct InState {
+    state: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Reached {
+    reachable: &'static str,
+}
+
+impl Metrics {
+    /// Nothing counted yet.
+    pub fn new() -> Self {
+        let mut registry = abide_telemetry::registry(env!("CARGO_PKG_VERSION"));
+        let histograms =
+            || Family::<Outcome, Histogram>::new_with_constructor(|| Histogram::new(BUCKETS));
+        let (starts, connects) = (histograms(), histograms());
+        let (sessions, agents) = (Family::default(), Family::default());
+        let (serving, free_space) = (Gauge::default(), Gauge::default());
+        let it = abide_telemetry::ours(&mut registry).sub_registry_with_prefix("broker");
+        it.register_with_unit(
+            "start_duration",
+            "Time from a request to start or resume until it is answered",
+            Unit::Seconds,
+            starts.clone(),
+        );
+        it.register_with_unit(
+            "connect_duration",
+            "Time from a request for the way back in until it is answered",
+            Unit::Seconds,
+            connects.clone(),
+        );
+        it.register("sessions", "Sessions in the table", sessions.clone());
+        it.register("agents", "Agents in the table", agents.clone());
+        it.register("serving", "Whether this broker can serve a login now", serving.clone());
+        it.register_with_unit(
+            "data_free",
+            "Free space where the log is",
+            Unit::Bytes,
+            free_space.clone(),
+        );
+        Self { registry, starts, connects, sessions, agents, serving, free_space }
+    }
+
+    /// A start was answered.
+    pub fn start(&self, took: Duration, ok: bool) {
+        self.starts.get_or_create(&outcome(ok)).observe(took.as_secs_f64());
+    }
+
+    /// A connect was answered.
+    pub fn connect(&self, took: Duration, ok: bool) {
+        self.connects.get_or_create(&outcome(ok)).observe(took.as_secs_f64());
+    }
+
+    /// All of it, in Prometheus's text format.
+    pub fn render(&self, broker: &Broker) -> String {
+        self.look(broker);
+        abide_telemetry::render(&self.registry)
+    }
+
+    fn look(&self, broker: &Broker) {
+        let replica = broker.raft.latest();
+        let mut counts =
+            [("reserved", 0), ("starting", 0), ("running", 0), ("ending", 0), ("ended", 0)];
+        for session in replica.0.sessions() {
+            let at = match session.state {
+                State::Reserved => 0,
+                State::Starting => 1,
+                State::Running => 2,
+                State::Ending { .. } => 3,
+                State::Superseded { .. } | State::Ended { .. } => 4,
+            };
+            counts[at].1 += 1;
+        }
+        for (state, count) in counts {
+            self.sessions.get_or_create(&InState { state }).set(count);
+        }
+        let reachable =
+            |agent: &&std::sync::Arc<abide_model::Agent>| agent.reach == Reach::Reachable;
+        let all = replica.0.agents().count();
+        let heard = replica.0.agents().filter(reachable).count();
+        for (reachable, count) in [("true", heard), ("false", all - heard)] {
+            let count = i64::try_from(count).unwrap_or(i64::MAX);
+            self.agents.get_or_create(&Reached { reachable }).set(count);
+        }
+        self.serving.set(i64::from(broker.raft.leadership().borrow().is_serving()));
+        self.free_space.set(i64::try_from(broker.raft.free_space()).unwrap_or(i64::MAX));
+    }
+}
+
+fn outcome(ok: bool) -> Outcome {
+    Outcome { outcome: if ok { "ok" } else { "failed" } }
+}

@@ -1,0 +1,163 @@
+//! Starting and stopping.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use abide_auth::{AuditLog, Backend, HashPool, LoginDesk, Throttle, UsersBackend, UsersFile};
+use abide_raft::{Fault, Formation, NoPeers, Peer, Raft, Start, StartError};
+use abide_tls::{BrokerIdentity, Clients, IdentityError, WebCertificate, WebError};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tracing::{error, info, warn};
+
+use crate::broker::Broker;
+use crate::http::{App, router};
+use crate::metrics::Metrics;
+use crate::replica::Replica;
+use crate::settings::{LoginBackend, Settings, WebTls};
+use crate::stream::AgentService;
+use crate::{driver, serve};
+
+/// How often the site's certificate files are looked at.
+const CERTIFICATE_CHECK: Duration = Duration::from_secs(10);
+
+/// Hashing is slow on purpose; one thread leaves the other processors to everything else.
+const HASH_THREADS: NonZeroUsize = NonZeroUsize::MIN;
+
+/// Why a broker does not start, or does not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum BrokerError {
+    /// Its identity.
+    #[error("cannot use the broker's identity; `abide broker init` makes one")]
+    Identity(#[source] IdentityError),
+    /// Its certificate for browsers.
+    #[error("cannot use the certificate for browsers")]
+    Web(#[source] WebError),
+    /// Its users, or the audit log.
+    #[error("cannot set up logins")]
+    Login(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// Its data folder.
+    #[error("cannot start on the data folder {}", folder.display())]
+    Data {
+        /// The folder.
+        folder: PathBuf,
+        /// Why.
+        #[source]
+        cause: StartError,
+    },
+    /// An address.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        #[source]
+        cause: io::Error,
+    },
+    /// The engine stopped by itself.
+    #[error("the broker cannot go on")]
+    Failed(#[source] Fault),
+}
+
+/// Runs a broker until `shutdown` resolves.
+///
+/// # Errors
+/// [`BrokerError`]: it does not start, and nothing was changed; or it cannot go on.
+pub async fn run(
+    settings: Settings,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), BrokerError> {
+    let identity = BrokerIdentity::load(&settings.identity_dir).map_err(BrokerError::Identity)?;
+    let certificate = web_certificate(&settings, &identity)?;
+    let backend = login_backend(&settings)?;
+    let (web, agents) = (listen(settings.http).await?, listen(settings.agents).await?);
+    let raft = start_engine(&settings, &identity).await?;
+    let audit = AuditLog::open(settings.data_dir.join("audit.jsonl"))
+        .map_err(|cause| BrokerError::Login(Box::new(cause)))?;
+    let logins = LoginDesk::new(identity.id().clone(), backend, Throttle::default(), audit.clone());
+    let broker = Broker::new(raft.clone(), identity, audit, settings);
+
+    let mut tasks = JoinSet::new();
+    let stop = watch::Sender::new(false);
+    if let Some(certificate) = certificate.clone() {
+        tasks.spawn(certificate.keep_fresh(CERTIFICATE_CHECK));
+    }
+    tasks.spawn(broker.clone().publish());
+    tasks.spawn(driver::run(broker.clone()));
+    let internal = broker.identity.internal_server(Clients::NodesAndNewcomers);
+    let service = AgentService(broker.clone());
+    tasks.spawn(serve::agents(agents, internal, service, stop.subscribe()));
+    let app = App { broker: broker.clone(), logins, metrics: Arc::new(Metrics::new()) };
+    tasks.spawn(serve::web(web, certificate, router(app), stop.subscribe()));
+    info!(broker = %broker.id, url = %broker.settings.public_url.as_str(), "Broker started");
+
+    let end = tokio::select! {
+        () = shutdown => Ok(()),
+        fault = raft.failed() => Err(BrokerError::Failed(fault)),
+    };
+    if end.is_err() {
+        error!("The broker stops: it cannot write any more");
+    }
+    stop.send_replace(true);
+    if let Err(cause) = raft.stop().await {
+        let cause: &dyn std::error::Error = &cause;
+        warn!(cause, "The data folder was not closed in order");
+    }
+    tasks.shutdown().await;
+    info!("Broker stopped");
+    end
+}
+
+async fn start_engine(
+    settings: &Settings,
+    identity: &BrokerIdentity,
+) -> Result<Raft<Replica>, BrokerError> {
+    let start = Start {
+        folder: settings.data_dir.clone(),
+        cluster: identity.identity.cluster().0,
+        formation: Formation::Alone(Peer { address: settings.agent_address.clone() }),
+        settings: abide_raft::Settings::default(),
+        transport: Arc::new(NoPeers),
+    };
+    Raft::start(Replica::default(), start)
+        .await
+        .map_err(|cause| BrokerError::Data { folder: settings.data_dir.clone(), cause })
+}
+
+fn web_certificate(
+    settings: &Settings,
+    identity: &BrokerIdentity,
+) -> Result<Option<WebCertificate>, BrokerError> {
+    match &settings.web_tls {
+        WebTls::Off => Ok(None),
+        WebTls::Cluster => Ok(Some(WebCertificate::from_identity(&identity.identity))),
+        WebTls::Files { certificate, key } => {
+            WebCertificate::from_files(certificate.clone(), key.clone())
+                .map(Some)
+                .map_err(BrokerError::Web)
+        }
+    }
+}
+
+fn login_backend(settings: &Settings) -> Result<Arc<dyn Backend>, BrokerError> {
+    match &settings.login.backend {
+        LoginBackend::UsersFile { path } => {
+            let pool = HashPool::start(HASH_THREADS)
+                .map_err(|cause| BrokerError::Login(Box::new(cause)))?;
+            let file = UsersFile::open(path.clone())
+                .map_err(|cause| BrokerError::Login(Box::new(cause)))?;
+            Ok(Arc::new(UsersBackend::new(file, pool)))
+        }
+        LoginBackend::Pam { .. } => Err(BrokerError::Login("PAM".into())),
+    }
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, BrokerError> {
+    TcpListener::bind(address).await.map_err(|cause| BrokerError::Listen { address, cause })
+}

@@ -1,0 +1,148 @@
+//! The two listeners: one for browsers and the command line, one for agents.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use abide_tls::WebCertificate;
+use abide_wire::agent::brokerage_server::BrokerageServer;
+use axum::Router;
+use axum::extract::ConnectInfo;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tonic::service::Routes;
+use tower::ServiceExt;
+use tracing::debug;
+
+use crate::stream::{AgentService, PeerCertificate};
+
+/// How long a client may take to shake hands or to send a request's head.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+/// Silence after which an agent's connection is probed, and how long it may take to answer.
+const KEEP_ALIVE: Duration = Duration::from_secs(2);
+
+/// Serves browsers until `stop` changes.
+pub async fn web(
+    listener: TcpListener,
+    certificate: Option<WebCertificate>,
+    router: Router,
+    stop: watch::Receiver<bool>,
+) {
+    let acceptor = certificate.map(|it| TlsAcceptor::from(it.server_config()));
+    accept(listener, stop, move |stream, from| {
+        let (acceptor, router) = (acceptor.clone(), router.clone());
+        async move {
+            match acceptor {
+                None => http(stream, from, router).await,
+                Some(acceptor) => {
+                    if let Some(stream) = shake_hands(acceptor, stream).await {
+                        http(stream, from, router).await;
+                    }
+                }
+            }
+        }
+    })
+    .await;
+}
+
+/// Serves agents until `stop` changes.
+pub async fn agents(
+    listener: TcpListener,
+    tls: Arc<ServerConfig>,
+    service: AgentService,
+    stop: watch::Receiver<bool>,
+) {
+    let routes = Routes::new(BrokerageServer::new(service)).prepare().into_axum_router();
+    let acceptor = TlsAcceptor::from(tls);
+    accept(listener, stop, move |stream, _| {
+        let (acceptor, routes) = (acceptor.clone(), routes.clone());
+        async move {
+            let Some(stream) = shake_hands(acceptor, stream).await else { return };
+            let shown = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
+            let peer = PeerCertificate(shown.map(|it| it.clone().into_owned()));
+            let service = routes.map_request(move |mut request: http::Request<_>| {
+                request.extensions_mut().insert(peer.clone());
+                request
+            });
+            let mut builder = auto::Builder::new(TokioExecutor::new()).http2_only();
+            builder
+                .http2()
+                .timer(TokioTimer::new())
+                .keep_alive_interval(KEEP_ALIVE)
+                .keep_alive_timeout(KEEP_ALIVE);
+            let service = TowerToHyperService::new(service);
+            if let Err(cause) = builder.serve_connection(TokioIo::new(stream), service).await {
+                debug!(cause, "An agent's connection ended");
+            }
+        }
+    })
+    .await;
+}
+
+async fn http<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    stream: S,
+    from: SocketAddr,
+    router: Router,
+) {
+    let service = router.map_request(move |mut request: http::Request<_>| {
+        request.extensions_mut().insert(ConnectInfo(from));
+        request
+    });
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HANDSHAKE);
+    builder.http2().timer(TokioTimer::new());
+    let service = TowerToHyperService::new(service);
+    let connection = builder.serve_connection(TokioIo::new(stream), service);
+    if let Err(cause) = connection.await {
+        debug!(%from, cause, "A connection ended");
+    }
+}
+
+/// Accepts connections and serves each in a task of its own. When told to stop, open connections are
+/// cut: whoever is served elsewhere next retries.
+async fn accept<S, F>(listener: TcpListener, mut stop: watch::Receiver<bool>, serve: S)
+where
+    S: Fn(TcpStream, SocketAddr) -> F,
+    F: Future<Output = ()> + Send + 'static,
+{
+    let mut connections = tokio::task::JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, from)) => {
+                    // Small answers must not wait for each other.
+                    let _ = stream.set_nodelay(true);
+                    connections.spawn(serve(stream, from));
+                }
+                Err(cause) => {
+                    // Most often out of descriptors: those that end give some back.
+                    tracing::warn!(cause = %cause, "A connection could not be accepted");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            },
+            Some(_) = connections.join_next() => {}
+            _ = stop.changed() => return,
+        }
+    }
+}
+
+async fn shake_hands(
+    acceptor: TlsAcceptor,
+    stream: TcpStream,
+) -> Option<tokio_rustls::server::TlsStream<TcpStream>> {
+    match tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await {
+        Ok(Ok(stream)) => Some(stream),
+        Ok(Err(cause)) => {
+            debug!(cause = %cause, "A TLS handshake failed");
+            None
+        }
+        Err(_) => None,
+    }
+}

@@ -1,0 +1,175 @@
+//! The broker's configuration: what `broker.toml` may say, checked.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use abide_config::{BaseUrl, Problems, Table};
+
+/// A checked configuration.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The log, the table's snapshots, the audit log.
+    pub data_dir: PathBuf,
+    /// The broker's keys and certificates. Outlives an emptied data folder.
+    pub identity_dir: PathBuf,
+    /// Where browsers reach this broker.
+    pub public_url: BaseUrl,
+    /// Where agents reach it, `host:port`.
+    pub agent_address: String,
+    /// For browsers and the command line.
+    pub http: SocketAddr,
+    /// For agents.
+    pub agents: SocketAddr,
+    /// How browsers are served.
+    pub web_tls: WebTls,
+    /// Who may log in.
+    pub login: Login,
+}
+
+/// How browsers are served.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WebTls {
+    /// Plain HTTP, on a loopback address.
+    Off,
+    /// With a certificate by the cluster's CA.
+    Cluster,
+    /// With the site's own certificate.
+    Files {
+        /// PEM, with its chain.
+        certificate: PathBuf,
+        /// PEM.
+        key: PathBuf,
+    },
+}
+
+/// Who may log in.
+#[derive(Debug, Clone)]
+pub struct Login {
+    /// Who knows.
+    pub backend: LoginBackend,
+    /// How long a login lasts.
+    pub token_lifetime: Duration,
+}
+
+/// Who knows the users.
+#[derive(Debug, Clone)]
+pub enum LoginBackend {
+    /// A file of users and password hashes.
+    UsersFile {
+        /// The file.
+        path: PathBuf,
+    },
+    /// PAM, in a helper process.
+    Pam {
+        /// The helper's socket.
+        socket: PathBuf,
+        /// The PAM service.
+        service: String,
+        /// Members administer the cluster.
+        admin_group: Option<String>,
+    },
+}
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The settings of a configuration file's text; `path` is what problems name.
+///
+/// # Errors
+/// Everything that is wrong with it, at once.
+pub fn settings_from(path: &Path, text: &str) -> Result<Settings, Problems> {
+    abide_config::read(&path.display().to_string(), text, shape)
+}
+
+fn shape(root: &mut Table<'_>) -> Settings {
+    let data_dir = root.path("data_dir").or("/var/lib/abide/broker".into());
+    let identity_dir = root.path("identity_dir").or("/etc/abide/identity".into());
+    let public_url = root.base_url("public_url").required();
+    let agent_address = root.string("agent_address").optional();
+    let (http, agents) = {
+        let mut listen = root.table("listen");
+        let http = listen.socket_addr("http").or(SocketAddr::from(([0, 0, 0, 0], 443)));
+        (http, listen.socket_addr("agents").or(SocketAddr::from(([0, 0, 0, 0], 7443))))
+    };
+    let web_tls = web_tls(&mut root.table("tls"), http, &public_url);
+    let login = login(&mut root.table("login"));
+    let agent_address =
+        agent_address.unwrap_or_else(|| format!("{}:{}", public_url.host(), agents.port()));
+    Settings { data_dir, identity_dir, public_url, agent_address, http, agents, web_tls, login }
+}
+
+fn web_tls(table: &mut Table<'_>, http: SocketAddr, public_url: &BaseUrl) -> WebTls {
+    let mode = table
+        .choice("mode", &[("off", Mode::Off), ("cluster", Mode::Cluster), ("files", Mode::Files)])
+        .or(Mode::Cluster);
+    match mode {
+        Mode::Off => {
+            if !http.ip().is_loopback() {
+                table.problem(
+                    "tls.mode = \"off\" is for loopback addresses alone: listen.http is not one",
+                );
+            }
+            if public_url.is_https() {
+                table.problem("with tls.mode = \"off\", public_url should begin with http://");
+            }
+            WebTls::Off
+        }
+        Mode::Cluster => WebTls::Cluster,
+        Mode::Files => WebTls::Files {
+            certificate: table.path("certificate").required(),
+            key: table.path("key").required(),
+        },
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Mode {
+    Off,
+    Cluster,
+    Files,
+}
+
+fn login(table: &mut Table<'_>) -> Login {
+    let is_pam = table.choice("backend", &[("pam", true), ("users-file", false)]).or(true);
+    let backend = if is_pam {
+        LoginBackend::Pam {
+            socket: table.path("pam_socket").or("/run/abide/login.sock".into()),
+            service: table.string("pam_service").or("abide".into()),
+            admin_group: table.string("admin_group").optional(),
+        }
+    } else {
+        LoginBackend::UsersFile {
+            path: table.path("users_file").or("/etc/abide/users.toml".into()),
+        }
+    };
+    let token_lifetime = table.duration("token_lifetime").or(DAY / 2);
+    if token_lifetime < Duration::from_secs(60) || token_lifetime > 30 * DAY {
+        table.problem("login.token_lifetime should be between 1 minute and 30 days");
+    }
+    Login { backend, token_lifetime }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_line_is_a_whole_configuration() {
+        let settings =
+            settings_from(Path::new("broker.toml"), "public_url = 'https://desk.example.org'")
+                .unwrap();
+        assert_eq!(settings.agent_address, "desk.example.org:7443");
+        assert_eq!(settings.web_tls, WebTls::Cluster);
+    }
+
+    #[test]
+    fn all_problems_are_told_at_once() {
+        let text = "public_url = 'desk'\ndatadir = '/x'\n[listen]\nhttp = '0.0.0.0:80'\n\
+                    [tls]\nmode = 'off'\n[login]\ntoken_lifetime = '1s'\n";
+        let problems = settings_from(Path::new("broker.toml"), text).unwrap_err().to_string();
+        for part in ["broker.toml:1: public_url", "broker.toml:2: datadir", "loopback", "lifetime"]
+        {
+            assert!(problems.contains(part), "{part} is not in:\n{problems}");
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! The table as people see it.
+
+use abide_api as api;
+use abide_model::{Agent, Reach, Session, State, Table};
+
+use crate::hub::Hub;
+
+/// One session.
+pub fn session(table: &Table, hub: &Hub, session: &Session) -> api::Session {
+    let (state, ended_at, reason) = state(session);
+    let is_over = matches!(state, api::SessionState::Ended | api::SessionState::Lost);
+    let unreachable_since = table.unreachable_since(session).filter(|_| !is_over);
+    let load = hub.load_of(&session.agent);
+    api::Session {
+        id: session.id.to_string(),
+        user: session.user.to_string(),
+        agent: session.agent.to_string(),
+        agent_name: agent_name(table, session),
+        profile: session.profile.to_string(),
+        state,
+        reachable: unreachable_since.is_none() && !is_over,
+        unreachable_since: unreachable_since.map(api::Time),
+        viewers: load.and_then(|it| it.viewers.get(&session.id).copied()).unwrap_or(0),
+        created_at: api::Time(session.created_at),
+        ended_at,
+        reason,
+        verified: true,
+    }
+}
+
+/// What a status token shows.
+pub fn status(table: &Table, session: &Session) -> api::SessionStatus {
+    let (state, _, reason) = state(session);
+    let is_over = matches!(state, api::SessionState::Ended | api::SessionState::Lost);
+    let unreachable_since = table.unreachable_since(session).filter(|_| !is_over);
+    api::SessionStatus {
+        id: session.id.to_string(),
+        state,
+        reachable: unreachable_since.is_none() && !is_over,
+        unreachable_since: unreachable_since.map(api::Time),
+        reason,
+    }
+}
+
+/// Where a session's life stands, when it ended, and why.
+fn state(session: &Session) -> (api::SessionState, Option<api::Time>, Option<String>) {
+    use api::SessionState::{Ended, Ending, Lost, Reserved, Running, Starting};
+    match &session.state {
+        State::Reserved => (Reserved, None, None),
+        State::Starting => (Starting, None, None),
+        State::Running => (Running, None, None),
+        State::Ending { by } => (Ending, None, Some(format!("ended by {by}"))),
+        State::Superseded { by } => {
+            (Ended, None, Some(format!("its host did not answer; replaced by {by}")))
+        }
+        State::Ended { at, reason } => {
+            let state = if reason.is_loss() { Lost } else { Ended };
+            (state, Some(api::Time(*at)), Some(reason.to_string()))
+        }
+    }
+}
+
+fn agent_name(table: &Table, session: &Session) -> String {
+    table.agent(&session.agent).map_or_else(String::new, |agent| agent.name.clone())
+}
+
+/// One agent.
+pub fn agent(table: &Table, hub: &Hub, agent: &Agent) -> api::Agent {
+    let facts = agent.facts.as_deref();
+    let unreachable_since = match agent.reach {
+        Reach::Reachable => None,
+        Reach::Unreachable { since } => Some(api::Time(since)),
+    };
+    let reserved = table.sessions_on(&agent.id).filter(|it| it.state == State::Reserved).count();
+    let reserved = u32::try_from(reserved).unwrap_or(u32::MAX);
+    let reported = hub.load_of(&agent.id);
+    api::Agent {
+        id: agent.id.to_string(),
+        name: agent.name.clone(),
+        url: facts.map(|facts| facts.public_url.clone()),
+        reachable: unreachable_since.is_none(),
+        unreachable_since,
+        weight: facts.map_or(1, |facts| facts.weight),
+        sessions: agent.live.saturating_sub(reserved),
+        reserved,
+        viewers: reported.as_ref().map_or(0, |it| it.viewers.values().sum()),
+        profiles: facts.map_or_else(Vec::new, |facts| {
+            facts.profiles.iter().map(|profile| profile.name.to_string()).collect()
+        }),
+        load: reported.map(|it| api::AgentLoad {
+            at: api::Time(it.at),
+            memory_available: it.load.memory_available,
+            memory_total: it.load.memory_total,
+            cpus: it.load.cpus,
+            load1: f64::from(it.load.load1_milli) / 1000.0,
+            clock_offset_ms: u64::from(it.load.clock_offset_ms),
+        }),
+    }
+}
+
+/// The profiles that reachable agents offer, each once, in the order of the first that does.
+pub fn profiles(table: &Table) -> Vec<api::Profile> {
+    let mut seen: Vec<api::Profile> = Vec::new();
+    let reachable = table.agents().filter(|agent| agent.reach == Reach::Reachable);
+    for profile in reachable.filter_map(|it| it.facts.as_deref()).flat_map(|it| &it.profiles) {
+        if !seen.iter().any(|known| known.name == profile.name.as_str()) {
+            let (name, title) = (profile.name.to_string(), profile.title.clone());
+            seen.push(api::Profile { name, title });
+        }
+    }
+    seen
+}
