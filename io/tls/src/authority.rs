@@ -78,9 +78,7 @@ impl Authority {
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         params.not_before = OffsetDateTime::from(now - BACKDATED);
         params.not_after = OffsetDateTime::from(now + CA_LIFETIME);
-        let certificate = params
-            .self_signed(key.pair())
-            .expect("the CA's parameters are fixed");
+        let certificate = params.self_signed(key.pair()).expect("the CA's parameters are fixed");
         let certificate = certificate.der().clone();
         Self::from_parts(cluster, key, certificate, fresh_seed())
     }
@@ -92,13 +90,7 @@ impl Authority {
         root_seed: Zeroizing<[u8; 32]>,
     ) -> Self {
         let root = SigningKey::from_seed(&root_seed);
-        Self {
-            cluster,
-            key,
-            certificate,
-            root_seed,
-            root,
-        }
+        Self { cluster, key, certificate, root_seed, root }
     }
 
     /// Certifies the key of a request for a node of this role. `names` are the DNS names and IP
@@ -121,25 +113,14 @@ impl Authority {
         let id = id_of(&request.public_key.subject_public_key_info());
         let node = Node::new(role, &id).expect("32 hex digits are an id");
         let params = self.node_params(&node, names, now)?;
-        let certificate = params
-            .signed_by(&request.public_key, &self.issuer())
-            .map_err(IssueError::Sign)?;
-        Ok(Issued {
-            node,
-            pem: certificate.pem(),
-        })
+        let certificate =
+            params.signed_by(&request.public_key, &self.issuer()).map_err(IssueError::Sign)?;
+        Ok(Issued { node, pem: certificate.pem() })
     }
 
     /// Certifies a broker's signing key: the token that agents and brokers take it on.
     pub fn certify(&self, broker: BrokerId, key: VerifyingKey, not_before: Timestamp) -> String {
-        self.root.sign(
-            self.cluster,
-            &KeyCertificate {
-                broker,
-                public_key: key,
-                not_before,
-            },
-        )
+        self.root.sign(self.cluster, &KeyCertificate { broker, public_key: key, not_before })
     }
 
     /// The cluster.
@@ -186,11 +167,7 @@ impl Authority {
         names: &[String],
         now: SystemTime,
     ) -> Result<CertificateParams, IssueError> {
-        let uri = PeerIdentity {
-            cluster: self.cluster,
-            node: node.clone(),
-        }
-        .to_string();
+        let uri = PeerIdentity { cluster: self.cluster, node: node.clone() }.to_string();
         let mut params = CertificateParams::default();
         params.distinguished_name = name(&format!("{} {}", node.role(), node.id()));
         params.subject_alt_names =
@@ -199,10 +176,8 @@ impl Authority {
             params.subject_alt_names.push(alternative_name(name)?);
         }
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.extended_key_usages = vec![
-            ExtendedKeyUsagePurpose::ServerAuth,
-            ExtendedKeyUsagePurpose::ClientAuth,
-        ];
+        params.extended_key_usages =
+            vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
         params.use_authority_key_identifier_extension = true;
         params.not_before = OffsetDateTime::from(now - BACKDATED);
         params.not_after = OffsetDateTime::from(now + NODE_LIFETIME);
@@ -236,15 +211,10 @@ fn name(common: &str) -> DistinguishedName {
 }
 
 fn alternative_name(name: &str) -> Result<SanType, IssueError> {
-    let invalid = || IssueError::Name {
-        name: name.to_owned(),
-    };
+    let invalid = || IssueError::Name { name: name.to_owned() };
     if let Ok(address) = name.parse() {
         return Ok(SanType::IpAddress(address));
     }
     rustls::pki_types::DnsName::try_from(name).map_err(|_| invalid())?;
-    name.to_owned()
-        .try_into()
-        .map(SanType::DnsName)
-        .map_err(|_| invalid())
+    name.to_owned().try_into().map(SanType::DnsName).map_err(|_| invalid())
 }

@@ -54,21 +54,14 @@ impl BrokerIdentity {
         now: SystemTime,
     ) -> Result<Self, CreateError> {
         if folder.join(identity::KEY).exists() {
-            return Err(IdentityError::Exists {
-                folder: folder.to_owned(),
-            }
-            .into());
+            return Err(IdentityError::Exists { folder: folder.to_owned() }.into());
         }
         let authority = Authority::create(cluster, now);
         let key = NodeKey::generate();
         let issued = authority.issue(&key.request(), NodeRole::Broker, names, now)?;
         let identity = Identity::new(key, &issued.pem, &authority.ca_pem(), authority.root_key())?;
         let seed = fresh_seed();
-        let broker = Self {
-            identity,
-            authority,
-            signing: SigningKey::from_seed(&seed),
-        };
+        let broker = Self { identity, authority, signing: SigningKey::from_seed(&seed) };
         broker.save(folder, &seed)?;
         Ok(broker)
     }
@@ -88,11 +81,7 @@ impl BrokerIdentity {
         if authority.root_key() != identity.root_key() {
             return Err(IdentityError::Mismatch);
         }
-        Ok(Self {
-            identity,
-            authority,
-            signing,
-        })
+        Ok(Self { identity, authority, signing })
     }
 
     /// Gives the broker a new certificate for the same key, with these names, and writes it.
@@ -106,16 +95,10 @@ impl BrokerIdentity {
         now: SystemTime,
     ) -> Result<(), CreateError> {
         let request = self.identity.request();
-        let issued = self
-            .authority
-            .issue(&request, NodeRole::Broker, names, now)?;
+        let issued = self.authority.issue(&request, NodeRole::Broker, names, now)?;
         let key = NodeKey::from_pem(&self.identity.key().to_pem()).map_err(IdentityError::Key)?;
-        let renewed = Identity::new(
-            key,
-            &issued.pem,
-            &self.authority.ca_pem(),
-            self.authority.root_key(),
-        )?;
+        let renewed =
+            Identity::new(key, &issued.pem, &self.authority.ca_pem(), self.authority.root_key())?;
         renewed.save(folder)?;
         self.identity = renewed;
         Ok(())

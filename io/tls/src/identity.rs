@@ -99,10 +99,7 @@ impl Identity {
         root: VerifyingKey,
     ) -> Result<Self, IdentityError> {
         let read = |pem, path: &str, what| {
-            only_certificate(pem).ok_or_else(|| IdentityError::Content {
-                path: path.into(),
-                what,
-            })
+            only_certificate(pem).ok_or_else(|| IdentityError::Content { path: path.into(), what })
         };
         let certificate = read(certificate_pem, CERTIFICATE, "one certificate in PEM")?;
         let ca = read(ca_pem, CA, "one certificate in PEM")?;
@@ -111,17 +108,9 @@ impl Identity {
             return Err(IdentityError::Mismatch);
         }
         // Whether it has expired is for the peers to judge; here, whether it ever was right.
-        let when = validity(&certificate)
-            .map_err(IdentityError::Certificate)?
-            .0;
+        let when = validity(&certificate).map_err(IdentityError::Certificate)?.0;
         verify_chain(&certificate, &ca, when).map_err(IdentityError::Chain)?;
-        Ok(Self {
-            peer,
-            key,
-            certificate,
-            ca,
-            root,
-        })
+        Ok(Self { peer, key, certificate, ca, root })
     }
 
     /// The identity in this folder.
@@ -135,10 +124,8 @@ impl Identity {
         let ca = read(&folder.join(CA))?;
         let path = folder.join(ROOT);
         let root = read(&path)?.trim().parse();
-        let root = root.map_err(|_| IdentityError::Content {
-            path,
-            what: "a public key in hex",
-        })?;
+        let root =
+            root.map_err(|_| IdentityError::Content { path, what: "a public key in hex" })?;
         Self::new(key, &certificate, &ca, root)
     }
 
@@ -149,26 +136,10 @@ impl Identity {
     /// [`IdentityError::Write`] names the file.
     pub fn save(&self, folder: &Path) -> Result<(), IdentityError> {
         make_folder(folder)?;
-        write(
-            &folder.join(CA),
-            pem_of(&self.ca).as_bytes(),
-            Access::Everybody,
-        )?;
-        write(
-            &folder.join(ROOT),
-            format!("{}\n", self.root).as_bytes(),
-            Access::Everybody,
-        )?;
-        write(
-            &folder.join(CERTIFICATE),
-            pem_of(&self.certificate).as_bytes(),
-            Access::Everybody,
-        )?;
-        write(
-            &folder.join(KEY),
-            self.key.to_pem().as_bytes(),
-            Access::Owner,
-        )
+        write(&folder.join(CA), pem_of(&self.ca).as_bytes(), Access::Everybody)?;
+        write(&folder.join(ROOT), format!("{}\n", self.root).as_bytes(), Access::Everybody)?;
+        write(&folder.join(CERTIFICATE), pem_of(&self.certificate).as_bytes(), Access::Everybody)?;
+        write(&folder.join(KEY), self.key.to_pem().as_bytes(), Access::Owner)
     }
 
     /// Who this node is.
@@ -235,17 +206,11 @@ pub(crate) fn validity(certificate: &CertificateDer<'_>) -> Result<(UnixTime, Un
         let seconds = u64::try_from(time.timestamp()).unwrap_or(0);
         UnixTime::since_unix_epoch(Duration::from_secs(seconds))
     };
-    Ok((
-        seconds(parsed.validity().not_before),
-        seconds(parsed.validity().not_after),
-    ))
+    Ok((seconds(parsed.validity().not_before), seconds(parsed.validity().not_after)))
 }
 
 pub(crate) fn make_folder(folder: &Path) -> Result<(), IdentityError> {
-    let failed = |cause| IdentityError::Write {
-        path: folder.to_owned(),
-        cause,
-    };
+    let failed = |cause| IdentityError::Write { path: folder.to_owned(), cause };
     if !folder.is_dir() {
         std::fs::create_dir_all(folder).map_err(failed)?;
         std::fs::set_permissions(folder, PermissionsExt::from_mode(0o700)).map_err(failed)?;
@@ -254,34 +219,20 @@ pub(crate) fn make_folder(folder: &Path) -> Result<(), IdentityError> {
 }
 
 pub(crate) fn write(path: &Path, content: &[u8], access: Access) -> Result<(), IdentityError> {
-    replace_file(path, content, access).map_err(|cause| IdentityError::Write {
-        path: path.to_owned(),
-        cause,
-    })
+    replace_file(path, content, access)
+        .map_err(|cause| IdentityError::Write { path: path.to_owned(), cause })
 }
 
 pub(crate) fn read(path: &Path) -> Result<String, IdentityError> {
-    std::fs::read_to_string(path).map_err(|cause| IdentityError::Read {
-        path: path.to_owned(),
-        cause,
-    })
+    std::fs::read_to_string(path)
+        .map_err(|cause| IdentityError::Read { path: path.to_owned(), cause })
 }
 
 pub(crate) fn read_private(path: &Path) -> Result<Zeroizing<String>, IdentityError> {
-    let failed = |cause| IdentityError::Read {
-        path: path.to_owned(),
-        cause,
-    };
-    let mode = std::fs::metadata(path)
-        .map_err(failed)?
-        .permissions()
-        .mode()
-        & 0o777;
+    let failed = |cause| IdentityError::Read { path: path.to_owned(), cause };
+    let mode = std::fs::metadata(path).map_err(failed)?.permissions().mode() & 0o777;
     if mode & 0o077 != 0 {
-        return Err(IdentityError::Exposed {
-            path: path.to_owned(),
-            mode,
-        });
+        return Err(IdentityError::Exposed { path: path.to_owned(), mode });
     }
     read(path).map(Zeroizing::new)
 }

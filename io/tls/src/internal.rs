@@ -54,10 +54,7 @@ impl Identity {
 
     /// For dialling a broker of the same cluster, under [`INTERNAL_NAME`]. HTTP/2.
     pub fn internal_client(&self) -> Arc<ClientConfig> {
-        let verifier = BrokerServers {
-            ca: self.ca().clone(),
-            cluster: self.cluster(),
-        };
+        let verifier = BrokerServers { ca: self.ca().clone(), cluster: self.cluster() };
         let mut config = client_builder(Arc::new(verifier))
             .with_client_auth_cert(self.chain(), self.key().to_der())
             .expect("an identity's certificate fits its key");
@@ -143,9 +140,7 @@ impl ServerCertVerifier for BrokerServers {
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        provider()
-            .signature_verification_algorithms
-            .supported_schemes()
+        provider().signature_verification_algorithms.supported_schemes()
     }
 }
 
@@ -164,12 +159,7 @@ impl NodeClients {
             Clients::Nodes => builder,
             Clients::NodesAndNewcomers => builder.allow_unauthenticated(),
         };
-        Self {
-            chain: builder
-                .build()
-                .expect("there is one root and no revocation"),
-            cluster,
-        }
+        Self { chain: builder.build().expect("there is one root and no revocation"), cluster }
     }
 }
 
@@ -188,9 +178,7 @@ impl ClientCertVerifier for NodeClients {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        let verified = self
-            .chain
-            .verify_client_cert(end_entity, intermediates, now)?;
+        let verified = self.chain.verify_client_cert(end_entity, intermediates, now)?;
         match peer_identity(end_entity) {
             Ok(peer) if peer.cluster == self.cluster => Ok(verified),
             _ => Err(refused()),

@@ -64,13 +64,7 @@ impl JoinToken {
     ) -> Self {
         let mut secret = Secret([0; 16]);
         aws_lc_rs::rand::fill(&mut secret.0).expect("the system's random source works");
-        Self {
-            cluster,
-            ca,
-            role,
-            expires,
-            secret,
-        }
+        Self { cluster, ca, role, expires, secret }
     }
 
     /// The secret (32 hex digits), to be sent to the broker whose CA was checked.
@@ -124,23 +118,13 @@ impl FromStr for JoinToken {
             .into_iter()
             .find(|known| role_byte(*known) == role)
             .ok_or(InvalidJoinToken)?;
-        Ok(Self {
-            cluster,
-            ca,
-            role,
-            expires,
-            secret,
-        })
+        Ok(Self { cluster, ca, role, expires, secret })
     }
 }
 
 impl fmt::Debug for JoinToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "JoinToken({} for {}, secret not shown)",
-            self.role, self.cluster
-        )
+        write!(f, "JoinToken({} for {}, secret not shown)", self.role, self.cluster)
     }
 }
 
@@ -160,10 +144,7 @@ fn take<const N: usize>(bytes: &mut &[u8]) -> Result<[u8; N], InvalidJoinToken> 
 /// For the one call of a newcomer: accepts a broker of the token's cluster, under the token's CA.
 /// HTTP/2.
 pub fn join_client(token: &JoinToken) -> Arc<ClientConfig> {
-    let verifier = PinnedCa {
-        cluster: token.cluster,
-        ca: token.ca,
-    };
+    let verifier = PinnedCa { cluster: token.cluster, ca: token.ca };
     let mut config = client_builder(Arc::new(verifier)).with_no_client_auth();
     config.alpn_protocols = vec![b"h2".to_vec()];
     config.resumption = Resumption::disabled();
@@ -188,11 +169,13 @@ impl ServerCertVerifier for PinnedCa {
     ) -> Result<ServerCertVerified, Error> {
         let pinned = |sent: &&CertificateDer<'_>| Fingerprint::of(sent) == self.ca;
         let ca = intermediates.iter().find(pinned).ok_or_else(refused)?;
-        BrokerServers {
-            ca: ca.clone().into_owned(),
-            cluster: self.cluster,
-        }
-        .verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+        BrokerServers { ca: ca.clone().into_owned(), cluster: self.cluster }.verify_server_cert(
+            end_entity,
+            intermediates,
+            server_name,
+            ocsp_response,
+            now,
+        )
     }
 
     fn verify_tls12_signature(
@@ -214,8 +197,6 @@ impl ServerCertVerifier for PinnedCa {
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        provider()
-            .signature_verification_algorithms
-            .supported_schemes()
+        provider().signature_verification_algorithms.supported_schemes()
     }
 }

@@ -81,13 +81,7 @@ pub struct PeerIdentity {
 
 impl fmt::Display for PeerIdentity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "abide://{}/{}/{}",
-            self.cluster,
-            self.node.role(),
-            self.node.id()
-        )
+        write!(f, "abide://{}/{}/{}", self.cluster, self.node.role(), self.node.id())
     }
 }
 
@@ -98,19 +92,13 @@ impl FromStr for PeerIdentity {
         let read = || {
             let (cluster, node) = text.strip_prefix("abide://")?.split_once('/')?;
             let (role, id) = node.split_once('/')?;
-            let role = [NodeRole::Broker, NodeRole::Agent]
-                .into_iter()
-                .find(|r| r.name() == role)?;
+            let role =
+                [NodeRole::Broker, NodeRole::Agent].into_iter().find(|r| r.name() == role)?;
             let cluster = cluster.parse().ok()?;
-            Some(PeerIdentity {
-                cluster,
-                node: Node::new(role, id)?,
-            })
+            Some(PeerIdentity { cluster, node: Node::new(role, id)? })
         };
         // One spelling only, since a UUID has several.
-        read()
-            .filter(|peer| peer.to_string() == text)
-            .ok_or(NotANode::Uri)
+        read().filter(|peer| peer.to_string() == text).ok_or(NotANode::Uri)
     }
 }
 
@@ -139,13 +127,9 @@ pub fn peer_identity(certificate: &CertificateDer<'_>) -> Result<PeerIdentity, N
     if !rest.is_empty() {
         return Err(NotANode::Unreadable);
     }
-    let names = parsed
-        .subject_alternative_name()
-        .map_err(|_| NotANode::Unreadable)?;
-    let mut uris = names
-        .iter()
-        .flat_map(|names| &names.value.general_names)
-        .filter_map(|name| match name {
+    let names = parsed.subject_alternative_name().map_err(|_| NotANode::Unreadable)?;
+    let mut uris =
+        names.iter().flat_map(|names| &names.value.general_names).filter_map(|name| match name {
             GeneralName::URI(uri) => Some(*uri),
             _ => None,
         });

@@ -45,10 +45,7 @@ async fn shake(
     server: Arc<ServerConfig>,
     client: Arc<ClientConfig>,
     name: &'static str,
-) -> std::io::Result<(
-    Vec<CertificateDer<'static>>,
-    Option<CertificateDer<'static>>,
-)> {
+) -> std::io::Result<(Vec<CertificateDer<'static>>, Option<CertificateDer<'static>>)> {
     let (near, far) = tokio::io::duplex(16 * 1024);
     let server = async move {
         let mut stream = TlsAcceptor::from(server).accept(far).await?;
@@ -61,12 +58,7 @@ async fn shake(
     let client = async move {
         let name = ServerName::try_from(name).unwrap();
         let mut stream = TlsConnector::from(client).connect(name, near).await?;
-        let server = stream
-            .get_ref()
-            .1
-            .peer_certificates()
-            .unwrap_or_default()
-            .to_vec();
+        let server = stream.get_ref().1.peer_certificates().unwrap_or_default().to_vec();
         let mut word = Vec::new();
         // In TLS 1.3 a client learns only now whether its certificate was accepted.
         stream.read_to_end(&mut word).await?;
@@ -81,13 +73,10 @@ async fn an_agent_and_a_broker_know_each_other() {
     let authority = authority();
     let (broker, agent) = (broker_of(&authority), agent_of(&authority));
     for clients in [Clients::Nodes, Clients::NodesAndNewcomers] {
-        let (server, client) = shake(
-            broker.internal_server(clients),
-            agent.internal_client(),
-            INTERNAL_NAME,
-        )
-        .await
-        .unwrap();
+        let (server, client) =
+            shake(broker.internal_server(clients), agent.internal_client(), INTERNAL_NAME)
+                .await
+                .unwrap();
         assert_eq!(&peer_identity(&server[0]).unwrap(), broker.peer());
         assert_eq!(&peer_identity(&client.unwrap()).unwrap(), agent.peer());
     }
@@ -96,17 +85,10 @@ async fn an_agent_and_a_broker_know_each_other() {
 #[tokio::test]
 async fn another_clusters_nodes_are_refused_on_both_sides() {
     let (here, there) = (authority(), authority());
-    let pairs = [
-        (broker_of(&here), agent_of(&there)),
-        (broker_of(&there), agent_of(&here)),
-    ];
+    let pairs = [(broker_of(&here), agent_of(&there)), (broker_of(&there), agent_of(&here))];
     for (broker, agent) in pairs {
         let server = broker.internal_server(Clients::NodesAndNewcomers);
-        assert!(
-            shake(server, agent.internal_client(), INTERNAL_NAME)
-                .await
-                .is_err()
-        );
+        assert!(shake(server, agent.internal_client(), INTERNAL_NAME).await.is_err());
     }
 }
 
@@ -115,38 +97,22 @@ async fn an_agent_cannot_pose_as_a_broker() {
     let authority = authority();
     let (false_broker, agent) = (agent_of(&authority), agent_of(&authority));
     let server = false_broker.internal_server(Clients::Nodes);
-    assert!(
-        shake(server, agent.internal_client(), INTERNAL_NAME)
-            .await
-            .is_err()
-    );
+    assert!(shake(server, agent.internal_client(), INTERNAL_NAME).await.is_err());
 }
 
 #[tokio::test]
 async fn an_expired_certificate_is_refused() {
     let authority = authority();
     let long_ago = now() - Duration::from_secs(900 * 24 * 3600);
-    let (old_broker, agent) = (
-        node_of(&authority, NodeRole::Broker, long_ago),
-        agent_of(&authority),
-    );
+    let (old_broker, agent) =
+        (node_of(&authority, NodeRole::Broker, long_ago), agent_of(&authority));
     assert!(old_broker.expires_at() < now());
     let server = old_broker.internal_server(Clients::Nodes);
-    assert!(
-        shake(server, agent.internal_client(), INTERNAL_NAME)
-            .await
-            .is_err()
-    );
-    let (broker, old_agent) = (
-        broker_of(&authority),
-        node_of(&authority, NodeRole::Agent, long_ago),
-    );
+    assert!(shake(server, agent.internal_client(), INTERNAL_NAME).await.is_err());
+    let (broker, old_agent) =
+        (broker_of(&authority), node_of(&authority, NodeRole::Agent, long_ago));
     let server = broker.internal_server(Clients::Nodes);
-    assert!(
-        shake(server, old_agent.internal_client(), INTERNAL_NAME)
-            .await
-            .is_err()
-    );
+    assert!(shake(server, old_agent.internal_client(), INTERNAL_NAME).await.is_err());
 }
 
 #[tokio::test]
@@ -157,33 +123,19 @@ async fn a_newcomer_finds_the_broker_its_token_pins_and_no_other() {
     let right = token(CLUSTER, authority.fingerprint());
 
     let newcomers = broker.internal_server(Clients::NodesAndNewcomers);
-    let (_, client) = shake(newcomers.clone(), join_client(&right), INTERNAL_NAME)
-        .await
-        .unwrap();
+    let (_, client) = shake(newcomers.clone(), join_client(&right), INTERNAL_NAME).await.unwrap();
     assert_eq!(client, None);
     let nodes_only = broker.internal_server(Clients::Nodes);
-    assert!(
-        shake(nodes_only, join_client(&right), INTERNAL_NAME)
-            .await
-            .is_err()
-    );
+    assert!(shake(nodes_only, join_client(&right), INTERNAL_NAME).await.is_err());
 
     let other_cluster = token(ClusterId(Uuid::from_u128(1)), authority.fingerprint());
     let other_ca = token(CLUSTER, Authority::create(CLUSTER, now()).fingerprint());
     for wrong in [other_cluster, other_ca] {
-        assert!(
-            shake(newcomers.clone(), join_client(&wrong), INTERNAL_NAME)
-                .await
-                .is_err()
-        );
+        assert!(shake(newcomers.clone(), join_client(&wrong), INTERNAL_NAME).await.is_err());
     }
     let agent = agent_of(&authority);
     let posing = agent.internal_server(Clients::NodesAndNewcomers);
-    assert!(
-        shake(posing, join_client(&right), INTERNAL_NAME)
-            .await
-            .is_err()
-    );
+    assert!(shake(posing, join_client(&right), INTERNAL_NAME).await.is_err());
 }
 
 #[tokio::test]
@@ -197,21 +149,11 @@ async fn a_person_pins_the_ca_that_a_probe_has_shown() {
 
     let client = Arc::new(trusting_client(ca).unwrap());
     for name in ["localhost", "127.0.0.1"] {
-        shake(web.server_config(), client.clone(), name)
-            .await
-            .unwrap();
+        shake(web.server_config(), client.clone(), name).await.unwrap();
     }
-    assert!(
-        shake(web.server_config(), client, "elsewhere.example")
-            .await
-            .is_err()
-    );
+    assert!(shake(web.server_config(), client, "elsewhere.example").await.is_err());
     let other = Arc::new(trusting_client(authority().ca()).unwrap());
-    assert!(
-        shake(web.server_config(), other, "localhost")
-            .await
-            .is_err()
-    );
+    assert!(shake(web.server_config(), other, "localhost").await.is_err());
 }
 
 /// A site's certificate as files, from some CA.
@@ -227,10 +169,7 @@ fn write_site(folder: &Path) -> Identity {
 async fn a_site_certificate_is_reloaded_and_a_bad_one_is_told_once_and_left_out() {
     let folder = tempfile::tempdir().unwrap();
     let first = write_site(folder.path());
-    let (pem, key) = (
-        folder.path().join("site.pem"),
-        folder.path().join("site.key"),
-    );
+    let (pem, key) = (folder.path().join("site.pem"), folder.path().join("site.key"));
     let web = WebCertificate::from_files(pem.clone(), key.clone()).unwrap();
     let server = web.server_config();
     let served_by = async |identity: &Identity| {
@@ -241,12 +180,7 @@ async fn a_site_certificate_is_reloaded_and_a_bad_one_is_told_once_and_left_out(
     assert_eq!(web.reload().unwrap(), Reload::Unchanged);
 
     let second = write_site(folder.path());
-    assert_eq!(
-        web.reload().unwrap(),
-        Reload::Replaced {
-            expires_at: second.expires_at()
-        }
-    );
+    assert_eq!(web.reload().unwrap(), Reload::Replaced { expires_at: second.expires_at() });
     assert!(served_by(&second).await && !served_by(&first).await);
     assert_eq!(web.expires_at(), second.expires_at());
 
@@ -279,14 +213,9 @@ fn a_broker_is_itself_again_after_a_restart_and_is_never_made_twice() {
     assert_eq!(loaded.authority.fingerprint(), made.authority.fingerprint());
     assert_eq!(loaded.signing.id(), made.signing.id());
     let again = BrokerIdentity::create(&folder, CLUSTER, &names, now()).unwrap_err();
-    assert!(matches!(
-        again,
-        CreateError::Identity(IdentityError::Exists { .. })
-    ));
+    assert!(matches!(again, CreateError::Identity(IdentityError::Exists { .. })));
 
-    loaded
-        .renew(&folder, &["other.example.org".to_owned()], now())
-        .unwrap();
+    loaded.renew(&folder, &["other.example.org".to_owned()], now()).unwrap();
     assert_eq!(BrokerIdentity::load(&folder).unwrap().id(), made.id());
 
     for (file, mode) in [
@@ -298,16 +227,10 @@ fn a_broker_is_itself_again_after_a_restart_and_is_never_made_twice() {
         ("ca.pem", 0o644),
         ("root.pub", 0o644),
     ] {
-        let found = std::fs::metadata(folder.join(file))
-            .unwrap()
-            .permissions()
-            .mode();
+        let found = std::fs::metadata(folder.join(file)).unwrap().permissions().mode();
         assert_eq!(found & 0o777, mode, "{file}");
     }
-    assert_eq!(
-        std::fs::metadata(&folder).unwrap().permissions().mode() & 0o777,
-        0o700
-    );
+    assert_eq!(std::fs::metadata(&folder).unwrap().permissions().mode() & 0o777, 0o700);
 }
 
 #[test]
@@ -315,11 +238,8 @@ fn a_signing_key_certified_by_the_root_is_believed() {
     let parent = tempfile::tempdir().unwrap();
     let folder = parent.path().join("identity");
     let broker = BrokerIdentity::create(&folder, CLUSTER, &[], now()).unwrap();
-    let certificate = broker.authority.certify(
-        broker.id().clone(),
-        broker.signing.verifying_key(),
-        Timestamp(0),
-    );
+    let certificate =
+        broker.authority.certify(broker.id().clone(), broker.signing.verifying_key(), Timestamp(0));
     let mut ring = abide_ticket::KeyRing::new(CLUSTER, broker.identity.root_key());
     assert_eq!(ring.admit(&certificate).unwrap(), broker.signing.id());
 }
@@ -340,29 +260,20 @@ fn a_damaged_exposed_or_mixed_folder_is_refused_with_the_file_named() {
     );
     std::fs::set_permissions(path("key.pem"), PermissionsExt::from_mode(0o600)).unwrap();
 
-    for (file, content) in [
-        ("cert.pem", "x"),
-        ("ca.pem", ""),
-        ("root.pub", "beef"),
-        ("key.pem", "x"),
-    ] {
+    for (file, content) in
+        [("cert.pem", "x"), ("ca.pem", ""), ("root.pub", "beef"), ("key.pem", "x")]
+    {
         let good = std::fs::read(path(file)).unwrap();
         std::fs::write(path(file), content).unwrap();
         assert!(Identity::load(folder.path()).is_err(), "{file}");
         std::fs::write(path(file), good).unwrap();
     }
     std::fs::write(path("cert.pem"), pem_of(&agent_of(&authority).chain()[0])).unwrap();
-    assert!(matches!(
-        Identity::load(folder.path()),
-        Err(IdentityError::Mismatch)
-    ));
+    assert!(matches!(Identity::load(folder.path()), Err(IdentityError::Mismatch)));
 
     agent.save(folder.path()).unwrap();
     std::fs::write(path("ca.pem"), Authority::create(CLUSTER, now()).ca_pem()).unwrap();
-    assert!(matches!(
-        Identity::load(folder.path()),
-        Err(IdentityError::Chain(_))
-    ));
+    assert!(matches!(Identity::load(folder.path()), Err(IdentityError::Chain(_))));
     std::fs::remove_file(path("ca.pem")).unwrap();
     let refused = Identity::load(folder.path()).unwrap_err();
     assert!(matches!(refused, IdentityError::Read { path: p, .. } if p == path("ca.pem")));
@@ -373,42 +284,35 @@ fn a_certificate_is_issued_for_the_requests_key_and_says_what_the_authority_chos
     let authority = authority();
     let key = NodeKey::generate();
     let names = ["desk.example.org".to_owned(), "::1".to_owned()];
-    let issued = authority
-        .issue(&key.request(), NodeRole::Agent, &names, now())
-        .unwrap();
+    let issued = authority.issue(&key.request(), NodeRole::Agent, &names, now()).unwrap();
     assert_eq!(issued.node, key.node(NodeRole::Agent));
     let certificate = &certificates_from_pem(&issued.pem).unwrap()[0];
     let peer = peer_identity(certificate).unwrap();
-    assert_eq!(
-        peer,
-        PeerIdentity {
-            cluster: CLUSTER,
-            node: issued.node
-        }
-    );
+    assert_eq!(peer, PeerIdentity { cluster: CLUSTER, node: issued.node });
     assert_eq!(peer.to_string().parse::<PeerIdentity>().unwrap(), peer);
 
     assert_eq!(peer_identity(authority.ca()), Err(NotANode::Uri));
-    assert_eq!(
-        peer_identity(&CertificateDer::from(vec![1, 2, 3])),
-        Err(NotANode::Unreadable)
-    );
+    assert_eq!(peer_identity(&CertificateDer::from(vec![1, 2, 3])), Err(NotANode::Unreadable));
     for bad in ["not pem", &issued.pem] {
-        let refused = authority
-            .issue(bad, NodeRole::Agent, &[], now())
-            .unwrap_err();
+        let refused = authority.issue(bad, NodeRole::Agent, &[], now()).unwrap_err();
         assert!(matches!(refused, IssueError::Request(_)), "{refused:?}");
     }
     for name in ["", "two words", "http://x", "ü"] {
         let names = [name.to_owned()];
-        let refused = authority
-            .issue(&key.request(), NodeRole::Agent, &names, now())
-            .unwrap_err();
-        assert!(
-            matches!(refused, IssueError::Name { .. }),
-            "{name:?}: {refused:?}"
-        );
+        let refused = authority.issue(&key.request(), NodeRole::Agent, &names, now()).unwrap_err();
+        assert!(matches!(refused, IssueError::Name { .. }), "{name:?}: {refused:?}");
     }
+}
+
+#[test]
+fn a_request_that_its_key_did_not_sign_is_refused() {
+    let request = NodeKey::generate().request();
+    let mut der = pem::parse(&request).unwrap().contents().to_vec();
+    // The last byte is the signature's.
+    *der.last_mut().unwrap() ^= 1;
+    let forged = pem::encode(&pem::Pem::new("CERTIFICATE REQUEST", der));
+    let refused = authority().issue(&forged, NodeRole::Agent, &[], now()).unwrap_err();
+    assert!(matches!(refused, IssueError::Request(_)), "{refused:?}");
 }
 
 #[test]
@@ -466,4 +370,28 @@ proptest! {
             prop_assert_eq!(typed.parse::<JoinToken>(), Err(InvalidJoinToken));
         }
     }
+
+    #[test]
+    fn no_text_or_bytes_make_it_panic(
+        text in "(abide1\\.|abide://|-----BEGIN CERTIFICATE-----\n)?.{0,200}",
+        bytes in prop::collection::vec(any::<u8>(), 0..200),
+        cut in 0usize..400,
+        flip in 0usize..400,
+    ) {
+        let _ = text.parse::<JoinToken>();
+        let _ = text.parse::<PeerIdentity>();
+        let _ = text.parse::<Fingerprint>();
+        let _ = certificates_from_pem(&text);
+        let _ = NodeKey::from_pem(&text);
+        let _ = peer_identity(&CertificateDer::from(bytes));
+        let mut near = NODE.with(|certificate| certificate.to_vec());
+        let flip = flip % near.len();
+        near[flip] ^= 0x41;
+        near.truncate(near.len() - cut % near.len());
+        let _ = peer_identity(&CertificateDer::from(near));
+    }
+}
+
+thread_local! {
+    static NODE: CertificateDer<'static> = broker_of(&authority()).chain().remove(0);
 }

@@ -71,9 +71,7 @@ impl ServerCertVerifier for Probe {
         _now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
         let all = std::iter::once(end_entity).chain(intermediates);
-        let all = all
-            .map(|certificate| certificate.clone().into_owned())
-            .collect();
+        let all = all.map(|certificate| certificate.clone().into_owned()).collect();
         // A second handshake with the same configuration changes nothing.
         let _ = self.0.0.set(all);
         Err(Error::InvalidCertificate(CertificateError::UnknownIssuer))
@@ -98,8 +96,6 @@ impl ServerCertVerifier for Probe {
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        provider()
-            .signature_verification_algorithms
-            .supported_schemes()
+        provider().signature_verification_algorithms.supported_schemes()
     }
 }

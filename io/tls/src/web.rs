@@ -107,20 +107,13 @@ impl WebCertificate {
     pub fn from_identity(identity: &Identity) -> Self {
         let key = CertifiedKey::from_der(identity.chain(), identity.key().to_der(), &provider())
             .expect("an identity's certificate fits its key");
-        let current = Current {
-            key: Arc::new(key),
-            expires_at: identity.expires_at(),
-        };
+        let current = Current { key: Arc::new(key), expires_at: identity.expires_at() };
         Self::new(Source::Identity, current, None)
     }
 
     fn new(source: Source, current: Current, looked_at: Option<[u8; 32]>) -> Self {
         let current = ArcSwap::from_pointee(current);
-        Self(Arc::new(Inner {
-            source,
-            current,
-            looked_at: Mutex::new(looked_at),
-        }))
+        Self(Arc::new(Inner { source, current, looked_at: Mutex::new(looked_at) }))
     }
 
     /// For the browser-facing listener: TLS 1.3 and 1.2, HTTP/2 and HTTP/1.1.
@@ -154,11 +147,7 @@ impl WebCertificate {
         let content = read_both(certificate, key);
         let seen = content.as_ref().ok().map(Content::hash);
         {
-            let mut looked_at = self
-                .0
-                .looked_at
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
+            let mut looked_at = self.0.looked_at.lock().unwrap_or_else(PoisonError::into_inner);
             if *looked_at == seen {
                 return Ok(Reload::Unchanged);
             }
@@ -209,16 +198,10 @@ struct Content {
 
 fn read_both(certificate: &Path, key: &Path) -> Result<Content, WebError> {
     let read = |path: &Path| {
-        std::fs::read(path).map_err(|cause| WebError::Read {
-            path: path.to_owned(),
-            cause,
-        })
+        std::fs::read(path).map_err(|cause| WebError::Read { path: path.to_owned(), cause })
     };
     let certificate_text = String::from_utf8_lossy(&read(certificate)?).into_owned();
-    Ok(Content {
-        certificate: certificate_text,
-        key: read(key)?.into(),
-    })
+    Ok(Content { certificate: certificate_text, key: read(key)?.into() })
 }
 
 impl Content {
@@ -228,28 +211,16 @@ impl Content {
     }
 
     fn parse(&self, certificate: &Path, key: &Path) -> Result<Current, WebError> {
-        let no_certificates = || WebError::Certificates {
-            path: certificate.to_owned(),
-        };
+        let no_certificates = || WebError::Certificates { path: certificate.to_owned() };
         let chain = certificates_from_pem(&self.certificate).ok_or_else(no_certificates)?;
-        let (_, end) = chain
-            .first()
-            .and_then(|own| validity(own).ok())
-            .ok_or_else(no_certificates)?;
-        let private = PrivateKeyDer::from_pem_slice(&self.key).map_err(|_| WebError::Key {
-            path: key.to_owned(),
-        })?;
+        let (_, end) =
+            chain.first().and_then(|own| validity(own).ok()).ok_or_else(no_certificates)?;
+        let private = PrivateKeyDer::from_pem_slice(&self.key)
+            .map_err(|_| WebError::Key { path: key.to_owned() })?;
         let certified = CertifiedKey::from_der(chain, private, &provider()).map_err(|cause| {
-            WebError::Mismatch {
-                certificate: certificate.to_owned(),
-                key: key.to_owned(),
-                cause,
-            }
+            WebError::Mismatch { certificate: certificate.to_owned(), key: key.to_owned(), cause }
         })?;
         let expires_at = SystemTime::UNIX_EPOCH + Duration::from_secs(end.as_secs());
-        Ok(Current {
-            key: Arc::new(certified),
-            expires_at,
-        })
+        Ok(Current { key: Arc::new(certified), expires_at })
     }
 }
