@@ -36,11 +36,7 @@ pub struct Authentic<C> {
 
 impl<C: Claims> Authentic<C> {
     pub(crate) fn new(claims: C, issuer: BrokerId, key: KeyId) -> Self {
-        Self {
-            claims,
-            issuer,
-            key,
-        }
+        Self { claims, issuer, key }
     }
 
     /// The broker whose key signed: by whose clock to judge.

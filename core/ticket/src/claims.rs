@@ -178,14 +178,10 @@ impl Ticket {
     /// [`WrongPlace`] names what it is for instead.
     pub fn check_place(&self, agent: &AgentId, session: SessionId) -> Result<(), WrongPlace> {
         if self.agent != *agent {
-            return Err(WrongPlace::Agent {
-                named: self.agent.clone(),
-            });
+            return Err(WrongPlace::Agent { named: self.agent.clone() });
         }
         if self.session != session {
-            return Err(WrongPlace::Session {
-                named: self.session,
-            });
+            return Err(WrongPlace::Session { named: self.session });
         }
         Ok(())
     }

@@ -30,11 +30,7 @@ impl SigningKey {
             .expect("32 bytes are an Ed25519 seed, whatever they are");
         let public = pair.public_key().as_ref().try_into();
         let verifying = VerifyingKey(public.expect("an Ed25519 public key has 32 bytes"));
-        Self {
-            pair,
-            verifying,
-            id: verifying.id(),
-        }
+        Self { pair, verifying, id: verifying.id() }
     }
 
     /// The public half.
@@ -49,10 +45,7 @@ impl SigningKey {
 
     pub(crate) fn sign_bytes(&self, bytes: &[u8]) -> [u8; 64] {
         let signature = self.pair.sign(bytes);
-        signature
-            .as_ref()
-            .try_into()
-            .expect("an Ed25519 signature has 64 bytes")
+        signature.as_ref().try_into().expect("an Ed25519 signature has 64 bytes")
     }
 }
 
@@ -87,9 +80,7 @@ impl VerifyingKey {
     }
 
     pub(crate) fn fits(&self, bytes: &[u8], signature: &[u8; 64]) -> bool {
-        UnparsedPublicKey::new(&ED25519, &self.0)
-            .verify(bytes, signature)
-            .is_ok()
+        UnparsedPublicKey::new(&ED25519, &self.0).verify(bytes, signature).is_ok()
     }
 }
 
@@ -116,10 +107,7 @@ macro_rules! shown_as_hex {
             type Err = InvalidKey;
 
             fn from_str(text: &str) -> Result<Self, InvalidKey> {
-                let bad = InvalidKey {
-                    what: $what,
-                    digits: 2 * $bytes,
-                };
+                let bad = InvalidKey { what: $what, digits: 2 * $bytes };
                 // One spelling only: what is compared as text must be equal as text.
                 if text.bytes().any(|b| b.is_ascii_uppercase()) {
                     return Err(bad);

@@ -50,19 +50,9 @@ impl Parts {
             None => (rest, Vec::new()),
         };
         let mut message = decode(body)?;
-        let at = message
-            .len()
-            .checked_sub(SIGNATURE_BYTES)
-            .ok_or(TokenError::Malformed)?;
-        let signature = message
-            .split_off(at)
-            .try_into()
-            .map_err(|_| TokenError::Malformed)?;
-        Ok(Self {
-            message,
-            signature,
-            footer,
-        })
+        let at = message.len().checked_sub(SIGNATURE_BYTES).ok_or(TokenError::Malformed)?;
+        let signature = message.split_off(at).try_into().map_err(|_| TokenError::Malformed)?;
+        Ok(Self { message, signature, footer })
     }
 
     /// The message, if `key` signed it with this footer and implicit assertion.
@@ -101,9 +91,7 @@ fn pae(pieces: &[&[u8]]) -> Vec<u8> {
 }
 
 fn decode(text: &str) -> Result<Vec<u8>, TokenError> {
-    URL_SAFE_NO_PAD
-        .decode(text)
-        .map_err(|_| TokenError::Malformed)
+    URL_SAFE_NO_PAD.decode(text).map_err(|_| TokenError::Malformed)
 }
 
 #[cfg(test)]
@@ -158,18 +146,11 @@ mod tests {
         let key = SigningKey::from_seed(&seed());
         assert_eq!(key.verifying_key().to_string(), PUBLIC);
         for (name, footer, implicit, tail) in VECTORS {
-            let token = sign(
-                &key,
-                MESSAGE.as_bytes(),
-                footer.as_bytes(),
-                implicit.as_bytes(),
-            );
+            let token = sign(&key, MESSAGE.as_bytes(), footer.as_bytes(), implicit.as_bytes());
             assert_eq!(token, vector_token(tail), "{name}");
             let parts = Parts::split(&token).unwrap();
             assert_eq!(parts.footer, footer.as_bytes(), "{name}");
-            let message = parts
-                .verify(&key.verifying_key(), implicit.as_bytes())
-                .unwrap();
+            let message = parts.verify(&key.verifying_key(), implicit.as_bytes()).unwrap();
             assert_eq!(message, MESSAGE.as_bytes(), "{name}");
         }
     }
@@ -179,31 +160,17 @@ mod tests {
         let key: VerifyingKey = PUBLIC.parse().unwrap();
         let token = vector_token(VECTORS[2].3);
         let refused = |token: &str, implicit: &str| {
-            Parts::split(token)
-                .and_then(|p| p.verify(&key, implicit.as_bytes()))
-                .unwrap_err()
+            Parts::split(token).and_then(|p| p.verify(&key, implicit.as_bytes())).unwrap_err()
         };
         assert_eq!(refused(&token, ""), TokenError::Signature);
         let (without_footer, _) = token.rsplit_once('.').unwrap();
         assert_eq!(refused(without_footer, VECTORS[2].2), TokenError::Signature);
-        assert_eq!(
-            refused(&format!("{without_footer}."), VECTORS[2].2),
-            TokenError::Malformed
-        );
+        assert_eq!(refused(&format!("{without_footer}."), VECTORS[2].2), TokenError::Malformed);
         for header in ["v4.local.", "v3.public.", "v4.publi.", "V4.public.", ""] {
             let other = token.replacen(HEADER, header, 1);
-            assert_eq!(
-                refused(&other, VECTORS[2].2),
-                TokenError::Malformed,
-                "{header}"
-            );
+            assert_eq!(refused(&other, VECTORS[2].2), TokenError::Malformed, "{header}");
         }
-        for bad in [
-            "v4.public.",
-            "v4.public.AAAA",
-            "v4.public.===",
-            "v4.public.a.b.c",
-        ] {
+        for bad in ["v4.public.", "v4.public.AAAA", "v4.public.===", "v4.public.a.b.c"] {
             assert_eq!(refused(bad, ""), TokenError::Malformed, "{bad}");
         }
         let long = format!("{HEADER}{}", "A".repeat(MAX_TOKEN_BYTES));
@@ -213,14 +180,8 @@ mod tests {
     #[test]
     fn pae_is_the_standards() {
         assert_eq!(pae(&[]), [0; 8]);
-        assert_eq!(
-            pae(&[b""]),
-            [1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]
-        );
-        assert_eq!(
-            pae(&[b"test"]),
-            *b"\x01\0\0\0\0\0\0\0\x04\0\0\0\0\0\0\0test"
-        );
+        assert_eq!(pae(&[b""]), [1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(pae(&[b"test"]), *b"\x01\0\0\0\0\0\0\0\x04\0\0\0\0\0\0\0test");
     }
 
     proptest! {

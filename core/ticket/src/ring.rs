@@ -80,11 +80,7 @@ pub struct KeyRing {
 impl KeyRing {
     /// A ring that believes nobody yet but the root.
     pub fn new(cluster: ClusterId, root: VerifyingKey) -> Self {
-        Self {
-            cluster,
-            root,
-            keys: BTreeMap::new(),
-        }
+        Self { cluster, root, keys: BTreeMap::new() }
     }
 
     /// Takes in a key on the strength of its [`KeyCertificate`], as signed by the root. A key that

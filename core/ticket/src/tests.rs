@@ -27,17 +27,12 @@ fn agent() -> AgentId {
 }
 
 fn certificate(key: &SigningKey) -> KeyCertificate {
-    KeyCertificate {
-        broker: broker(),
-        public_key: key.verifying_key(),
-        not_before: T0,
-    }
+    KeyCertificate { broker: broker(), public_key: key.verifying_key(), not_before: T0 }
 }
 
 fn ring() -> KeyRing {
     let mut ring = KeyRing::new(CLUSTER, root().verifying_key());
-    ring.admit(&root().sign(CLUSTER, &certificate(&broker_key())))
-        .unwrap();
+    ring.admit(&root().sign(CLUSTER, &certificate(&broker_key()))).unwrap();
     ring
 }
 
@@ -86,14 +81,7 @@ fn what_a_certified_broker_signs_is_believed_with_its_issuer() {
     assert_eq!(authentic.judge(T0).unwrap(), &ticket());
 
     let token = broker_key().sign(CLUSTER, &login());
-    assert_eq!(
-        ring()
-            .verify::<LoginToken>(&token)
-            .unwrap()
-            .judge(T0)
-            .unwrap(),
-        &login()
-    );
+    assert_eq!(ring().verify::<LoginToken>(&token).unwrap().judge(T0).unwrap(), &login());
 
     let token = broker_key().sign(CLUSTER, &order());
     assert_eq!(ring().verify_order(&token).unwrap(), order());
@@ -196,10 +184,7 @@ fn a_key_without_certificate_is_refused_by_name() {
     let refused = ring().verify::<Ticket>(&token).unwrap_err();
     assert!(matches!(refused, VerifyError::UnknownKey(id) if id == stranger.id()));
     let self_made = stranger.sign(CLUSTER, &certificate(&stranger));
-    assert!(matches!(
-        ring().admit(&self_made),
-        Err(VerifyError::UnknownKey(_))
-    ));
+    assert!(matches!(ring().admit(&self_made), Err(VerifyError::UnknownKey(_))));
 }
 
 #[test]
@@ -208,36 +193,21 @@ fn a_withdrawn_key_counts_only_for_the_orders_it_gave_before() {
     let key = broker_key();
     ring.withdraw(key.id(), T0.plus(1000));
     ring.withdraw(key.id(), T0.plus(9000));
-    let refused = ring
-        .verify::<Ticket>(&key.sign(CLUSTER, &ticket()))
-        .unwrap_err();
+    let refused = ring.verify::<Ticket>(&key.sign(CLUSTER, &ticket())).unwrap_err();
     assert!(matches!(refused, VerifyError::WithdrawnKey(id) if id == key.id()));
     assert!(ring.verify_order(&key.sign(CLUSTER, &order())).is_ok());
-    let late = StartOrder {
-        created_at: T0.plus(1000),
-        ..order()
-    };
+    let late = StartOrder { created_at: T0.plus(1000), ..order() };
     let refused = ring.verify_order(&key.sign(CLUSTER, &late)).unwrap_err();
     assert!(matches!(refused, VerifyError::WithdrawnKey(_)));
 
-    ring.admit(&root().sign(CLUSTER, &certificate(&key)))
-        .unwrap();
-    assert!(
-        ring.verify::<Ticket>(&key.sign(CLUSTER, &ticket()))
-            .is_err(),
-        "admitted anew"
-    );
+    ring.admit(&root().sign(CLUSTER, &certificate(&key))).unwrap();
+    assert!(ring.verify::<Ticket>(&key.sign(CLUSTER, &ticket())).is_err(), "admitted anew");
 }
 
 #[test]
 fn what_a_key_signed_before_its_time_is_refused() {
-    let early = StartOrder {
-        created_at: Timestamp(T0.0 - TOKEN_LEEWAY_MS - 1),
-        ..order()
-    };
-    let refused = ring()
-        .verify_order(&broker_key().sign(CLUSTER, &early))
-        .unwrap_err();
+    let early = StartOrder { created_at: Timestamp(T0.0 - TOKEN_LEEWAY_MS - 1), ..order() };
+    let refused = ring().verify_order(&broker_key().sign(CLUSTER, &early)).unwrap_err();
     assert!(matches!(refused, VerifyError::EarlyKey(_)));
 }
 
@@ -247,20 +217,11 @@ fn keys_and_their_names_have_one_spelling() {
     assert_eq!(key.to_string().parse::<VerifyingKey>().unwrap(), key);
     assert_eq!(key.id().to_string().parse::<KeyId>().unwrap(), key.id());
     assert_eq!(VerifyingKey::from_bytes(*key.as_bytes()), key);
-    for bad in [
-        "",
-        "0",
-        "xyz",
-        &key.to_string().to_uppercase(),
-        &"0".repeat(66),
-    ] {
+    for bad in ["", "0", "xyz", &key.to_string().to_uppercase(), &"0".repeat(66)] {
         assert!(bad.parse::<VerifyingKey>().is_err(), "{bad}");
         assert!(bad.parse::<KeyId>().is_err(), "{bad}");
     }
-    assert!(
-        !format!("{:?}", broker_key()).contains(&"02".repeat(8)),
-        "the seed is not shown"
-    );
+    assert!(!format!("{:?}", broker_key()).contains(&"02".repeat(8)), "the seed is not shown");
 }
 
 proptest! {
