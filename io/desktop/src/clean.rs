@@ -56,8 +56,7 @@ pub fn clean_up(folder: &SessionFolder, session: &str) -> Result<(), CleanUpErro
             }
             _ => {}
         };
-        step("unmounting", unmount_below(folder.path()));
-        step("removing the folder", fs::remove_dir_all(folder.path()));
+        step("removing the folder", remove_tree(folder.path()));
     }
     match remains.is_empty() {
         true => Ok(()),
@@ -119,6 +118,15 @@ fn kill_marked(session: &str) -> io::Result<()> {
         // They are not our children, so nothing tells when they are gone.
         std::thread::sleep(Duration::from_millis(2));
     }
+}
+
+/// Removes a folder with all that is in it, what the user has mounted there detached first.
+///
+/// # Errors
+/// Those of the file system; that it is not there is `NotFound`.
+pub fn remove_tree(folder: &Path) -> io::Result<()> {
+    unmount_below(folder)?;
+    fs::remove_dir_all(folder)
 }
 
 /// Detaches what the user has mounted below the folder (gvfs does in the runtime folder), since

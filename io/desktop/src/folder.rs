@@ -14,10 +14,10 @@
 //! In login-user mode the keeper is root. So what root or the agent opens by name must lie where
 //! the user cannot swap it for a link: hence the two inner folders.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Write};
 use std::os::fd::AsFd;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 use abide_wire::keeper::SessionEnded;
@@ -210,15 +210,18 @@ impl SessionFolder {
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
     }
 
-    /// Records how it ended; durable when this returns. Whoever may read the folder may read it.
+    /// Records how it ended, readable by `group` too; durable when this returns.
     ///
     /// # Errors
     /// Those of writing.
     pub fn write_ended(&self, ended: &SessionEnded, group: Option<u32>) -> io::Result<()> {
         let new = self.0.join("ended.new");
         let mut file =
-            OpenOptions::new().write(true).create(true).truncate(true).mode(0o640).open(&new)?;
-        std::os::unix::fs::fchown(file.as_fd(), None, group)?;
+            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+        if group.is_some() {
+            fchown(file.as_fd(), None, group)?;
+            file.set_permissions(Permissions::from_mode(0o640))?;
+        }
         file.write_all(&ended.encode_to_vec())?;
         file.sync_all()?;
         fs::rename(&new, self.ended())?;

@@ -19,7 +19,7 @@ mod folder;
 pub mod processes;
 
 pub use cgroup::{Cgroup, CgroupRecord};
-pub use clean::{CleanUpError, Remains, clean_up, end_processes};
+pub use clean::{CleanUpError, Remains, clean_up, end_processes, remove_tree};
 pub use display::{DisplayFiles, DisplayRecord};
 pub use folder::{Found, Lock, LockError, MAX_SOCKET_PATH, SessionFolder};
 

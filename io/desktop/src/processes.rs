@@ -22,6 +22,19 @@ pub fn descendants(root: u32) -> Vec<u32> {
     found
 }
 
+/// Whether `pid` descends from `root`.
+pub fn descends(pid: u32, root: u32) -> bool {
+    let mut at = pid;
+    while at > 1 {
+        match stat_field(at, 1).and_then(|text| text.parse().ok()) {
+            Some(parent) if parent == root => return true,
+            Some(parent) => at = parent,
+            None => return false,
+        }
+    }
+    false
+}
+
 /// The processes that carry the session's mark in their environment, the caller apart. Root looks
 /// at everybody's, others only at their own.
 pub fn marked(session: &str) -> Vec<u32> {
@@ -33,14 +46,18 @@ pub fn marked(session: &str) -> Vec<u32> {
 /// When the process started: field 22 of `/proc/PID/stat`, clock ticks since boot. Together with
 /// the process id it names one process of this boot. Zombies count as gone.
 pub fn start_ticks(pid: u32) -> Option<u64> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name, in parentheses, may itself hold blanks and parentheses.
-    let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace();
-    let state = fields.next()?;
-    if matches!(state, "Z" | "X") {
+    if matches!(stat_field(pid, 0)?.as_str(), "Z" | "X") {
         return None;
     }
-    fields.nth(18)?.parse().ok()
+    stat_field(pid, 19)?.parse().ok()
+}
+
+/// The n-th field after the name in `/proc/PID/stat`: 0 is the state, 1 the parent.
+fn stat_field(pid: u32, index: usize) -> Option<String> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name, in parentheses, may itself hold blanks and parentheses.
+    let fields = stat.rsplit_once(')')?.1;
+    fields.split_ascii_whitespace().nth(index).map(str::to_owned)
 }
 
 /// Sends a signal to each that `still` says is meant, and is not another process by then: the
@@ -128,6 +145,7 @@ mod tests {
         }
         assert_eq!(marked("6f1f6c55-test-mark"), [pid]);
         assert!(descendants(std::process::id()).contains(&pid));
+        assert!(descends(pid, std::process::id()) && !descends(pid, pid));
         assert!(start_ticks(pid).is_some());
 
         signal_each(&[pid], Signal::KILL, |_| true);
