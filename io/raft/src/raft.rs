@@ -243,9 +243,11 @@ impl<M: Machine> Raft<M> {
     /// Waits until the engine stops by itself, and says why. Waits for ever if it is stopped in order.
     pub async fn failed(&self) -> Fault {
         let mut fault = self.0.standing.fault.clone();
-        match fault.wait_for(Option::is_some).await.as_deref() {
-            Ok(Some(fault)) => fault.clone(),
-            Ok(None) | Err(_) => std::future::pending().await,
+        // The guard of the channel must not live across the wait below.
+        let found = fault.wait_for(Option::is_some).await.ok().and_then(|it| it.clone());
+        match found {
+            Some(fault) => fault,
+            None => std::future::pending().await,
         }
     }
 

@@ -1,0 +1,374 @@
+//! A broker in this process, and agents that are played: they speak the protocol and start nothing.
+
+use std::collections::HashMap;
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use abide_auth::{PasswordHash, Standing, User, UsersFile};
+use abide_model::{AgentId, BootId, SessionId};
+use abide_ticket::Role;
+use abide_tls::{Identity, JoinToken, NodeKey, NodeRole, internal_name, join_client};
+use abide_wire::agent::brokerage_client::BrokerageClient;
+use abide_wire::agent::{
+    self, AgentMessage, Hello, JoinRequest, LedgerRow, agent_message, answer, broker_message,
+    command, ledger_row,
+};
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::net::TcpStream;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::ClientConfig;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::{Channel, Endpoint, Uri};
+
+/// Long enough for a busy machine; nothing here takes a tenth of it.
+pub const SOON: Duration = Duration::from_secs(20);
+
+pub struct Broker {
+    pub folder: TempDir,
+    pub http: SocketAddr,
+    pub agents: SocketAddr,
+    running: Option<(watch::Sender<bool>, JoinHandle<()>)>,
+}
+
+fn free_address() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+impl Broker {
+    /// A new cluster with one broker and the users `root` (an administrator), `ada` and `bob`.
+    pub async fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let (http, agents) = (free_address(), free_address());
+        let mut broker = Self { folder, http, agents, running: None };
+        let options = abide_broker::InitOptions {
+            identity_dir: broker.folder.path().join("identity"),
+            public_url: broker.url("").parse().unwrap(),
+        };
+        abide_broker::init(&options).unwrap();
+        broker.add_users();
+        broker.run().await;
+        broker
+    }
+
+    fn add_users(&self) {
+        for (name, role) in
+            [("root", Role::Administrator), ("ada", Role::User), ("bob", Role::User)]
+        {
+            let password = PasswordHash::of(&"secret".to_owned().into()).unwrap();
+            let user = User { password, groups: vec![], role, standing: Standing::Active };
+            let path = self.folder.path().join("users.toml");
+            UsersFile::change(&path, |users| users.insert(name.parse().unwrap(), user)).unwrap();
+        }
+    }
+
+    /// Runs the broker on its folder.
+    pub async fn run(&mut self) {
+        let folder = self.folder.path().display();
+        let text = format!(
+            "data_dir = '{folder}/data'\nidentity_dir = '{folder}/identity'\n\
+             public_url = '{}'\n[listen]\nhttp = '{}'\nagents = '{}'\n[tls]\nmode = 'off'\n\
+             [login]\nbackend = 'users-file'\nusers_file = '{folder}/users.toml'\n",
+            self.url(""),
+            self.http,
+            self.agents,
+        );
+        let settings = abide_broker::settings_from(Path::new("broker.toml"), &text).unwrap();
+        let (stop, mut stopped) = watch::channel(false);
+        let task = tokio::spawn(async move {
+            let shutdown = async move { drop(stopped.wait_for(|stop| *stop).await) };
+            abide_broker::run(settings, shutdown).await.unwrap();
+        });
+        self.running = Some((stop, task));
+        until("the broker is ready", || async {
+            let ready = reqwest::get(self.url("/readyz")).await;
+            ready.ok().filter(|it| it.status().is_success())
+        })
+        .await;
+    }
+
+    pub async fn stop(&mut self) {
+        let (stop, task) = self.running.take().unwrap();
+        stop.send_replace(true);
+        task.await.unwrap();
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.http)
+    }
+
+    pub async fn log_in(&self, user: &str) -> Person {
+        let reply = self.post("/api/v1/login", None, &json!({"username": user})).await.1;
+        let conversation = reply["conversation"].as_str().unwrap();
+        assert_eq!(reply["prompts"][0]["style"], "echo-off");
+        let path = format!("/api/v1/login/{conversation}");
+        let (status, reply) = self.post(&path, None, &json!({"answers": ["secret"]})).await;
+        assert_eq!(status, 200, "{reply}");
+        Person { token: reply["token"].as_str().unwrap().to_owned(), url: self.url("") }
+    }
+
+    pub async fn post(&self, path: &str, token: Option<&str>, body: &Value) -> (u16, Value) {
+        let mut request = reqwest::Client::new().post(self.url(path)).json(body);
+        if let Some(token) = token {
+            request = request.bearer_auth(token);
+        }
+        let response = request.send().await.unwrap();
+        let status = response.status().as_u16();
+        (status, response.json().await.unwrap_or(Value::Null))
+    }
+}
+
+/// Somebody who is logged in.
+#[derive(Clone)]
+pub struct Person {
+    pub token: String,
+    url: String,
+}
+
+impl Person {
+    pub async fn call(
+        &self,
+        method: &str,
+        path: &str,
+        key: Option<&str>,
+        body: Value,
+    ) -> (u16, Value) {
+        let method = method.parse().unwrap();
+        let request = reqwest::Client::new().request(method, format!("{}{path}", self.url));
+        let mut request = request.bearer_auth(&self.token).json(&body);
+        if let Some(key) = key {
+            request = request.header("Idempotency-Key", key);
+        }
+        let response = request.send().await.unwrap();
+        let status = response.status().as_u16();
+        (status, response.json().await.unwrap_or(Value::Null))
+    }
+
+    pub async fn start(&self, want: &str, key: &str) -> (u16, Value) {
+        self.call("POST", "/api/v1/sessions", Some(key), json!({"want": want})).await
+    }
+
+    pub async fn sessions(&self) -> Vec<Value> {
+        let (status, reply) = self.call("GET", "/api/v1/sessions", None, Value::Null).await;
+        assert_eq!(status, 200, "{reply}");
+        reply["sessions"].as_array().unwrap().clone()
+    }
+
+    pub async fn session(&self, id: &str) -> Value {
+        self.sessions().await.into_iter().find(|it| it["id"] == id).unwrap_or(Value::Null)
+    }
+}
+
+/// Waits for something that surely comes, looking again and again.
+pub async fn until<T, F: Future<Output = Option<T>>>(what: &str, look: impl Fn() -> F) -> T {
+    let wait = async {
+        loop {
+            if let Some(found) = look().await {
+                return found;
+            }
+            tokio::task::yield_now().await;
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(SOON, wait).await.unwrap_or_else(|_| panic!("not within {SOON:?}: {what}"))
+}
+
+/// A played agent's identity and ledger; they outlive its connections.
+pub struct Agent {
+    pub id: AgentId,
+    identity: Identity,
+    broker: SocketAddr,
+    pub ledger: Arc<Mutex<HashMap<SessionId, LedgerRow>>>,
+    pub boot: BootId,
+    /// Whether sessions that are ordered come to run.
+    pub obeys: bool,
+}
+
+impl Agent {
+    pub async fn join(broker: &Broker, admin: &Person, name: &str) -> Self {
+        let role = json!({"role": "agent"});
+        let (status, reply) = admin.call("POST", "/api/v1/cluster/tokens", None, role).await;
+        assert_eq!(status, 200, "{reply}");
+        let token: JoinToken = reply["token"].as_str().unwrap().parse().unwrap();
+        let key = NodeKey::generate();
+        let mut client = BrokerageClient::new(channel(broker.agents, join_client(&token)).await);
+        let request = JoinRequest {
+            token_secret: token.secret().to_string(),
+            certificate_request: key.request(),
+            name: name.to_owned(),
+            names: vec!["127.0.0.1".to_owned()],
+        };
+        let reply = client.join(request).await.unwrap().into_inner();
+        assert_eq!(reply.agent, key.node(NodeRole::Agent).id());
+        let root = reply.root_key.parse().unwrap();
+        Self {
+            id: reply.agent.parse().unwrap(),
+            identity: Identity::new(key, &reply.certificate, &reply.ca, root).unwrap(),
+            broker: broker.agents,
+            ledger: Arc::default(),
+            boot: "boot-1".parse().unwrap(),
+            obeys: true,
+        }
+    }
+
+    /// Connects, greets, and obeys until the handle is dropped.
+    pub async fn connect(&self) -> JoinSetGuard {
+        let channel = channel(self.broker, self.identity.internal_client()).await;
+        let (out, messages) = mpsc::channel(1024);
+        let sessions = self.ledger.lock().unwrap().values().cloned().collect();
+        let hello = Hello {
+            protocol: 1,
+            version: "test".into(),
+            boot_id: self.boot.to_string(),
+            name: "played".into(),
+            public_url: format!("http://127.0.0.1:1/{}", &self.id.as_str()[..4]),
+            weight: 1,
+            profiles: vec![agent::Profile { name: "desktop".into(), title: "Desktop".into() }],
+            fence: None,
+            sessions,
+            more: false,
+        };
+        send(&out, agent_message::Message::Hello(hello)).await;
+        let mut client = BrokerageClient::new(channel);
+        let stream = client.attach(ReceiverStream::new(messages)).await.unwrap().into_inner();
+        let mut tasks = tokio::task::JoinSet::new();
+        let load = out.clone();
+        tasks.spawn(async move {
+            let mut second = tokio::time::interval(Duration::from_millis(500));
+            loop {
+                second.tick().await;
+                send(&load, agent_message::Message::Load(agent::Load::default())).await;
+            }
+        });
+        let player = Player {
+            out,
+            ledger: Arc::clone(&self.ledger),
+            boot: self.boot.clone(),
+            obeys: self.obeys,
+        };
+        tasks.spawn(player.play(stream));
+        JoinSetGuard(tasks)
+    }
+}
+
+/// The agent's connection; ends when dropped.
+pub struct JoinSetGuard(
+    #[expect(dead_code, reason = "ends its tasks when dropped")] tokio::task::JoinSet<()>,
+);
+
+struct Player {
+    out: mpsc::Sender<AgentMessage>,
+    ledger: Arc<Mutex<HashMap<SessionId, LedgerRow>>>,
+    boot: BootId,
+    obeys: bool,
+}
+
+impl Player {
+    async fn play(self, mut stream: tonic::Streaming<agent::BrokerMessage>) {
+        while let Ok(Some(message)) = stream.message().await {
+            let Some(broker_message::Message::Command(command)) = message.message else { continue };
+            let obeyed = agent::Answer {
+                command: command.id,
+                answer: Some(answer::Answer::Obeyed(agent::Obeyed {})),
+            };
+            send(&self.out, agent_message::Message::Answer(obeyed)).await;
+            match command.command.unwrap() {
+                command::Command::Start(start) if self.obeys => self.start(start.order).await,
+                command::Command::End(end) => self.end(&end.session).await,
+                command::Command::Cancel(cancel) => {
+                    let state = ledger_row::State::Cancelled(agent::Cancelled {});
+                    self.report(&cancel.session, String::new(), state).await;
+                }
+                command::Command::Forget(forget) => {
+                    self.ledger.lock().unwrap().remove(&forget.session.parse().unwrap());
+                }
+                _ => {}
+            }
+        }
+    }
+
+    async fn start(&self, order: String) {
+        // The payload of a v4.public token: its claims, before the signature.
+        let session = session_of(&order);
+        for state in [
+            ledger_row::State::Starting(agent::Starting {}),
+            ledger_row::State::Running(agent::Running {}),
+        ] {
+            self.report(&session, order.clone(), state).await;
+        }
+    }
+
+    async fn end(&self, session: &str) {
+        let order = {
+            let ledger = self.ledger.lock().unwrap();
+            ledger[&session.parse().unwrap()].start_order.clone()
+        };
+        let asked = agent::end_reason::Reason::Asked(agent::Asked { by: "test".into() });
+        let ended =
+            agent::Ended { at_ms: 0, reason: Some(agent::EndReason { reason: Some(asked) }) };
+        self.report(session, order, ledger_row::State::Ended(ended)).await;
+    }
+
+    async fn report(&self, session: &str, order: String, state: ledger_row::State) {
+        let row = LedgerRow {
+            session: session.to_owned(),
+            start_order: order,
+            state: Some(state),
+            boot_id: self.boot.to_string(),
+            ever_attached: false,
+        };
+        self.ledger.lock().unwrap().insert(session.parse().unwrap(), row.clone());
+        send(&self.out, agent_message::Message::Report(row)).await;
+    }
+}
+
+fn session_of(order: &str) -> String {
+    use base64::Engine;
+    let body = order.split('.').nth(2).unwrap();
+    let body = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(body).unwrap();
+    let claims: Value = serde_json::from_slice(&body[..body.len() - 64]).unwrap();
+    claims["session"].as_str().unwrap().to_owned()
+}
+
+async fn send(out: &mpsc::Sender<AgentMessage>, message: agent_message::Message) {
+    // The broker may be gone: then there is nobody to tell.
+    let _ = out.send(AgentMessage { message: Some(message) }).await;
+}
+
+async fn channel(address: SocketAddr, tls: Arc<ClientConfig>) -> Channel {
+    let connector = TlsConnector::from(tls);
+    let connect = tower::service_fn(move |_: Uri| {
+        let connector = connector.clone();
+        async move {
+            let stream = TcpStream::connect(address).await?;
+            let stream = connector.connect(internal_name(), stream).await?;
+            Ok::<_, std::io::Error>(TokioIo::new(stream))
+        }
+    });
+    Endpoint::from_static("http://broker").connect_with_connector(connect).await.unwrap()
+}
+
+impl Broker {
+    /// Somebody whose login this broker's own key vouches for: many people without much hashing.
+    pub fn person(&self, name: &str) -> Person {
+        use abide_auth::{Accepted, Issuer};
+        let folder = self.folder.path().join("identity");
+        let identity = abide_tls::BrokerIdentity::load(&folder).unwrap();
+        let issuer = Issuer::new(identity.identity.cluster(), identity.signing);
+        let who = Accepted {
+            user: name.parse().unwrap(),
+            groups: vec![],
+            role: Role::User,
+            messages: vec![],
+        };
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+        let now = abide_model::Timestamp(u64::try_from(since.as_millis()).unwrap());
+        let (token, _) = issuer.login(&who, now, std::time::Duration::from_secs(600));
+        Person { token, url: self.url("") }
+    }
+}
