@@ -1,2 +1,336 @@
-//! bin/abide
-fn main() {}
+//! `abide`: broker, agent and client in one program.
+
+mod cli;
+
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use abide_agent::JoinError;
+use abide_auth::{Answer, Standing};
+use abide_broker::LoginBackend;
+use abide_client::Store;
+use abide_client::commands::{
+    self, CommandError, Confirmation, ConnectOptions, Format, LoginOptions, LogoutScope, NewUser,
+    Target, Through, TokenOptions,
+};
+use abide_model::AgentId;
+use abide_telemetry::{LogOptions, init_log};
+use abide_tls::JoinToken;
+use anyhow::{Context, anyhow, bail};
+use clap::Parser;
+use cli::{
+    AgentArgs, AgentCommand, BrokerArgs, BrokerCommand, Cli, ClusterCommand, Command, ConnectArgs,
+    InitArgs, JoinArgs, JsonArg, LogArgs, LoginArgs, LogoutArgs, SessionCommand, UserArgs,
+    UserCommand,
+};
+use tokio::signal::unix::{SignalKind, signal};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&anyhow!(error).context("cannot start the runtime")),
+    };
+    let outcome = runtime.block_on(run(cli.command));
+    // A question at the terminal that nobody answers must not hold the process.
+    runtime.shutdown_background();
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error),
+    }
+}
+
+async fn run(command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Broker(args) => return broker(args).await,
+        Command::Agent(args) => return agent(args).await,
+        Command::User(args) => return user(args),
+        Command::Login(args) => commands::login(&store()?, login_options(args)).await,
+        Command::Logout(args) => {
+            let LogoutArgs { everywhere, forget } = args;
+            let scope = if everywhere { LogoutScope::Everywhere } else { LogoutScope::Here };
+            commands::logout(&store()?, scope, forget).await
+        }
+        Command::Connect(args) => until_told_to_stop(connect(args)).await?,
+        Command::Session(SessionCommand::List(json)) => {
+            commands::list_sessions(&store()?, format(&json)).await
+        }
+        Command::Session(SessionCommand::End(args)) => {
+            commands::end_session(&store()?, &args.session, confirmation(args.yes)).await
+        }
+        Command::Session(SessionCommand::Abandon(args)) => {
+            commands::abandon_session(&store()?, &args.session, confirmation(args.yes)).await
+        }
+        Command::Cluster(ClusterCommand::Status(json)) => {
+            commands::cluster_status(&store()?, format(&json)).await
+        }
+        Command::Cluster(ClusterCommand::Token(args)) => {
+            let options = TokenOptions { role: args.role.into(), valid_for: args.valid_for };
+            commands::cluster_token(&store()?, options, format(&args.json)).await
+        }
+    }?;
+    Ok(())
+}
+
+fn login_options(args: LoginArgs) -> LoginOptions {
+    LoginOptions {
+        broker: args.broker,
+        username: args.username,
+        trust: args.trust,
+        answers_from_stdin: args.answers_stdin,
+    }
+}
+
+async fn connect(args: ConnectArgs) -> Result<(), CommandError> {
+    let target = match (args.session, args.new) {
+        (Some(session), _) => Target::Session(session),
+        (None, true) => Target::New(args.profile),
+        (None, false) => Target::ResumeOrStart(args.profile),
+    };
+    let through = match (args.socket, args.listen) {
+        (Some(path), _) => Through::Socket(path),
+        (None, Some(address)) => Through::Port(address),
+        (None, None) => Through::Viewer,
+    };
+    commands::connect(&store()?, ConnectOptions { target, through }).await
+}
+
+/// What was begun, or its orderly dropping on SIGINT and SIGTERM.
+async fn until_told_to_stop(
+    work: impl Future<Output = Result<(), CommandError>>,
+) -> anyhow::Result<Result<(), CommandError>> {
+    let told = told_to_stop()?;
+    Ok(tokio::select! {
+        done = work => done,
+        () = told => Ok(()),
+    })
+}
+
+async fn broker(args: BrokerArgs) -> anyhow::Result<()> {
+    if let Some(BrokerCommand::Init(args)) = args.command {
+        return init(&args);
+    }
+    let settings = broker_settings(&args.config)?;
+    let told = daemon(args.log)?;
+    Ok(abide_broker::run(settings, told).await?)
+}
+
+fn init(args: &InitArgs) -> anyhow::Result<()> {
+    match (&args.public_url, args.config.exists()) {
+        (Some(url), false) => {
+            if let Some(folder) = args.config.parent() {
+                fs::create_dir_all(folder)
+                    .with_context(|| format!("cannot make {}", folder.display()))?;
+            }
+            fs::write(&args.config, format!("public_url = \"{url}\"\n"))
+                .with_context(|| format!("cannot write {}", args.config.display()))?;
+        }
+        (Some(_), true) => bail!(
+            "{} is there already and says the public URL: leave --public-url out",
+            args.config.display()
+        ),
+        (None, _) => {}
+    }
+    let settings = broker_settings(&args.config)?;
+    let report = abide_broker::init(&abide_broker::InitOptions {
+        identity_dir: settings.identity_dir.clone(),
+        public_url: settings.public_url.clone(),
+    })?;
+    eprintln!(
+        "Cluster {} made, with this broker in it.\n\
+         Its keys are in {}; keep a copy of that folder in a safe place.\n\
+         Run the broker: abide broker --config {}\n\
+         The CA's SHA-256, for the first login from each computer:",
+        report.cluster,
+        settings.identity_dir.display(),
+        args.config.display()
+    );
+    println!("{}", report.ca_fingerprint);
+    Ok(())
+}
+
+async fn agent(args: AgentArgs) -> anyhow::Result<()> {
+    match args.command {
+        Some(AgentCommand::List(json)) => {
+            Ok(commands::list_agents(&store()?, format(&json)).await?)
+        }
+        Some(AgentCommand::Join(args)) => join(args).await,
+        None => {
+            let settings = agent_settings(&args.config)?;
+            let told = daemon(args.log)?;
+            Ok(abide_agent::run(settings, told).await?)
+        }
+    }
+}
+
+async fn join(args: JoinArgs) -> anyhow::Result<()> {
+    let settings = agent_settings(&args.config)?;
+    let token = match args.token_file {
+        None => commands::secret_from(false, "Token: ")?,
+        Some(path) if path == Path::new("-") => commands::secret_from(true, "Token: ")?,
+        Some(path) => {
+            let mut text = String::new();
+            fs::File::open(&path)
+                .and_then(|mut file| file.read_to_string(&mut text))
+                .with_context(|| format!("cannot read {}", path.display()))?;
+            text.into()
+        }
+    };
+    let token: JoinToken = token.trim().parse()?;
+    let names = vec![settings.public_url.host()];
+    let agent =
+        join_any(&args.broker, &token, &settings.name, names, &settings.identity_dir).await?;
+    eprintln!(
+        "This machine is agent {agent} of cluster {}.\nRun it: abide agent --config {}",
+        token.cluster,
+        args.config.display()
+    );
+    Ok(())
+}
+
+/// By the first broker that answers.
+async fn join_any(
+    brokers: &[String],
+    token: &JoinToken,
+    name: &str,
+    public_names: Vec<String>,
+    identity_dir: &Path,
+) -> Result<AgentId, JoinError> {
+    let mut silent = None;
+    for broker in brokers {
+        let names = public_names.clone();
+        match abide_agent::join(broker, token, name, names, identity_dir).await {
+            Err(error @ (JoinError::Unreachable { .. } | JoinError::Slow { .. })) => {
+                silent = Some(error);
+            }
+            answer => return answer,
+        }
+    }
+    Err(silent.expect("the command line demands a broker"))
+}
+
+fn user(args: UserArgs) -> anyhow::Result<()> {
+    let file = users_file(args.file, &args.config)?;
+    let password = |stdin, name: &str| {
+        let prompt = format!("New password for {name}: ");
+        let first = commands::secret_from(stdin, &prompt)?;
+        if !stdin && commands::secret_from(false, "The same again: ")? != first {
+            bail!("the two are not the same; nothing was changed");
+        }
+        Ok(Answer::new(first.to_string()))
+    };
+    match args.command {
+        UserCommand::List(json) => commands::list_users(&file, format(&json)),
+        UserCommand::Add(args) => {
+            let password = password(args.password_stdin, &args.name)?;
+            let role = match args.admin {
+                true => abide_ticket::Role::Administrator,
+                false => abide_ticket::Role::User,
+            };
+            commands::add_user(
+                &file,
+                NewUser { name: args.name, password, groups: args.group, role },
+            )
+        }
+        UserCommand::Passwd(args) => {
+            let password = password(args.password_stdin, &args.name)?;
+            commands::set_password(&file, &args.name, password)
+        }
+        UserCommand::Disable { name } => commands::set_standing(&file, &name, Standing::Disabled),
+        UserCommand::Enable { name } => commands::set_standing(&file, &name, Standing::Active),
+        UserCommand::Remove { name } => commands::remove_user(&file, &name),
+    }?;
+    Ok(())
+}
+
+fn users_file(given: Option<PathBuf>, config: &Path) -> anyhow::Result<PathBuf> {
+    if let Some(file) = given {
+        return Ok(file);
+    }
+    match broker_settings(config)?.login.backend {
+        LoginBackend::UsersFile { path } => Ok(path),
+        LoginBackend::Pam { .. } => bail!(
+            "logins here go through PAM, by {}: add users to the system, or name a users file with \
+             --file",
+            config.display()
+        ),
+    }
+}
+
+fn broker_settings(path: &Path) -> anyhow::Result<abide_broker::Settings> {
+    let text = read_config(path)?;
+    abide_broker::settings_from(path, &text).map_err(|problems| WrongConfig(problems).into())
+}
+
+fn agent_settings(path: &Path) -> anyhow::Result<abide_agent::Settings> {
+    let text = read_config(path)?;
+    abide_agent::settings_from(path, &text).map_err(|problems| WrongConfig(problems).into())
+}
+
+fn read_config(path: &Path) -> anyhow::Result<String> {
+    fs::read_to_string(path)
+        .with_context(|| format!("cannot read the configuration file {}", path.display()))
+}
+
+/// A configuration file with problems: exit code 2, as for a wrong command line.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct WrongConfig(abide_config::Problems);
+
+/// Starts the log; gives what ends a daemon.
+fn daemon(log: LogArgs) -> anyhow::Result<impl Future<Output = ()>> {
+    init_log(&LogOptions { filter: log.log, format: log.log_format })?;
+    told_to_stop()
+}
+
+/// Resolves on SIGTERM or SIGINT.
+fn told_to_stop() -> anyhow::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+fn store() -> Result<Store, CommandError> {
+    Ok(Store::of_this_person()?)
+}
+
+fn format(json: &JsonArg) -> Format {
+    if json.json { Format::Json } else { Format::Table }
+}
+
+fn confirmation(yes: bool) -> Confirmation {
+    if yes { Confirmation::Given } else { Confirmation::Ask }
+}
+
+/// Says what went wrong, why, and what to do next.
+fn fail(error: &anyhow::Error) -> ExitCode {
+    let command = error.downcast_ref::<CommandError>();
+    eprintln!("abide: {error}");
+    let mut cause = error.source();
+    let mut said = error.to_string();
+    while let Some(inner) = cause {
+        let text = inner.to_string();
+        // Libraries repeat their causes in their own text.
+        if !said.contains(&text) {
+            eprintln!("  because: {text}");
+        }
+        said = text;
+        cause = inner.source();
+    }
+    if let Some(advice) = command.and_then(CommandError::advice) {
+        eprintln!("{advice}");
+    }
+    let code = match command {
+        Some(error) => error.exit_code() as u8,
+        None if error.is::<WrongConfig>() => 2,
+        None => 1,
+    };
+    ExitCode::from(code)
+}

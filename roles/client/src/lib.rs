@@ -5,8 +5,10 @@
 //! Decides nothing about sessions: the brokers do, and the agents know.
 
 mod api;
+mod attach;
 mod backoff;
 mod brokers;
+pub mod commands;
 mod contact;
 mod error;
 mod http;
@@ -14,6 +16,10 @@ mod login;
 mod store;
 
 pub use api::{Api, WishKey};
+pub use attach::{
+    AttachError, Attachment, Ending, EnterError, Local, News, OneTimePassword, Socket, Viewer, Way,
+    enter, find_viewer,
+};
 pub use brokers::{Brokers, PATIENCE};
 pub use contact::{Contact, ContactError, UnknownCa, first_contact};
 pub use error::{CallError, Silence};

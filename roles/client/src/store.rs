@@ -165,7 +165,19 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub fn forget_login(&self) -> Result<(), StoreError> {
-        let path = self.0.join(LOGIN);
+        self.forget(LOGIN)
+    }
+
+    /// Forgets the cluster, and with it whose certificates count.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn forget_cluster(&self) -> Result<(), StoreError> {
+        self.forget(CLUSTER)
+    }
+
+    fn forget(&self, name: &str) -> Result<(), StoreError> {
+        let path = self.0.join(name);
         match fs::remove_file(&path) {
             Err(cause) if cause.kind() != io::ErrorKind::NotFound => {
                 Err(StoreError::Write { path, cause })

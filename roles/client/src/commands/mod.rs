@@ -1,0 +1,46 @@
+//! The commands of `abide` that act as a client: what they do, say and answer to scripts.
+//!
+//! What a script may want goes to standard output; what a person is told goes to standard error.
+
+mod agents;
+mod cluster;
+mod connect;
+mod console;
+mod error;
+mod login;
+mod sessions;
+mod users;
+mod words;
+
+use jiff::Timestamp;
+
+use crate::api::Api;
+use crate::brokers::Brokers;
+use crate::store::Store;
+
+pub use agents::list_agents;
+pub use cluster::{TokenOptions, cluster_status, cluster_token};
+pub use connect::{ConnectOptions, Target, Through, connect};
+pub use console::{Format, secret_from};
+pub use error::{CommandError, ExitCode};
+pub use login::{LoginOptions, LogoutScope, login, logout};
+pub use sessions::{Confirmation, abandon_session, end_session, list_sessions};
+pub use users::{
+    NewUser, UserCommandError, add_user, list_users, remove_user, set_password, set_standing,
+};
+
+/// The API in the name of whoever logged in here.
+///
+/// # Errors
+/// [`CommandError::NotLoggedIn`], or the store's.
+fn api(store: &Store) -> Result<Api, CommandError> {
+    let (Some(cluster), Some(login)) = (store.cluster()?, store.login()?) else {
+        return Err(CommandError::NotLoggedIn);
+    };
+    let now = u64::try_from(Timestamp::now().as_millisecond()).unwrap_or(0);
+    if login.expires_at.0.0 <= now {
+        return Err(CommandError::NotLoggedIn);
+    }
+    let brokers = Brokers::new(cluster.brokers, &cluster.trust).map_err(CommandError::Tls)?;
+    Ok(Api::new(brokers, login.token))
+}
