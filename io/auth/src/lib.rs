@@ -17,6 +17,7 @@ mod conversation;
 mod desk;
 mod hashing;
 mod issuer;
+mod pam;
 #[cfg(test)]
 mod tests;
 mod throttle;
@@ -29,6 +30,7 @@ pub use conversation::{Accepted, Answer, Backend, Conversation, RefusalReason, R
 pub use desk::{ConversationId, DeskReply, LoginDesk, LoginError};
 pub use hashing::{HashError, HashPool, PasswordHash};
 pub use issuer::{Issuer, STATUS_LIFETIME, TicketGrant};
+pub use pam::{HelperError, PamBackend};
 pub use throttle::{Attempt, Limit, Throttle, Throttled};
 pub use users::{Standing, User, Users, UsersError, UsersFile};
 pub use users_backend::UsersBackend;

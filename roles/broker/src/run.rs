@@ -8,7 +8,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use abide_auth::{AuditLog, Backend, HashPool, LoginDesk, Throttle, UsersBackend, UsersFile};
+use abide_auth::{
+    AuditLog, Backend, HashPool, LoginDesk, PamBackend, Throttle, UsersBackend, UsersFile,
+};
 use abide_raft::{Fault, Formation, NoPeers, Peer, Raft, Start, StartError};
 use abide_tls::{BrokerIdentity, Clients, IdentityError, WebCertificate, WebError};
 use tokio::net::TcpListener;
@@ -154,7 +156,9 @@ fn login_backend(settings: &Settings) -> Result<Arc<dyn Backend>, BrokerError> {
                 .map_err(|cause| BrokerError::Login(Box::new(cause)))?;
             Ok(Arc::new(UsersBackend::new(file, pool)))
         }
-        LoginBackend::Pam { .. } => Err(BrokerError::Login("PAM".into())),
+        LoginBackend::Pam { socket, service, administrators } => {
+            Ok(Arc::new(PamBackend::new(socket.clone(), service.clone(), administrators.clone())))
+        }
     }
 }
 

@@ -66,8 +66,8 @@ pub enum LoginBackend {
         socket: PathBuf,
         /// The PAM service.
         service: String,
-        /// Members administer the cluster.
-        admin_group: Option<String>,
+        /// Members of these groups administer the cluster.
+        administrators: Vec<String>,
     },
 }
 
@@ -135,7 +135,7 @@ fn login(table: &mut Table<'_>) -> Login {
         LoginBackend::Pam {
             socket: table.path("pam_socket").or("/run/abide/login.sock".into()),
             service: table.string("pam_service").or("abide".into()),
-            admin_group: table.string("admin_group").optional(),
+            administrators: table.strings("admin_groups").or(Vec::new()),
         }
     } else {
         LoginBackend::UsersFile {
