@@ -28,6 +28,7 @@ use crate::http;
         http::cluster::join_token,
         http::events::stream,
     ),
+    security(("token" = [])),
     modifiers(&Bearer)
 )]
 struct Description;

@@ -22,7 +22,7 @@ const HOUR_S: u32 = 60 * 60;
 const WEEK_S: u32 = 7 * 24 * HOUR_S;
 
 /// All agents.
-#[utoipa::path(get, path = "/api/v1/agents",
+#[utoipa::path(get, tag = "cluster", path = "/api/v1/agents",
     responses((status = 200, body = Agents), (status = "4XX", body = Problem)))]
 pub async fn agents(State(app): State<App>, caller: Caller) -> Result<Json<Agents>, Refused> {
     caller.admin()?;
@@ -34,7 +34,7 @@ pub async fn agents(State(app): State<App>, caller: Caller) -> Result<Json<Agent
 }
 
 /// The kinds of desktop on offer.
-#[utoipa::path(get, path = "/api/v1/profiles",
+#[utoipa::path(get, tag = "cluster", path = "/api/v1/profiles",
     responses((status = 200, body = Profiles), (status = "4XX", body = Problem)))]
 pub async fn profiles(State(app): State<App>, _: Caller) -> Result<Json<Profiles>, Refused> {
     let profiles = view::profiles(&app.broker.raft.latest().0);
@@ -42,7 +42,7 @@ pub async fn profiles(State(app): State<App>, _: Caller) -> Result<Json<Profiles
 }
 
 /// The brokers. Needs no login: clients learn from it where else to ask.
-#[utoipa::path(get, path = "/api/v1/cluster", responses((status = 200, body = Cluster)))]
+#[utoipa::path(get, tag = "cluster", path = "/api/v1/cluster", responses((status = 200, body = Cluster)))]
 pub async fn cluster(State(app): State<App>) -> Json<Cluster> {
     let broker = &app.broker;
     let replica = broker.raft.latest();
@@ -71,7 +71,7 @@ pub async fn cluster(State(app): State<App>) -> Json<Cluster> {
 }
 
 /// Makes a one-time token for a machine to join with.
-#[utoipa::path(post, path = "/api/v1/cluster/tokens", request_body = JoinTokenRequest,
+#[utoipa::path(post, tag = "cluster", path = "/api/v1/cluster/tokens", request_body = JoinTokenRequest,
     responses((status = 200, body = JoinToken), (status = "4XX", body = Problem)))]
 pub async fn join_token(
     State(app): State<App>,

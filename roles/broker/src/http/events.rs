@@ -32,7 +32,7 @@ struct Listener {
 }
 
 /// Says `sessions` at once, and whenever the caller's sessions change; everybody's for administrators.
-#[utoipa::path(get, path = "/api/v1/events", responses(
+#[utoipa::path(get, tag = "events", path = "/api/v1/events", responses(
     (status = 200, content_type = "text/event-stream", body = String),
     (status = "4XX", body = api::Problem)))]
 pub async fn stream(

@@ -16,7 +16,7 @@ use crate::clock;
 use crate::problem::Refused;
 
 /// Begins a login.
-#[utoipa::path(post, path = "/api/v1/login", request_body = LoginRequest,
+#[utoipa::path(post, tag = "login", path = "/api/v1/login", request_body = LoginRequest,
     responses((status = 200, body = LoginReply), (status = "4XX", body = Problem)))]
 pub async fn begin(
     State(app): State<App>,
@@ -29,7 +29,7 @@ pub async fn begin(
 }
 
 /// Answers a login's prompts.
-#[utoipa::path(post, path = "/api/v1/login/{conversation}", request_body = AnswerRequest,
+#[utoipa::path(post, tag = "login", path = "/api/v1/login/{conversation}", request_body = AnswerRequest,
     params(("conversation" = String, Path, description = "as the last reply named it")),
     responses((status = 200, body = LoginReply), (status = "4XX", body = Problem)))]
 pub async fn answer(
@@ -93,7 +93,7 @@ fn refusal_in_words(reason: RefusalReason) -> Problem {
 }
 
 /// Ends this login, or all of this user's with their passes. Ends no desktop.
-#[utoipa::path(post, path = "/api/v1/logout", request_body = Option<LogoutRequest>,
+#[utoipa::path(post, tag = "login", path = "/api/v1/logout", request_body = Option<LogoutRequest>,
     responses((status = 204), (status = "4XX", body = Problem)))]
 pub async fn logout(
     State(app): State<App>,
@@ -119,7 +119,7 @@ pub async fn logout(
 }
 
 /// Who the token says one is.
-#[utoipa::path(get, path = "/api/v1/account",
+#[utoipa::path(get, tag = "login", path = "/api/v1/account",
     responses((status = 200, body = Account), (status = "4XX", body = Problem)))]
 pub async fn account(caller: Caller) -> Json<Account> {
     let admin = caller.is_admin();

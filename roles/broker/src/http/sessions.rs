@@ -19,7 +19,7 @@ use crate::problem::Refused;
 use crate::view;
 
 /// One's own sessions; everybody's for administrators.
-#[utoipa::path(get, path = "/api/v1/sessions",
+#[utoipa::path(get, tag = "sessions", path = "/api/v1/sessions",
     responses((status = 200, body = Sessions), (status = "4XX", body = Problem)))]
 pub async fn list(State(app): State<App>, caller: Caller) -> Result<Json<Sessions>, Refused> {
     let replica = app.broker.table().await?;
@@ -33,7 +33,7 @@ pub async fn list(State(app): State<App>, caller: Caller) -> Result<Json<Session
 }
 
 /// Gives a session that runs, and the way in.
-#[utoipa::path(post, path = "/api/v1/sessions", request_body = StartRequest,
+#[utoipa::path(post, tag = "sessions", path = "/api/v1/sessions", request_body = StartRequest,
     params(("Idempotency-Key" = String, Header, description = "the same for each try of one start")),
     responses((status = 200, body = SessionReply), (status = 409, body = UnreachableProblem),
         (status = "4XX", body = Problem), (status = "5XX", body = Problem)))]
@@ -65,7 +65,7 @@ pub async fn start(
 }
 
 /// The way back into a session.
-#[utoipa::path(post, path = "/api/v1/sessions/{id}/connect",
+#[utoipa::path(post, tag = "sessions", path = "/api/v1/sessions/{id}/connect",
     params(("id" = String, Path, description = "UUID")),
     responses((status = 200, body = SessionReply), (status = "4XX", body = Problem)))]
 pub async fn connect(
@@ -82,7 +82,7 @@ pub async fn connect(
 }
 
 /// Ends a session.
-#[utoipa::path(delete, path = "/api/v1/sessions/{id}",
+#[utoipa::path(delete, tag = "sessions", path = "/api/v1/sessions/{id}",
     params(("id" = String, Path, description = "UUID")),
     responses((status = 202), (status = "4XX", body = Problem)))]
 pub async fn end(
@@ -99,7 +99,7 @@ pub async fn end(
 }
 
 /// Stops tracking an unreachable session.
-#[utoipa::path(post, path = "/api/v1/sessions/{id}/abandon",
+#[utoipa::path(post, tag = "sessions", path = "/api/v1/sessions/{id}/abandon",
     params(("id" = String, Path, description = "UUID")),
     responses((status = 204), (status = "4XX", body = Problem)))]
 pub async fn abandon(
@@ -116,7 +116,7 @@ pub async fn abandon(
 }
 
 /// What became of a session; also for viewer pages, which come from agents' origins.
-#[utoipa::path(get, path = "/api/v1/sessions/{id}/status",
+#[utoipa::path(get, tag = "sessions", path = "/api/v1/sessions/{id}/status",
     params(("id" = String, Path, description = "UUID")),
     responses((status = 200, body = SessionStatus), (status = "4XX", body = Problem)))]
 pub async fn status(
