@@ -1,1 +1,25 @@
-//! testing/cluster
+//! A whole cluster of real processes on loopback, for the demo, the tests and the bench.
+//!
+//! Owns what it starts: every process, also the keepers and their desktops, and every file. All of
+//! it is gone when the [`Cluster`] is dropped, and also when its owner is killed, since a guard
+//! process watches over that.
+//!
+//! ```text
+//! Cluster ─┬─ broker            127.N.N.1     init, then run
+//!          ├─ agents            127.N.N.11 …  join by a token, then run ─── keepers, desktops
+//!          └─ guard (sh)        waits for the owner's end
+//! ```
+
+mod binaries;
+mod cluster;
+mod guard;
+mod network;
+mod options;
+mod process;
+mod sessions;
+
+pub use binaries::Binaries;
+pub use cluster::{AgentServer, BrokerServer, Cluster, TestUser, until};
+pub use network::Network;
+pub use options::{Options, Profile, WebTls};
+pub use sessions::Keeper;

@@ -1,0 +1,486 @@
+//! Starting the cluster, hurting it, ending it.
+
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use abide_client::{Api, Brokers, OneSecret, Trust};
+use abide_config::BaseUrl;
+use abide_tls::certificates_from_pem;
+use anyhow::{Context, bail, ensure};
+use rustix::process::Signal;
+use tempfile::TempDir;
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+use crate::guard::Guard;
+use crate::options::{Options, WebTls};
+use crate::process::{Process, run};
+use crate::sessions::{self, Keeper};
+
+/// What any single step may take before it counts as failed.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How often something is looked at that gives no sign by itself.
+const GLANCE: Duration = Duration::from_millis(10);
+
+/// A broker.
+#[derive(Debug)]
+pub struct BrokerServer {
+    /// Where people reach it.
+    pub url: BaseUrl,
+    /// Where agents reach it, `host:port`.
+    pub agent_address: String,
+    /// Its configuration, identity, data and log.
+    pub dir: PathBuf,
+    process: Process,
+}
+
+/// An agent.
+#[derive(Debug)]
+pub struct AgentServer {
+    /// Its name in the cluster.
+    pub name: String,
+    /// Where people reach it.
+    pub url: BaseUrl,
+    /// Its configuration, identity, data, sessions' folders and log.
+    pub dir: PathBuf,
+    process: Process,
+}
+
+/// Somebody who can log in.
+#[derive(Debug, Clone)]
+pub struct TestUser {
+    /// The name.
+    pub name: String,
+    /// The password.
+    pub password: String,
+}
+
+/// A running cluster. Everything of it is gone after its drop.
+#[derive(Debug)]
+pub struct Cluster {
+    options: Options,
+    dir: PathBuf,
+    broker: BrokerServer,
+    agents: Vec<AgentServer>,
+    admin: TestUser,
+    ca_pem: String,
+    // In this order: the guard is told that all is well before the folder goes.
+    _guard: Guard,
+    _temporary: Option<TempDir>,
+}
+
+impl Cluster {
+    /// Makes a cluster and starts it; returns when it can serve and every agent is heard.
+    ///
+    /// # Errors
+    /// What failed, with the last words of the process.
+    pub async fn start(options: Options) -> anyhow::Result<Self> {
+        let (dir, temporary) = match &options.dir {
+            Some(dir) => {
+                std::fs::create_dir_all(dir)?;
+                let occupied = std::fs::read_dir(dir)?.next().is_some();
+                ensure!(!occupied, "{} is not empty", dir.display());
+                (dir.canonicalize()?, None)
+            }
+            None => {
+                let dir = tempfile::Builder::new().prefix("abide-").tempdir()?;
+                (dir.path().canonicalize()?, Some(dir))
+            }
+        };
+        let guard = Guard::over(&dir)?;
+        let broker = make_broker(&options, &dir)?;
+        let ca_pem = std::fs::read_to_string(broker.dir.join("identity/ca.pem"))?;
+        let admin = TestUser { name: "admin".to_owned(), password: random_password() };
+        let mut cluster = Self {
+            options,
+            dir,
+            broker,
+            agents: Vec::new(),
+            admin,
+            ca_pem,
+            _guard: guard,
+            _temporary: temporary,
+        };
+        cluster.write_user(&cluster.admin, &["--admin"])?;
+        cluster.start_broker().await?;
+        let admin = cluster.log_in(&cluster.admin).await?;
+        for index in 0..cluster.options.agents {
+            cluster.add_agent(&admin, index).await?;
+        }
+        for index in 0..cluster.agents.len() {
+            cluster.agents[index].process.start()?;
+        }
+        cluster.until_agents_are_heard(&admin).await?;
+        Ok(cluster)
+    }
+
+    /// Where everything lies.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The broker.
+    pub fn broker(&self) -> &BrokerServer {
+        &self.broker
+    }
+
+    /// The agents.
+    pub fn agents(&self) -> &[AgentServer] {
+        &self.agents
+    }
+
+    /// The administrator.
+    pub fn admin(&self) -> &TestUser {
+        &self.admin
+    }
+
+    /// The cluster's CA in PEM.
+    pub fn ca_pem(&self) -> &str {
+        &self.ca_pem
+    }
+
+    /// Where the CA's certificate lies in PEM.
+    pub fn ca_path(&self) -> PathBuf {
+        self.broker.dir.join("identity/ca.pem")
+    }
+
+    /// The users file.
+    pub fn users_file(&self) -> PathBuf {
+        self.dir.join("users.toml")
+    }
+
+    /// Whose certificates count at this cluster's servers.
+    ///
+    /// # Errors
+    /// When its CA cannot be read.
+    pub fn trust(&self) -> anyhow::Result<Trust> {
+        let certificates = certificates_from_pem(&self.ca_pem).context("the CA is not PEM")?;
+        let ca = certificates.into_iter().next().context("the CA is empty")?;
+        Ok(match self.options.tls {
+            WebTls::Off => Trust::System,
+            WebTls::Cluster => Trust::Pinned(ca),
+        })
+    }
+
+    /// Makes somebody who can log in, with a random password.
+    ///
+    /// # Errors
+    /// When `abide user add` fails.
+    pub fn add_user(&self, name: &str) -> anyhow::Result<TestUser> {
+        let user = TestUser { name: name.to_owned(), password: random_password() };
+        self.write_user(&user, &[])?;
+        Ok(user)
+    }
+
+    /// The API in this person's name.
+    ///
+    /// # Errors
+    /// When the login is refused, or nobody answers.
+    pub async fn log_in(&self, user: &TestUser) -> anyhow::Result<Api> {
+        let brokers = || Brokers::new(vec![self.broker.url.clone()], &self.trust()?).context("TLS");
+        let mut secret = OneSecret(Zeroizing::new(user.password.clone()));
+        let login = brokers()?.login(&user.name, &mut secret).await?;
+        Ok(Api::new(brokers()?, login.token))
+    }
+
+    /// Kills the broker (SIGKILL).
+    pub fn kill_broker(&mut self) {
+        self.broker.process.stop(Signal::KILL);
+    }
+
+    /// Stops the broker in order (SIGTERM).
+    pub fn stop_broker(&mut self) {
+        self.broker.process.stop(Signal::TERM);
+    }
+
+    /// Starts the broker; returns when it can serve a login.
+    ///
+    /// # Errors
+    /// When it does not come up; its last words are in the error.
+    pub async fn start_broker(&mut self) -> anyhow::Result<()> {
+        self.broker.process.start()?;
+        let http = self.trust()?.client()?;
+        let url = format!("{}/readyz", self.broker.url);
+        let process = &mut self.broker.process;
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let ready = http.get(&url).timeout(Duration::from_secs(2)).send().await;
+            if ready.is_ok_and(|response| response.status().is_success()) {
+                return Ok(());
+            }
+            let running = process.is_running();
+            if !running || Instant::now() > deadline {
+                bail!("the broker is not ready; it said last:\n{}", process.last_words());
+            }
+            tokio::time::sleep(GLANCE).await;
+        }
+    }
+
+    /// Kills an agent's daemon (SIGKILL). Its sessions go on.
+    pub fn kill_agent(&mut self, index: usize) {
+        self.agents[index].process.stop(Signal::KILL);
+    }
+
+    /// Stops an agent's daemon in order (SIGTERM). Its sessions go on.
+    pub fn stop_agent(&mut self, index: usize) {
+        self.agents[index].process.stop(Signal::TERM);
+    }
+
+    /// Kills an agent's daemon, keepers, display servers and programs, as the host's death does.
+    /// Its files stay.
+    pub fn kill_agent_whole(&mut self, index: usize) {
+        self.kill_agent(index);
+        let run_dir = self.agents[index].run_dir();
+        for session in sessions::ids(&run_dir) {
+            sessions::kill(&run_dir, &session);
+        }
+    }
+
+    /// Starts an agent's daemon; returns when it is started, which is before any broker hears it.
+    ///
+    /// # Errors
+    /// When it runs already, or cannot be started.
+    pub fn start_agent(&mut self, index: usize) -> anyhow::Result<()> {
+        self.agents[index].process.start()
+    }
+
+    /// Returns when brokers hear every agent whose daemon runs.
+    ///
+    /// # Errors
+    /// When they do not in time; the missing agents' last words are in the error.
+    pub async fn until_agents_are_heard(&mut self, admin: &Api) -> anyhow::Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let heard = admin.agents().await?.agents;
+            let missing = self.agents.iter_mut().find(|agent| {
+                let is_heard = heard.iter().any(|it| it.name == agent.name && it.reachable);
+                !is_heard && agent.process.pid().is_some()
+            });
+            let Some(missing) = missing else {
+                return Ok(());
+            };
+            if !missing.process.is_running() || Instant::now() > deadline {
+                let words = missing.process.last_words();
+                bail!("{} is not heard; it said last:\n{words}", missing.name);
+            }
+            tokio::time::sleep(GLANCE).await;
+        }
+    }
+
+    fn write_user(&self, user: &TestUser, more: &[&str]) -> anyhow::Result<()> {
+        let file = self.users_file();
+        let mut arguments = vec!["user", "add", &user.name, "--password-stdin", "--file"];
+        arguments.push(text(&file)?);
+        arguments.extend(more);
+        run(&self.options.binaries.abide, &arguments, &user.password).map(drop)
+    }
+
+    /// Makes an agent and lets it join; starts nothing.
+    async fn add_agent(&mut self, admin: &Api, index: u8) -> anyhow::Result<()> {
+        let agent = make_agent(&self.options, &self.dir, index)?;
+        let token = admin.join_token(abide_api::JoinRole::Agent, None).await?.token;
+        let config = agent.config();
+        let join = ["agent", "join", "--config", text(&config)?, "--broker"];
+        let rest = [self.broker.agent_address.as_str(), "--token-file", "-"];
+        run(&self.options.binaries.abide, &[&join[..], &rest].concat(), &token)?;
+        self.agents.push(agent);
+        Ok(())
+    }
+}
+
+impl BrokerServer {
+    /// The process id, if it was started.
+    pub fn pid(&self) -> Option<u32> {
+        self.process.pid()
+    }
+
+    /// What it said last.
+    pub fn last_words(&self) -> String {
+        self.process.last_words()
+    }
+}
+
+impl AgentServer {
+    /// The daemon's process id, if it was started.
+    pub fn pid(&self) -> Option<u32> {
+        self.process.pid()
+    }
+
+    /// What the daemon said last.
+    pub fn last_words(&self) -> String {
+        self.process.last_words()
+    }
+
+    /// The configuration file.
+    pub fn config(&self) -> PathBuf {
+        self.dir.join("agent.toml")
+    }
+
+    /// Where the sessions' folders are.
+    pub fn run_dir(&self) -> PathBuf {
+        self.dir.join("run")
+    }
+
+    /// The ids of the sessions that have a folder here, living or not.
+    pub fn session_folders(&self) -> Vec<String> {
+        sessions::ids(&self.run_dir())
+    }
+
+    /// The keepers that live here.
+    pub fn keepers(&self) -> Vec<Keeper> {
+        let ids = self.session_folders();
+        ids.iter().filter_map(|id| self.keeper(id).ok()).collect()
+    }
+
+    /// The session's keeper, and what it keeps.
+    ///
+    /// # Errors
+    /// When none answers.
+    pub fn keeper(&self, session: &str) -> anyhow::Result<Keeper> {
+        sessions::keeper(&self.run_dir(), session)
+    }
+
+    /// Every process of the session.
+    pub fn session_processes(&self, session: &str) -> Vec<u32> {
+        sessions::all_processes(&self.run_dir(), session)
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        self.kill_broker();
+        for agent in &mut self.agents {
+            agent.process.stop(Signal::KILL);
+        }
+        // Each waits for its own processes to go.
+        std::thread::scope(|scope| {
+            for agent in &self.agents {
+                let run_dir = agent.run_dir();
+                for session in sessions::ids(&run_dir) {
+                    let run_dir = run_dir.clone();
+                    scope.spawn(move || sessions::remove(&run_dir, &session));
+                }
+            }
+        });
+        if std::thread::panicking() {
+            eprintln!("The broker said last:\n{}", self.broker.last_words());
+            for agent in &self.agents {
+                eprintln!("{} said last:\n{}", agent.name, agent.last_words());
+            }
+        }
+        // It was empty or missing before. Best effort: its owner sees what is left.
+        let _ = abide_desktop::remove_tree(&self.dir);
+    }
+}
+
+/// Polls until `look` gives something: for what gives no sign by itself.
+///
+/// # Errors
+/// When it gave nothing by then, naming `what`.
+pub async fn until<T, F: Future<Output = Option<T>>>(
+    what: &str,
+    within: Duration,
+    mut look: impl FnMut() -> F,
+) -> anyhow::Result<T> {
+    let deadline = Instant::now() + within;
+    loop {
+        if let Some(found) = look().await {
+            return Ok(found);
+        }
+        ensure!(Instant::now() < deadline, "{what}: not within {within:?}");
+        tokio::time::sleep(GLANCE).await;
+    }
+}
+
+fn make_broker(options: &Options, dir: &Path) -> anyhow::Result<BrokerServer> {
+    let own = dir.join("broker1");
+    std::fs::create_dir(&own)?;
+    let (http, agents) = (options.network.broker(0), options.network.broker_for_agents(0));
+    let url = url_of(options, &http.to_string())?;
+    let config = own.join("broker.toml");
+    let users = dir.join("users.toml");
+    let mut table = toml::Table::new();
+    set(&mut table, "data_dir", text(&own.join("data"))?);
+    set(&mut table, "identity_dir", text(&own.join("identity"))?);
+    set(&mut table, "public_url", url.as_str());
+    let listen = [("http", http.to_string()), ("agents", agents.to_string())];
+    table.insert("listen".to_owned(), section(&listen));
+    let mode = match options.tls {
+        WebTls::Off => "off",
+        WebTls::Cluster => "cluster",
+    };
+    table.insert("tls".to_owned(), section(&[("mode", mode.to_owned())]));
+    let login = [("backend", "users-file".to_owned()), ("users_file", text(&users)?.to_owned())];
+    table.insert("login".to_owned(), section(&login));
+    std::fs::write(&config, toml::to_string(&table)?)?;
+    run(&options.binaries.abide, &["broker", "init", "--config", text(&config)?], "")?;
+    let arguments = ["broker", "--config", text(&config)?];
+    let process = Process::new(&options.binaries.abide, &arguments, own.join("broker.log"));
+    Ok(BrokerServer { url, agent_address: agents.to_string(), dir: own, process })
+}
+
+fn make_agent(options: &Options, dir: &Path, index: u8) -> anyhow::Result<AgentServer> {
+    let name = format!("agent{}", index + 1);
+    let own = dir.join(&name);
+    std::fs::create_dir(&own)?;
+    let listen = options.network.agent(index).to_string();
+    let url = url_of(options, &listen)?;
+    let mut table: toml::Table = options.agent_config.parse()?;
+    for (key, value) in [("name", name.as_str()), ("public_url", url.as_str())] {
+        set(&mut table, key, value);
+    }
+    for (key, folder) in [("identity_dir", "identity"), ("data_dir", "data"), ("run_dir", "run")] {
+        set(&mut table, key, text(&own.join(folder))?);
+    }
+    set(&mut table, "run_as", "agent-user");
+    set(&mut table, "keeper", text(&options.binaries.keeper)?);
+    let tls = match options.tls {
+        WebTls::Off => "off",
+        WebTls::Cluster => "cluster",
+    };
+    table.insert("http".to_owned(), section(&[("listen", listen), ("tls", tls.to_owned())]));
+    let profiles = options.profiles.iter().map(|profile| {
+        let mut table = toml::Table::new();
+        set(&mut table, "name", &profile.name);
+        set(&mut table, "title", &profile.title);
+        let command = profile.command.iter().map(|word| word.as_str().into());
+        table.insert("command".to_owned(), toml::Value::Array(command.collect()));
+        toml::Value::Table(table)
+    });
+    table.insert("profile".to_owned(), toml::Value::Array(profiles.collect()));
+    let config = own.join("agent.toml");
+    std::fs::write(&config, toml::to_string(&table)?)?;
+    let arguments = ["agent", "--config", text(&config)?];
+    let process = Process::new(&options.binaries.abide, &arguments, own.join("agent.log"));
+    Ok(AgentServer { name, url, dir: own, process })
+}
+
+fn url_of(options: &Options, authority: &str) -> anyhow::Result<BaseUrl> {
+    let scheme = match options.tls {
+        WebTls::Off => "http",
+        WebTls::Cluster => "https",
+    };
+    Ok(format!("{scheme}://{authority}").parse()?)
+}
+
+fn set(table: &mut toml::Table, key: &str, value: &str) {
+    table.insert(key.to_owned(), value.into());
+}
+
+fn section(pairs: &[(&str, String)]) -> toml::Value {
+    let mut table = toml::Table::new();
+    for (key, value) in pairs {
+        set(&mut table, key, value);
+    }
+    toml::Value::Table(table)
+}
+
+fn text(path: &Path) -> anyhow::Result<&str> {
+    path.to_str().with_context(|| format!("{} is not UTF-8", path.display()))
+}
+
+/// 22 hex digits, more than 80 random bits.
+fn random_password() -> String {
+    Uuid::new_v4().simple().to_string()[..22].to_owned()
+}

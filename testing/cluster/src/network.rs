@@ -1,0 +1,65 @@
+//! Addresses on loopback: each server has one of its own, so that cookies stay apart and every
+//! server can have the usual ports.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use uuid::Uuid;
+
+/// A network of 254 addresses in 127.0.0.0/8, and the ports used on each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Network {
+    /// Its second and third byte.
+    pub middle: [u8; 2],
+    /// For browsers; brokers serve their agents on the next one.
+    pub base_port: u16,
+}
+
+impl Network {
+    /// 127.0.0.0/24, which people expect.
+    pub fn plain(base_port: u16) -> Self {
+        Self { middle: [0, 0], base_port }
+    }
+
+    /// One at random, so that clusters that run at once do not meet. 65,025 networks; none is
+    /// 127.0.0.0/24, where other programs are.
+    pub fn random() -> Self {
+        let random = Uuid::new_v4().into_bytes();
+        let byte = |at: usize| 1 + random[at] % 255;
+        Self { middle: [byte(0), byte(1)], base_port: 8080 }
+    }
+
+    /// Where people reach broker number `index`, from 0.
+    pub(crate) fn broker(self, index: u8) -> SocketAddr {
+        SocketAddr::new(self.host(1 + index), self.base_port)
+    }
+
+    /// Where agents reach it.
+    pub(crate) fn broker_for_agents(self, index: u8) -> SocketAddr {
+        SocketAddr::new(self.host(1 + index), self.base_port + 1)
+    }
+
+    /// Where people reach agent number `index`, from 0.
+    pub(crate) fn agent(self, index: u8) -> SocketAddr {
+        SocketAddr::new(self.host(11 + index), self.base_port)
+    }
+
+    fn host(self, last: u8) -> IpAddr {
+        let [second, third] = self.middle;
+        Ipv4Addr::new(127, second, third, last).into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_server_has_an_address_of_its_own_on_loopback() {
+        let network = Network::random();
+        let all = [network.broker(0), network.broker(4), network.agent(0), network.agent(200)];
+        for (at, one) in all.iter().enumerate() {
+            assert!(one.ip().is_loopback());
+            assert!(all.iter().skip(at + 1).all(|other| other.ip() != one.ip()));
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! What kind of cluster is wanted.
+
+use std::path::PathBuf;
+
+use crate::{Binaries, Network};
+
+/// What kind of cluster is wanted.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// How many agents, up to 200.
+    pub agents: u8,
+    /// Where everything lies; a temporary folder if `None`. Sockets lie below it, so it must be
+    /// short: 50 bytes at most.
+    pub dir: Option<PathBuf>,
+    /// The addresses.
+    pub network: Network,
+    /// How browsers are served.
+    pub tls: WebTls,
+    /// What agents offer; the first is the default.
+    pub profiles: Vec<Profile>,
+    /// The programs.
+    pub binaries: Binaries,
+    /// TOML that is put before the rest of each agent's configuration.
+    pub agent_config: String,
+}
+
+/// How browsers are served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WebTls {
+    /// Plain HTTP.
+    Off,
+    /// By certificates of the cluster's CA.
+    Cluster,
+}
+
+/// A kind of desktop.
+#[derive(Debug, Clone)]
+pub struct Profile {
+    /// Its name.
+    pub name: String,
+    /// For people.
+    pub title: String,
+    /// Program and arguments.
+    pub command: Vec<String>,
+}
+
+impl Profile {
+    /// A profile of this command, titled as it is named.
+    pub fn new(name: &str, command: &[&str]) -> Self {
+        Self {
+            name: name.to_owned(),
+            title: name.to_owned(),
+            command: command.iter().map(|&word| word.to_owned()).collect(),
+        }
+    }
+
+    /// The same under a title for people.
+    #[must_use]
+    pub fn titled(self, title: &str) -> Self {
+        Self { title: title.to_owned(), ..self }
+    }
+
+    /// One program that shows nothing, and ends when it is told to: for load tests.
+    pub fn plain() -> Self {
+        Self::new("plain", &["sleep", "infinity"])
+    }
+}
+
+impl Options {
+    /// Two agents with the profile `plain`, plain HTTP, on a network of their own.
+    ///
+    /// # Errors
+    /// When the programs have not been built.
+    pub fn new() -> anyhow::Result<Self> {
+        Ok(Self {
+            agents: 2,
+            dir: None,
+            network: Network::random(),
+            tls: WebTls::Off,
+            profiles: vec![Profile::plain()],
+            binaries: Binaries::beside_this_program()?,
+            agent_config: String::new(),
+        })
+    }
+}

@@ -1,0 +1,98 @@
+//! One server process.
+
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+
+use anyhow::{Context, bail};
+use rustix::process::{Pid, Signal, kill_process};
+
+/// A server, running or not, that can be started again.
+#[derive(Debug)]
+pub(crate) struct Process {
+    program: PathBuf,
+    arguments: Vec<String>,
+    log: PathBuf,
+    child: Option<Child>,
+}
+
+impl Process {
+    /// Started by this command; what it says is appended to `log`.
+    pub(crate) fn new(program: &Path, arguments: &[&str], log: PathBuf) -> Self {
+        Self {
+            program: program.to_owned(),
+            arguments: arguments.iter().map(|&it| it.to_owned()).collect(),
+            log,
+            child: None,
+        }
+    }
+
+    /// Starts it, in a process group of its own: Ctrl-C at a terminal is for its owner.
+    pub(crate) fn start(&mut self) -> anyhow::Result<()> {
+        if self.is_running() {
+            bail!("{} runs already", self.program.display());
+        }
+        let log = OpenOptions::new().create(true).append(true).open(&self.log)?;
+        let mut command = Command::new(&self.program);
+        command
+            .args(&self.arguments)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .process_group(0);
+        let child = command.spawn();
+        self.child =
+            Some(child.with_context(|| format!("cannot start {}", self.program.display()))?);
+        Ok(())
+    }
+
+    pub(crate) fn pid(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
+    }
+
+    pub(crate) fn is_running(&mut self) -> bool {
+        matches!(self.child.as_mut().map(Child::try_wait), Some(Ok(None)))
+    }
+
+    /// What it said last, for whoever wonders why it is gone.
+    pub(crate) fn last_words(&self) -> String {
+        let text = std::fs::read_to_string(&self.log).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        lines[lines.len().saturating_sub(12)..].join("\n")
+    }
+
+    /// Sends the signal and waits for the end. `None` if it was not running.
+    pub(crate) fn stop(&mut self, signal: Signal) -> Option<ExitStatus> {
+        let mut child = self.child.take()?;
+        if let Ok(None) = child.try_wait() {
+            // Our own child that has not been waited for: the id is its.
+            let _ = kill_process(Pid::from_child(&child), signal);
+        }
+        child.wait().ok().or(Some(ExitStatus::from_raw(0)))
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.stop(Signal::KILL);
+    }
+}
+
+/// Runs a command to its end; gives what it wrote to standard output.
+pub(crate) fn run(program: &Path, arguments: &[&str], input: &str) -> anyhow::Result<String> {
+    let mut command = Command::new(program);
+    command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let failed = || format!("cannot run {} {}", program.display(), arguments.join(" "));
+    let mut child = command.spawn().with_context(failed)?;
+    if let Some(mut stdin) = child.stdin.take() {
+        stdin.write_all(input.as_bytes()).with_context(failed)?;
+    }
+    let output = child.wait_with_output().with_context(failed)?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        bail!("{} {}: {}\n{said}", program.display(), arguments.join(" "), output.status);
+    }
+    Ok(String::from_utf8(output.stdout)?)
+}
