@@ -1,0 +1,84 @@
+//! `abide-bench`: what Abide costs and how fast it is, against what people use instead, on this machine
+//! and in the same run.
+//!
+//! ```text
+//!            ┌─▶ Abide: a cluster of real processes, or one crate where the border is there
+//! benches ───┤
+//!            └─▶ references: bare Xvnc, x2gobroker, websockify, HAProxy, one fsync per write
+//!     │
+//!     └─▶ figures ─▶ report: a table, and JSON
+//! ```
+//! Goals stand beside the figures; a figure that misses its goal is no failure. Only loopback is used,
+//! and what is started is ended.
+
+mod benches;
+mod figure;
+mod http;
+mod machine;
+mod program;
+mod reference;
+mod report;
+mod rfb;
+mod stats;
+mod table;
+
+use std::io::{Write, stderr, stdout};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, ValueEnum};
+
+use crate::benches::{Bench, Lab};
+use crate::machine::{Machine, Sources};
+use crate::report::{Chapter, Report};
+
+/// Measures Abide beside its references, and prints a table.
+#[derive(Debug, Parser)]
+struct Options {
+    /// What to measure; everything if nothing is named.
+    #[arg(value_name = "BENCH")]
+    benches: Vec<Bench>,
+    /// Where the JSON goes.
+    #[arg(long, value_name = "FILE", default_value = "target/bench/bench.json")]
+    json: PathBuf,
+    /// How often each figure is measured; medians are reported.
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
+    rounds: u16,
+    /// On which disk; a folder is made there, and removed again.
+    #[arg(long, value_name = "FOLDER", default_value = "target/bench")]
+    disk: PathBuf,
+}
+
+fn main() -> anyhow::Result<ExitCode> {
+    let options = Options::parse();
+    std::fs::create_dir_all(&options.disk)?;
+    let folder = tempfile::Builder::new().prefix("run-").tempdir_in(&options.disk)?;
+    let lab = Lab {
+        runtime: tokio::runtime::Runtime::new()?,
+        folder: folder.path().canonicalize()?,
+        rounds: options.rounds.into(),
+    };
+    let mut report = Report {
+        sources: Sources::here(),
+        machine: Machine::here(),
+        rounds: lab.rounds,
+        benches: Vec::new(),
+    };
+    let benches = match options.benches.as_slice() {
+        [] => Bench::value_variants(),
+        named => named,
+    };
+    for bench in benches {
+        writeln!(stderr(), "{} …", bench.name())?;
+        let (figures, error) = match bench.run(&lab) {
+            Ok(figures) => (figures, None),
+            Err(cause) => (Vec::new(), Some(format!("{cause:#}"))),
+        };
+        report.benches.push(Chapter { bench: bench.name(), figures, error });
+    }
+    writeln!(stdout(), "{}", report.show())?;
+    report.write(&options.json)?;
+    writeln!(stdout(), "{}", options.json.display())?;
+    let measured = report.benches.iter().all(|it| it.error.is_none());
+    Ok(if measured { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

@@ -1,0 +1,16 @@
+//! Both ends of a line that relays are measured on: a display server that costs next to nothing, and
+//! a viewer that looks at no pixel.
+//!
+//! ```text
+//! Viewer ─▶ Line (plain │ TLS │ WebSocket over TLS) ─▶ relay ─▶ Unix socket ─▶ FakeDisplay
+//! ```
+
+mod display;
+mod line;
+mod viewer;
+mod websocket;
+
+pub use display::{FRAME, FakeDisplay, KEY_ANSWER};
+pub use line::{Line, Tls, Trust, tcp};
+pub use viewer::{Security, Viewer};
+pub use websocket::WebSocket;
