@@ -4,11 +4,14 @@
 
 use std::fs::OpenOptions;
 use std::io::{self, Write};
+use std::iter;
 use std::net::IpAddr;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::{self, JoinHandle};
 
 use abide_model::{AgentId, SessionId};
 use abide_ticket::TokenId;
@@ -98,27 +101,43 @@ impl<'a> AuditRecord<'a> {
     }
 }
 
+/// Records that may wait for the disk: some seconds of the busiest broker.
+const QUEUE: usize = 65_536;
+
 /// Writes records to a file, or nowhere. Clones share it.
+///
+/// A thread of its own writes, since a disk that stands still must not hold up what was decided. The
+/// last clone waits for it when it is dropped; a process that is killed loses what was on its way.
 #[derive(Debug, Clone, Default)]
 pub struct AuditLog(Option<Arc<Inner>>);
 
 #[derive(Debug)]
 struct Inner {
-    path: PathBuf,
-    failing: AtomicBool,
-    lost: AtomicU64,
+    /// `None` only while it is being dropped.
+    queue: Option<SyncSender<Entry>>,
+    writer: Option<JoinHandle<()>>,
+    lost: Arc<AtomicU64>,
+}
+
+enum Entry {
+    Line(Vec<u8>),
+    Flush(SyncSender<()>),
 }
 
 impl AuditLog {
-    /// Appends to this file (0640 if it is made). It is opened for each record, so that it can be
-    /// rotated by renaming it.
+    /// Appends to this file (0640 if it is made). It is opened for each batch of records, so that it
+    /// can be rotated by renaming it.
     ///
     /// # Errors
     /// When it cannot be opened now.
     pub fn open(path: PathBuf) -> io::Result<Self> {
-        let inner = Inner { path, failing: AtomicBool::new(false), lost: AtomicU64::new(0) };
-        inner.append(b"")?;
-        Ok(Self(Some(Arc::new(inner))))
+        append(&path, b"")?;
+        let (queue, entries) = sync_channel(QUEUE);
+        let lost = Arc::new(AtomicU64::new(0));
+        let writer = Writer { path, entries, lost: Arc::clone(&lost), failing: false };
+        let thread = thread::Builder::new().name("abide-audit".into());
+        let writer = Some(thread.spawn(move || writer.run())?);
+        Ok(Self(Some(Arc::new(Inner { queue: Some(queue), writer, lost }))))
     }
 
     /// Keeps nothing.
@@ -126,29 +145,26 @@ impl AuditLog {
         Self(None)
     }
 
-    /// Writes one record, in one write of a few hundred bytes. That it could not is logged when it
-    /// begins and when it ends, and counted; the decision stands.
+    /// Queues one record of a few hundred bytes. One that cannot be written is counted, and logged
+    /// when that begins and when it ends; the decision stands.
     pub fn record(&self, record: AuditRecord<'_>) {
         let Some(inner) = &self.0 else { return };
         let line = Line { at: OffsetDateTime::now_utc(), record };
         let mut bytes = serde_json::to_vec(&line).expect("a record is texts and ids");
         bytes.push(b'\n');
-        match inner.append(&bytes) {
-            Ok(()) => {
-                if inner.failing.swap(false, Ordering::Relaxed) {
-                    info!(lost = self.lost(), "Audit log is written again");
-                }
-            }
-            Err(cause) => {
-                inner.lost.fetch_add(1, Ordering::Relaxed);
-                if !inner.failing.swap(true, Ordering::Relaxed) {
-                    error!(
-                        path = %inner.path.display(),
-                        error = &cause as &dyn std::error::Error,
-                        "Audit log cannot be written"
-                    );
-                }
-            }
+        let queued = inner.queue.as_ref().is_some_and(|it| it.try_send(Entry::Line(bytes)).is_ok());
+        if !queued {
+            inner.lost.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Waits until all records before this call were written, or could not be.
+    pub fn flush(&self) {
+        let Some(queue) = self.0.as_ref().and_then(|inner| inner.queue.as_ref()) else { return };
+        let (done, written) = sync_channel(1);
+        if queue.send(Entry::Flush(done)).is_ok() {
+            // The writer answers, or is gone: then there is nothing to wait for.
+            let _ = written.recv();
         }
     }
 
@@ -158,12 +174,69 @@ impl AuditLog {
     }
 }
 
-impl Inner {
-    fn append(&self, bytes: &[u8]) -> io::Result<()> {
-        let mut options = OpenOptions::new();
-        let mut file = options.create(true).append(true).mode(0o640).open(&self.path)?;
-        file.write_all(bytes)
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.queue = None;
+        if let Some(writer) = self.writer.take() {
+            // A writer that panicked has nothing more to write.
+            let _ = writer.join();
+        }
     }
+}
+
+struct Writer {
+    path: PathBuf,
+    entries: Receiver<Entry>,
+    lost: Arc<AtomicU64>,
+    failing: bool,
+}
+
+impl Writer {
+    /// Writes what waits, in one write, until nobody can record any more.
+    fn run(mut self) {
+        while let Ok(first) = self.entries.recv() {
+            let (mut batch, mut lines, mut waiting) = (Vec::new(), 0, Vec::new());
+            for entry in iter::once(first).chain(self.entries.try_iter().take(1024)) {
+                match entry {
+                    Entry::Line(line) => {
+                        batch.extend_from_slice(&line);
+                        lines += 1;
+                    }
+                    Entry::Flush(done) => waiting.push(done),
+                }
+            }
+            if lines > 0 {
+                self.write(&batch, lines);
+            }
+            for done in waiting {
+                // Whoever waits no more need not be told.
+                let _ = done.send(());
+            }
+        }
+    }
+
+    fn write(&mut self, batch: &[u8], lines: u64) {
+        match append(&self.path, batch) {
+            Ok(()) if self.failing => {
+                self.failing = false;
+                info!(lost = self.lost.load(Ordering::Relaxed), "Audit log is written again");
+            }
+            Ok(()) => {}
+            Err(cause) => {
+                self.lost.fetch_add(lines, Ordering::Relaxed);
+                if !self.failing {
+                    let (path, error) = (self.path.display(), &cause as &dyn std::error::Error);
+                    error!(%path, error, "Audit log cannot be written");
+                }
+                self.failing = true;
+            }
+        }
+    }
+}
+
+fn append(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.create(true).append(true).mode(0o640).open(path)?.write_all(bytes)
 }
 
 #[derive(Serialize)]
@@ -193,8 +266,10 @@ mod tests {
             reason: Some("credentials"),
             ..AuditRecord::new(Decision::Login, Verdict::Refused)
         });
+        log.flush();
         std::fs::rename(&path, folder.path().join("audit.log.1")).unwrap();
         log.record(AuditRecord::new(Decision::Logout, Verdict::Allowed));
+        log.flush();
 
         let first = std::fs::read_to_string(folder.path().join("audit.log.1")).unwrap();
         assert_eq!(first.lines().count(), 1);
@@ -218,6 +293,7 @@ mod tests {
         std::fs::remove_dir_all(&sub).unwrap();
         log.record(AuditRecord::new(Decision::Login, Verdict::Allowed));
         log.record(AuditRecord::new(Decision::Login, Verdict::Allowed));
+        log.flush();
         assert_eq!(log.lost(), 2);
         assert!(AuditLog::open(sub.join("audit.log")).is_err());
     }
