@@ -93,10 +93,7 @@ impl ProblemKind {
 
     /// A problem of this kind.
     pub fn because(self, detail: impl Into<String>) -> Problem {
-        Problem {
-            detail: Some(detail.into()),
-            ..self.bare()
-        }
+        Problem { detail: Some(detail.into()), ..self.bare() }
     }
 
     /// A problem of this kind with nothing more to say.
@@ -116,9 +113,6 @@ impl Problem {
     /// The kind, if it is one that this version knows.
     pub fn known(&self) -> Option<ProblemKind> {
         let word = self.kind.rsplit('/').next()?;
-        ProblemKind::ALL
-            .iter()
-            .copied()
-            .find(|kind| kind.word() == word)
+        ProblemKind::ALL.iter().copied().find(|kind| kind.word() == word)
     }
 }
