@@ -55,7 +55,7 @@ impl Table {
     }
 
     fn add_join_token(&mut self, hash: TokenHash, expires: Timestamp) -> Outcome {
-        if self.join_tokens.contains_key(&hash) {
+        if self.join_tokens.contains_key(&hash) || expires <= self.now {
             return Outcome::Unchanged;
         }
         self.expiry.insert((expires, Expiring::JoinToken(hash)));
@@ -129,13 +129,13 @@ impl Table {
         }
         if let Some(session) = self.resumable(&user, &want) {
             let session = session.id;
-            self.remember_start((user, key), session, want, self.now);
+            self.remember_start((user, key), session, Some(want), self.now);
             return Outcome::Existing(session);
         }
         if let Err(refusal) = self.check_place(&place) {
             return Outcome::Refused(refusal);
         }
-        self.remember_start((user.clone(), key.clone()), place.session, want, self.now);
+        self.remember_start((user.clone(), key.clone()), place.session, Some(want), self.now);
         let session = place.session;
         self.insert(Session {
             id: place.session,
@@ -157,7 +157,11 @@ impl Table {
             return Outcome::Refused(Refusal::UnknownSession);
         };
         if let Some(by) = row.superseded_by() {
-            return Outcome::Reserved(self.successor(by));
+            let last = self.successor(by);
+            return match self.sessions.contains_key(&last) {
+                true => Outcome::Reserved(last),
+                false => Outcome::Refused(Refusal::UnknownSession),
+            };
         }
         if !matches!(row.state, State::Reserved | State::Starting) {
             return Outcome::Refused(Refusal::NotReserved);
@@ -184,6 +188,9 @@ impl Table {
     }
 
     fn check_place(&self, place: &Place) -> Result<(), Refusal> {
+        if self.sessions.contains_key(&place.session) {
+            return Err(Refusal::NotReserved);
+        }
         match self.agents.get(&place.agent).map(|agent| agent.reach) {
             None => Err(Refusal::UnknownAgent),
             Some(Reach::Unreachable { .. }) => Err(Refusal::AgentUnreachable),
@@ -198,7 +205,7 @@ impl Table {
         if row.agent != *agent {
             return Outcome::Refused(Refusal::WrongAgent);
         }
-        let Some(state) = reported_state(&row.state, report, self.now) else {
+        let Some(state) = reported_state(&row.state, &report, self.now) else {
             if row.unlisted_since.is_none() {
                 return Outcome::Unchanged;
             }
@@ -220,9 +227,14 @@ impl Table {
         if !self.agents.contains_key(&session.agent) {
             return Outcome::Refused(Refusal::UnknownAgent);
         }
+        if !session.state.is_live() {
+            return Outcome::Refused(Refusal::Ended);
+        }
         let start = (session.user.clone(), session.key.clone());
-        if !self.starts.contains_key(&start) {
-            self.remember_start(start, session.id, Want::Start, session.created_at);
+        // The clock that reserved it may have been ahead, or long ago.
+        let from = session.created_at.min(self.now);
+        if !self.starts.contains_key(&start) && from.plus(KEYS_KEPT_MS) > self.now {
+            self.remember_start(start, session.id, None, from);
         }
         self.insert((*session).clone());
         Outcome::Done
@@ -256,6 +268,8 @@ impl Table {
     }
 
     fn abandon(&mut self, id: SessionId, by: Arc<str>) -> Outcome {
+        // A superseded one waits for its agent's word; giving it up would cut its key's way on.
+        let id = self.successor(id);
         let Some(row) = self.sessions.get(&id) else {
             return Outcome::Refused(Refusal::UnknownSession);
         };
@@ -287,8 +301,10 @@ impl Table {
         if until <= self.now {
             return Outcome::Unchanged;
         }
+        let mut until = until;
         if let Some(old) = self.logged_out.get(&user) {
             self.expiry.remove(&(old.until, Expiring::LoggedOut(user.clone())));
+            until = until.max(old.until);
         }
         self.expiry.insert((until, Expiring::LoggedOut(user.clone())));
         self.logged_out.insert(user, LoggedOut { before: self.now, until });
@@ -299,7 +315,7 @@ impl Table {
         &mut self,
         key: (UserName, IdempotencyKey),
         session: SessionId,
-        want: Want,
+        want: Option<Want>,
         from: Timestamp,
     ) {
         let until = from.plus(KEYS_KEPT_MS);
@@ -383,8 +399,16 @@ impl Table {
     }
 }
 
+impl Session {
+    /// Whether a report of its agent says something new.
+    pub fn learns_from(&self, report: &Report) -> bool {
+        self.unlisted_since.is_some()
+            || reported_state(&self.state, report, Timestamp::default()).is_some()
+    }
+}
+
 /// Where a report moves a session; `None` if it says nothing new.
-fn reported_state(state: &State, report: Report, now: Timestamp) -> Option<State> {
+fn reported_state(state: &State, report: &Report, now: Timestamp) -> Option<State> {
     use State::{Ended, Ending, Reserved, Running, Starting, Superseded};
     match (state, report) {
         (Ended { reason: EndReason::Abandoned { .. }, .. }, Report::Running { .. }) => {
@@ -393,10 +417,12 @@ fn reported_state(state: &State, report: Report, now: Timestamp) -> Option<State
         (Ended { .. }, _) => None,
         // Somebody worked in it after all: it is theirs, beside the one that replaced it.
         (Superseded { .. }, Report::Running { ever_attached: true }) => Some(Running),
+        // Believed, it could lead a key round in circles.
+        (_, Report::Ended { reason }) if !reason.is_agents() => None,
         (Superseded { by }, Report::Ended { .. } | Report::Cancelled) => {
             Some(Ended { at: now, reason: EndReason::Superseded { by: *by } })
         }
-        (_, Report::Ended { reason }) => Some(Ended { at: now, reason }),
+        (_, Report::Ended { reason }) => Some(Ended { at: now, reason: reason.clone() }),
         (Ending { by }, Report::Cancelled) => {
             Some(Ended { at: now, reason: EndReason::Asked { by: by.clone() } })
         }

@@ -208,7 +208,7 @@ pub enum Refusal {
     /// The session can be reached, so it can be ended instead.
     #[error("the session can be reached")]
     StillReachable,
-    /// The session has begun, or was superseded already.
+    /// The session has begun, so it cannot be reserved, or not elsewhere.
     #[error("the session is no mere reservation any more")]
     NotReserved,
     /// No such token, or it was used by another machine, or its time is over.

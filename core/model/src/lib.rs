@@ -11,9 +11,14 @@ mod ids;
 mod parts;
 mod rows;
 mod table;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 
 pub use command::{Change, Command, Outcome, Place, Refusal, Report, TokenHash, Want};
 pub use ids::*;
 pub use parts::{Part, PartError};
 pub use rows::{Agent, AgentFacts, Broker, EndReason, Profile, Reach, Session, State};
 pub use table::{ENDED_KEPT_MS, KEYS_KEPT_MS, Table};
+
+#[cfg(test)]
+mod tests;

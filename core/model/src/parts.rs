@@ -8,7 +8,7 @@ use crate::{
     UserName, Want,
 };
 
-/// One part of a table. All of them, in any order, are the whole.
+/// One part of a table. All of them, in any order that has agents before sessions, are the whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Part {
     /// The table's time.
@@ -27,8 +27,8 @@ pub enum Part {
         key: IdempotencyKey,
         /// What it was used for.
         session: SessionId,
-        /// What was wanted.
-        want: Want,
+        /// What was wanted, if that is known.
+        want: Option<Want>,
         /// When it goes.
         until: Timestamp,
     },

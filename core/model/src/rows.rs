@@ -196,6 +196,11 @@ impl EndReason {
     pub fn is_loss(&self) -> bool {
         matches!(self, Self::LostToBoot { .. } | Self::LostKeeper { .. })
     }
+
+    /// Whether an agent can know it. The others only the table says.
+    pub fn is_agents(&self) -> bool {
+        !matches!(self, Self::Abandoned { .. } | Self::Superseded { .. })
+    }
 }
 
 impl std::fmt::Display for EndReason {

@@ -11,7 +11,8 @@ use crate::{
 
 /// How long a session that ended stays in the table, milliseconds.
 pub const ENDED_KEPT_MS: u64 = 24 * 60 * 60 * 1000;
-/// How long a start's key is remembered, milliseconds. No longer than an ended session is.
+/// How long a start's key is remembered, milliseconds. No longer than an ended session is, so that a
+/// key that is remembered always leads to a session.
 pub const KEYS_KEPT_MS: u64 = ENDED_KEPT_MS;
 
 /// The replicated table. Cloning it costs a few pointers.
@@ -44,7 +45,8 @@ pub(crate) type StartKey = (UserName, IdempotencyKey);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Start {
     pub session: SessionId,
-    pub want: Want,
+    /// `None` for an adopted session: its agent's ledger does not say. Any will do then.
+    pub want: Option<Want>,
     pub until: Timestamp,
 }
 
@@ -141,7 +143,8 @@ impl Table {
             .find(|session| session.state.is_resumable() && fits(&session.profile))
     }
 
-    /// The session that a key stands for, if it was used by this user for the same want.
+    /// The session that a key stands for, if it was used by this user for the same want as far as
+    /// that is known.
     ///
     /// # Errors
     /// [`Refusal::KeyReused`] if it was used for another.
@@ -153,7 +156,9 @@ impl Table {
     ) -> Result<Option<SessionId>, Refusal> {
         match self.starts.get(&(user.clone(), key.clone())) {
             None => Ok(None),
-            Some(start) if start.want == *want => Ok(Some(self.successor(start.session))),
+            Some(start) if start.want.as_ref().is_none_or(|known| known == want) => {
+                Ok(Some(self.successor(start.session)))
+            }
             Some(_) => Err(Refusal::KeyReused),
         }
     }

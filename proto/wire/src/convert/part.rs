@@ -25,7 +25,7 @@ impl From<&Part> for Wire {
                 user: user.to_string(),
                 key: key.to_string(),
                 session: raw_id(*session),
-                want: Some(want.into()),
+                want: want.as_ref().map(Into::into),
                 until_ms: until.0,
             }),
             Part::JoinToken { hash, expires, used_by } => Self::JoinToken(table::JoinToken {
@@ -58,7 +58,7 @@ impl TryFrom<Wire> for Part {
                 user: parse("user", &it.user)?,
                 key: parse("key", &it.key)?,
                 session: session_id("session", &it.session)?,
-                want: need("want", it.want)?.try_into()?,
+                want: it.want.map(TryInto::try_into).transpose()?,
                 until: Timestamp(it.until_ms),
             },
             Wire::JoinToken(it) => Self::JoinToken {
