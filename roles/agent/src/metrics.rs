@@ -1,0 +1,87 @@
+//! What the agent counts, for Prometheus.
+
+use abide_model::BrokerId;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::{Registry, Unit};
+
+/// The metrics.
+pub(crate) struct Metrics {
+    registry: Registry,
+    /// Sessions that start, run or end.
+    pub(crate) sessions: Gauge,
+    pub(crate) viewers: Gauge,
+    /// Streams to brokers that are up.
+    pub(crate) brokers: Gauge,
+    pub(crate) unknown_keepers: Gauge,
+    redeemed: Family<Outcome, Counter>,
+    relayed: Family<Direction, Counter>,
+    offsets: Family<Broker, Gauge>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Outcome {
+    outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Direction {
+    to: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Broker {
+    broker: String,
+}
+
+impl Metrics {
+    /// Nothing counted yet.
+    pub(crate) fn new() -> Self {
+        let mut registry = abide_telemetry::registry(env!("CARGO_PKG_VERSION"));
+        let [sessions, viewers, brokers, unknown_keepers] = [(); 4].map(|()| Gauge::default());
+        let (redeemed, relayed, offsets) =
+            (Family::default(), Family::default(), Family::default());
+        let it = abide_telemetry::ours(&mut registry).sub_registry_with_prefix("agent");
+        for (name, about, gauge) in [
+            ("sessions", "Sessions that start, run or end", &sessions),
+            ("viewers", "Viewers attached", &viewers),
+            ("brokers_connected", "Brokers that this agent has a stream to", &brokers),
+            ("unknown_keepers", "Keepers found that the ledger did not know", &unknown_keepers),
+        ] {
+            it.register(name, about, gauge.clone());
+        }
+        it.register("tickets", "Tickets shown, by what came of them", redeemed.clone());
+        let about = "RFB relayed";
+        it.register_with_unit("relayed", about, Unit::Bytes, relayed.clone());
+        it.register(
+            "clock_offset_milliseconds",
+            "A broker's clock minus this host's",
+            offsets.clone(),
+        );
+        Self { registry, sessions, viewers, brokers, unknown_keepers, redeemed, relayed, offsets }
+    }
+
+    /// A ticket was shown.
+    pub(crate) fn ticket(&self, accepted: bool) {
+        let outcome = if accepted { "accepted" } else { "refused" };
+        self.redeemed.get_or_create(&Outcome { outcome }).inc();
+    }
+
+    /// Counts bytes to viewers and to displays; to be kept by a relay.
+    pub(crate) fn relayed(&self) -> (Counter, Counter) {
+        let to = |to| self.relayed.get_or_create(&Direction { to }).clone();
+        (to("viewers"), to("displays"))
+    }
+
+    /// A broker's clock was measured.
+    pub(crate) fn offset(&self, broker: &BrokerId, offset_ms: i64) {
+        self.offsets.get_or_create(&Broker { broker: broker.to_string() }).set(offset_ms);
+    }
+
+    /// All of it, in Prometheus's text format.
+    pub(crate) fn render(&self) -> String {
+        abide_telemetry::render(&self.registry)
+    }
+}

@@ -1,0 +1,103 @@
+//! What brokers command.
+
+use abide_ledger::Write;
+use abide_model::{Fence, SessionId, UserName};
+use abide_session::{CloseReason, Event, Fenced, Order, Refusal};
+use abide_wire::agent::{Command, command};
+use tokio::sync::oneshot;
+use tracing::{info, warn};
+
+use super::turn::After;
+use super::{Owner, Verdict};
+
+impl Owner {
+    pub(super) fn command(&mut self, command: Command, reply: oneshot::Sender<Verdict>) {
+        let fence = Fence::from(command.fence.unwrap_or_default());
+        let verdict = match self.gate.pass(fence) {
+            Fenced::Refused { highest } => {
+                warn!(%fence, %highest, "Command of a replaced leader refused");
+                Verdict::Fenced(highest)
+            }
+            passed => {
+                if let Fenced::Raised(fence) = passed {
+                    self.turn.write(Write::PutFence(fence));
+                }
+                match self.obey(command.command) {
+                    Ok(()) => Verdict::Obeyed,
+                    Err(detail) => Verdict::Rejected(detail),
+                }
+            }
+        };
+        self.turn.then(After::Answer(reply, verdict));
+    }
+
+    fn obey(&mut self, command: Option<command::Command>) -> Result<(), String> {
+        use command::Command;
+        let order = |refusal: Refusal| refusal.to_string();
+        match command
+            .ok_or("this agent does not know that command; it may be older than the broker")?
+        {
+            Command::Start(start) => self.start(&start.order),
+            Command::End(end) => {
+                let by = end.by.as_str().into();
+                self.order(id(&end.session)?, Event::EndOrdered { by }).map_err(order)
+            }
+            Command::Cancel(cancel) => {
+                self.order(id(&cancel.session)?, Event::CancelOrdered).map_err(order)
+            }
+            Command::Forget(forget) => {
+                self.order(id(&forget.session)?, Event::ForgetOrdered).map_err(order)
+            }
+            Command::RevokePasses(revoke) => {
+                let user: UserName = revoke.user.parse().map_err(|cause| format!("{cause}"))?;
+                self.revoke_passes(&user);
+                Ok(())
+            }
+        }
+    }
+
+    fn start(&mut self, text: &str) -> Result<(), String> {
+        let order = self.parts.cluster.view().ring.verify_order(text);
+        let order = order.map_err(|cause| crate::keepers::chain(&cause))?;
+        if order.agent != self.parts.me {
+            return Err(format!("the order is for agent {}", order.agent));
+        }
+        let session = order.session;
+        // A repeat costs nothing, so nothing stands in its way.
+        if !self.desks.contains_key(&session) {
+            if self.stuck || !self.parts.ledger.has_room(self.parts.settings.least_free) {
+                return Err("the disk of this agent is full; it takes no new sessions".to_owned());
+            }
+            if !self.parts.settings.profiles.iter().any(|profile| profile.name == order.profile) {
+                return Err(format!("this agent has no profile {}", order.profile));
+            }
+            info!(%session, user = %order.user, profile = %order.profile, "Session ordered");
+        }
+        let order = Order {
+            text: text.into(),
+            user: order.user,
+            profile: order.profile,
+            view_key: order.view_key,
+        };
+        self.order(session, Event::StartOrdered(order)).map_err(|refusal| refusal.to_string())
+    }
+
+    /// "Log out everywhere": no pass of this user opens anything any more. No desktop ends.
+    fn revoke_passes(&mut self, user: &UserName) {
+        let revoked: Vec<_> =
+            self.passes.values().filter(|pass| pass.user == *user).map(|pass| pass.hash).collect();
+        for hash in &revoked {
+            self.passes.remove(hash);
+            self.turn.write(Write::DeletePass(*hash));
+        }
+        let ids: Vec<SessionId> = self.desks.keys().copied().collect();
+        for id in ids {
+            self.evict(id, CloseReason::PassRevoked, |hash| revoked.contains(&hash));
+        }
+        info!(%user, passes = revoked.len(), "Passes revoked");
+    }
+}
+
+fn id(text: &str) -> Result<SessionId, String> {
+    text.parse().map_err(|cause| format!("{cause}"))
+}

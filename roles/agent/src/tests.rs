@@ -1,0 +1,1 @@
+//! The daemon against a broker that is a test.
