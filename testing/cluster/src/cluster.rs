@@ -217,6 +217,16 @@ impl Cluster {
         }
     }
 
+    /// From its next start on the broker is run by this command, which must become it (`exec`).
+    pub fn put_broker_under(&mut self, command: &[&str]) {
+        self.broker.process.put_under(command);
+    }
+
+    /// The same for an agent's daemon.
+    pub fn put_agent_under(&mut self, index: usize, command: &[&str]) {
+        self.agents[index].process.put_under(command);
+    }
+
     /// Kills an agent's daemon (SIGKILL). Its sessions go on.
     pub fn kill_agent(&mut self, index: usize) {
         self.agents[index].process.stop(Signal::KILL);

@@ -12,6 +12,7 @@ use rustix::process::{Pid, Signal, kill_process};
 /// A server, running or not, that can be started again.
 #[derive(Debug)]
 pub(crate) struct Process {
+    under: Vec<String>,
     program: PathBuf,
     arguments: Vec<String>,
     log: PathBuf,
@@ -22,11 +23,18 @@ impl Process {
     /// Started by this command; what it says is appended to `log`.
     pub(crate) fn new(program: &Path, arguments: &[&str], log: PathBuf) -> Self {
         Self {
+            under: Vec::new(),
             program: program.to_owned(),
             arguments: arguments.iter().map(|&it| it.to_owned()).collect(),
             log,
             child: None,
         }
+    }
+
+    /// From the next start on it is the last argument of this command, which must become it
+    /// (`exec`): `faketime`, `unshare`. None: it is started itself.
+    pub(crate) fn put_under(&mut self, command: &[&str]) {
+        self.under = command.iter().map(|&it| it.to_owned()).collect();
     }
 
     /// Starts it, in a process group of its own: Ctrl-C at a terminal is for its owner.
@@ -35,7 +43,14 @@ impl Process {
             bail!("{} runs already", self.program.display());
         }
         let log = OpenOptions::new().create(true).append(true).open(&self.log)?;
-        let mut command = Command::new(&self.program);
+        let mut command = match self.under.split_first() {
+            Some((first, rest)) => {
+                let mut command = Command::new(first);
+                command.args(rest).arg(&self.program);
+                command
+            }
+            None => Command::new(&self.program),
+        };
         command
             .args(&self.arguments)
             .stdin(Stdio::null())
