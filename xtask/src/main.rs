@@ -1,2 +1,91 @@
-//! xtask
-fn main() {}
+//! `cargo xtask`: what one does with this repository, in one word each.
+
+mod check;
+mod demo;
+mod imports;
+mod install;
+mod openapi;
+mod shell;
+mod test;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+/// What one does with this repository
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Run a whole cluster on this machine, until Ctrl-C
+    Demo(DemoArgs),
+    /// Run every test that one machine can run, the browser's included
+    Test(TestArgs),
+    /// Measure, print a table, write JSON; what follows is for the bench itself
+    Bench {
+        /// See `cargo xtask bench -- --help`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Check formatting, lints, the direction of imports, licences
+    Check,
+    /// Write proto/api/openapi.json from the broker's own description
+    Openapi,
+}
+
+#[derive(Debug, Args)]
+struct DemoArgs {
+    /// How many brokers
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    brokers: u8,
+    /// How many agents, 1 to 200
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=200))]
+    agents: u8,
+    /// An empty or missing folder for everything, with a path of 40 bytes at most
+    #[arg(long, value_name = "DIR")]
+    dir: Option<PathBuf>,
+    /// The port of every server, each on its own 127.0.0.N; brokers take the next one too
+    #[arg(long, value_name = "P", default_value_t = 8080)]
+    base_port: u16,
+    /// Open no browser
+    #[arg(long)]
+    no_open: bool,
+    /// Build for speed, which takes longer
+    #[arg(long)]
+    release: bool,
+}
+
+#[derive(Debug, Args)]
+struct TestArgs {
+    /// Run the tests so many times
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    rounds: u32,
+    /// How many seeds the random tests take, where not their own number
+    #[arg(long, value_name = "N")]
+    seeds: Option<u32>,
+    /// Only tests whose names contain this
+    filter: Option<String>,
+}
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().task {
+        Task::Demo(args) => demo::run(&args),
+        Task::Test(args) => test::run(&args),
+        Task::Bench { arguments } => test::bench(&arguments),
+        Task::Check => check::run(),
+        Task::Openapi => openapi::write(),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

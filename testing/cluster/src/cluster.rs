@@ -6,16 +6,16 @@ use std::time::{Duration, Instant};
 
 use abide_client::{Api, Brokers, OneSecret, Trust};
 use abide_config::BaseUrl;
-use abide_tls::certificates_from_pem;
+use abide_tls::{Identity, Node, certificates_from_pem};
 use anyhow::{Context, bail, ensure};
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use crate::guard::Guard;
 use crate::options::{Options, WebTls};
-use crate::process::{Process, run};
+use crate::process::{self, Process, run};
 use crate::sessions::{self, Keeper};
 
 /// What any single step may take before it counts as failed.
@@ -26,6 +26,8 @@ const GLANCE: Duration = Duration::from_millis(10);
 /// A broker.
 #[derive(Debug)]
 pub struct BrokerServer {
+    /// Its id in the cluster.
+    pub id: String,
     /// Where people reach it.
     pub url: BaseUrl,
     /// Where agents reach it, `host:port`.
@@ -38,6 +40,8 @@ pub struct BrokerServer {
 /// An agent.
 #[derive(Debug)]
 pub struct AgentServer {
+    /// Its id in the cluster.
+    pub id: String,
     /// Its name in the cluster.
     pub name: String,
     /// Where people reach it.
@@ -54,6 +58,15 @@ pub struct TestUser {
     pub name: String,
     /// The password.
     pub password: String,
+}
+
+/// A server that has ended without being told to by [`Cluster`].
+#[derive(Debug, Clone)]
+pub struct Gone {
+    /// What it is called.
+    pub name: String,
+    /// The command that starts it again.
+    pub start: String,
 }
 
 /// A running cluster. Everything of it is gone after its drop.
@@ -278,6 +291,28 @@ impl Cluster {
         }
     }
 
+    /// The servers that have ended by themselves, or were killed from outside, each told once.
+    pub fn newly_gone(&mut self) -> Vec<Gone> {
+        let broker = ("broker1", &mut self.broker.process);
+        let agents = self.agents.iter_mut().map(|it| (it.name.as_str(), &mut it.process));
+        let gone = std::iter::once(broker).chain(agents).filter_map(|(name, process)| {
+            process
+                .has_newly_gone()
+                .then(|| Gone { name: name.to_owned(), start: process.command_line() })
+        });
+        gone.collect()
+    }
+
+    /// Kills servers of this cluster that a person started by hand, on the same configurations.
+    fn stop_strangers(&self) {
+        for pid in process::running_with_argument_below(&self.dir) {
+            if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
+                // It may have ended meanwhile.
+                let _ = kill_process(pid, Signal::KILL);
+            }
+        }
+    }
+
     fn write_user(&self, user: &TestUser, more: &[&str]) -> anyhow::Result<()> {
         let file = self.users_file();
         let mut arguments = vec!["user", "add", &user.name, "--password-stdin", "--file"];
@@ -288,12 +323,13 @@ impl Cluster {
 
     /// Makes an agent and lets it join; starts nothing.
     async fn add_agent(&mut self, admin: &Api, index: u8) -> anyhow::Result<()> {
-        let agent = make_agent(&self.options, &self.dir, index)?;
+        let mut agent = make_agent(&self.options, &self.dir, index)?;
         let token = admin.join_token(abide_api::JoinRole::Agent, None).await?.token;
         let config = agent.config();
         let join = ["agent", "join", "--config", text(&config)?, "--broker"];
         let rest = [self.broker.agent_address.as_str(), "--token-file", "-"];
         run(&self.options.binaries.abide, &[&join[..], &rest].concat(), &token)?;
+        agent.id = node_id(&agent.dir.join("identity"))?;
         self.agents.push(agent);
         Ok(())
     }
@@ -363,6 +399,7 @@ impl Drop for Cluster {
         for agent in &mut self.agents {
             agent.process.stop(Signal::KILL);
         }
+        self.stop_strangers();
         // Each waits for its own processes to go.
         std::thread::scope(|scope| {
             for agent in &self.agents {
@@ -427,7 +464,8 @@ fn make_broker(options: &Options, dir: &Path) -> anyhow::Result<BrokerServer> {
     run(&options.binaries.abide, &["broker", "init", "--config", text(&config)?], "")?;
     let arguments = ["broker", "--config", text(&config)?];
     let process = Process::new(&options.binaries.abide, &arguments, own.join("broker.log"));
-    Ok(BrokerServer { url, agent_address: agents.to_string(), dir: own, process })
+    let id = node_id(&own.join("identity"))?;
+    Ok(BrokerServer { id, url, agent_address: agents.to_string(), dir: own, process })
 }
 
 fn make_agent(options: &Options, dir: &Path, index: u8) -> anyhow::Result<AgentServer> {
@@ -463,7 +501,16 @@ fn make_agent(options: &Options, dir: &Path, index: u8) -> anyhow::Result<AgentS
     std::fs::write(&config, toml::to_string(&table)?)?;
     let arguments = ["agent", "--config", text(&config)?];
     let process = Process::new(&options.binaries.abide, &arguments, own.join("agent.log"));
-    Ok(AgentServer { name, url, dir: own, process })
+    // Known once it has joined.
+    let id = String::new();
+    Ok(AgentServer { id, name, url, dir: own, process })
+}
+
+fn node_id(identity_dir: &Path) -> anyhow::Result<String> {
+    Ok(match &Identity::load(identity_dir)?.peer().node {
+        Node::Broker(id) => id.to_string(),
+        Node::Agent(id) => id.to_string(),
+    })
 }
 
 fn url_of(options: &Options, authority: &str) -> anyhow::Result<BaseUrl> {

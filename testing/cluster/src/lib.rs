@@ -19,7 +19,7 @@ mod process;
 mod sessions;
 
 pub use binaries::Binaries;
-pub use cluster::{AgentServer, BrokerServer, Cluster, TestUser, until};
+pub use cluster::{AgentServer, BrokerServer, Cluster, Gone, TestUser, until};
 pub use network::Network;
 pub use options::{Options, Profile, WebTls};
 pub use sessions::Keeper;

@@ -60,6 +60,12 @@ impl Profile {
         Self { title: title.to_owned(), ..self }
     }
 
+    /// XFCE, with something on it that moves, so that one sees it live.
+    pub fn xfce() -> Self {
+        let moving = "ico -faces -dbl -sleep 50 -geometry 240x240-40+40 & exec startxfce4";
+        Self::new("xfce", &["/bin/sh", "-c", moving]).titled("Desktop (XFCE)")
+    }
+
     /// One program that shows nothing, and ends when it is told to: for load tests.
     pub fn plain() -> Self {
         Self::new("plain", &["sleep", "infinity"])
@@ -67,19 +73,25 @@ impl Profile {
 }
 
 impl Options {
-    /// Two agents with the profile `plain`, plain HTTP, on a network of their own.
+    /// [`Options::with`], with the programs beside this one.
     ///
     /// # Errors
-    /// When the programs have not been built.
+    /// When they have not been built.
     pub fn new() -> anyhow::Result<Self> {
-        Ok(Self {
+        Ok(Self::with(Binaries::beside_this_program()?))
+    }
+
+    /// Two agents with the profile `plain`, plain HTTP, on a network of their own, in a temporary
+    /// folder.
+    pub fn with(binaries: Binaries) -> Self {
+        Self {
             agents: 2,
             dir: None,
             network: Network::random(),
             tls: WebTls::Off,
             profiles: vec![Profile::plain()],
-            binaries: Binaries::beside_this_program()?,
+            binaries,
             agent_config: String::new(),
-        })
+        }
     }
 }

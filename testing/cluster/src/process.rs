@@ -17,6 +17,7 @@ pub(crate) struct Process {
     arguments: Vec<String>,
     log: PathBuf,
     child: Option<Child>,
+    end_is_known: bool,
 }
 
 impl Process {
@@ -28,6 +29,7 @@ impl Process {
             arguments: arguments.iter().map(|&it| it.to_owned()).collect(),
             log,
             child: None,
+            end_is_known: false,
         }
     }
 
@@ -60,7 +62,21 @@ impl Process {
         let child = command.spawn();
         self.child =
             Some(child.with_context(|| format!("cannot start {}", self.program.display()))?);
+        self.end_is_known = false;
         Ok(())
+    }
+
+    /// Whether it has ended by itself, told once.
+    pub(crate) fn has_newly_gone(&mut self) -> bool {
+        let gone = self.child.is_some() && !self.is_running();
+        gone && !std::mem::replace(&mut self.end_is_known, gone)
+    }
+
+    /// The command that starts it, for a shell.
+    pub(crate) fn command_line(&self) -> String {
+        let program = self.program.display().to_string();
+        let words = std::iter::once(program).chain(self.arguments.iter().cloned());
+        words.collect::<Vec<_>>().join(" ")
     }
 
     pub(crate) fn pid(&self) -> Option<u32> {
@@ -93,6 +109,20 @@ impl Drop for Process {
     fn drop(&mut self) {
         self.stop(Signal::KILL);
     }
+}
+
+/// The processes that have a configuration file below this folder in their argument list.
+pub(crate) fn running_with_argument_below(folder: &Path) -> Vec<u32> {
+    let prefix = folder.join("").into_os_string();
+    let prefix = prefix.as_encoded_bytes();
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    pids.filter(|pid| {
+        let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let mut words = line.split(|byte| *byte == 0);
+        words.any(|word| word.starts_with(prefix) && word.ends_with(b".toml"))
+    })
+    .collect()
 }
 
 /// Runs a command to its end; gives what it wrote to standard output.

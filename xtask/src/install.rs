@@ -1,0 +1,95 @@
+//! What must be on the machine, and installing it where Debian's packages can.
+
+use std::process::Command;
+
+use anyhow::bail;
+
+use crate::shell;
+
+/// For building.
+const BUILD: &[&str] = &["gcc", "libc6-dev", "libpam0g-dev"];
+/// For the demo's desktop.
+const DESKTOP: &[&str] =
+    &["dbus-x11", "tigervnc-standalone-server", "x11-apps", "xauth", "xfce4", "xfce4-terminal"];
+/// For the tests, besides.
+const TEST: &[&str] =
+    &["chromium", "git", "libnss3-tools", "nodejs", "npm", "python3-venv", "tigervnc-viewer"];
+
+/// What is to be done afterwards.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    Demo,
+    Test,
+}
+
+/// Installs what is missing, and says what.
+pub fn ensure(purpose: Purpose) -> anyhow::Result<()> {
+    let mut wanted = [BUILD, DESKTOP].concat();
+    if purpose == Purpose::Test {
+        wanted.extend(TEST);
+    }
+    if !shell::exists("dpkg-query") || !shell::exists("apt-get") {
+        return only_check(purpose);
+    }
+    let missing: Vec<&str> = wanted.into_iter().filter(|name| !provided(name)).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let list = missing.join(" ");
+    let root = rustix::process::geteuid().is_root();
+    if !root && !shell::exists("sudo") {
+        bail!(
+            "these Debian packages are missing: {list}\nInstall them as root: apt-get install \
+             --no-install-recommends {list}"
+        );
+    }
+    let how = if root { "" } else { " with sudo" };
+    eprintln!("Installing{how}: {list}");
+    let apt = |arguments: &[&str]| {
+        let mut command = Command::new(if root { "apt-get" } else { "sudo" });
+        if !root {
+            command.args(["DEBIAN_FRONTEND=noninteractive", "apt-get"]);
+        }
+        command.env("DEBIAN_FRONTEND", "noninteractive").args(arguments).arg("--quiet");
+        command
+    };
+    let install = [&["install", "--yes", "--no-install-recommends"][..], &missing].concat();
+    if !root {
+        // The password is asked for before anything hides the question.
+        shell::run(Command::new("sudo").arg("--validate"))?;
+    }
+    shell::step("Reading the package lists", || shell::run_quietly(&mut apt(&["update"])))?;
+    shell::step("Installing packages", || shell::run_quietly(&mut apt(&install)))?;
+    Ok(())
+}
+
+/// Whether the package is installed; or, for what people also get from elsewhere, its program is
+/// there.
+fn provided(package: &str) -> bool {
+    let elsewhere = match package {
+        "nodejs" => shell::exists("node"),
+        "gcc" | "npm" | "git" | "chromium" => shell::exists(package),
+        _ => false,
+    };
+    elsewhere || is_installed(package)
+}
+
+fn is_installed(package: &str) -> bool {
+    let mut query = Command::new("dpkg-query");
+    query.args(["--show", "--showformat=${db:Status-Status}", package]);
+    query.output().is_ok_and(|output| output.stdout == b"installed")
+}
+
+/// Not Debian: what is missing is named, by its programs.
+fn only_check(purpose: Purpose) -> anyhow::Result<()> {
+    let mut programs = vec!["cc", "Xvnc", "startxfce4", "xfce4-terminal", "xauth", "ico"];
+    programs.push("dbus-run-session");
+    if purpose == Purpose::Test {
+        programs.extend(["chromium", "certutil", "node", "npm", "python3", "vncviewer", "git"]);
+    }
+    let missing: Vec<&str> = programs.into_iter().filter(|name| !shell::exists(name)).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    bail!("these programs are missing, and there is no apt-get here to install them: {missing:?}")
+}
