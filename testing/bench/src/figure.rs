@@ -97,14 +97,14 @@ impl Sample {
 impl Figure {
     /// A figure of Abide's, with nothing beside it yet.
     pub fn new(what: impl Into<String>, unit: Unit, rounds: Vec<f64>) -> Self {
-        Self {
-            what: what.into(),
-            unit,
-            abide: Sample::new("Abide", rounds),
-            references: Vec::new(),
-            goal: None,
-            verdict: Verdict::Open,
-        }
+        Self::of(what, unit, vec![Sample::new("Abide", rounds)])
+    }
+
+    /// A figure from samples, of which the first is Abide's and the others stand beside it.
+    pub fn of(what: impl Into<String>, unit: Unit, mut samples: Vec<Sample>) -> Self {
+        let references = samples.split_off(samples.len().min(1));
+        let abide = samples.pop().unwrap_or_else(|| Sample::missing("Abide", "not measured"));
+        Self { what: what.into(), unit, abide, references, goal: None, verdict: Verdict::Open }
     }
 
     /// Puts a reference beside it.

@@ -76,21 +76,20 @@ impl Connection {
     }
 }
 
-/// Asks over one kept connection per request, again and again for `how_long`. Each answer must be
-/// 200 and hold `expected`.
+/// Asks the same over so many kept connections, again and again for `how_long`. Each answer must be 200
+/// and hold `expected`.
 pub fn load(
     address: SocketAddr,
-    requests: &[Request],
+    request: &Request,
+    connections: usize,
     how_long: Duration,
     expected: &str,
 ) -> anyhow::Result<Load> {
-    let start = Barrier::new(requests.len());
+    let start = Barrier::new(connections);
     let began = Instant::now();
     let each = thread::scope(|scope| {
-        let workers: Vec<_> = requests
-            .iter()
-            .map(|request| scope.spawn(|| ask_on(address, request, how_long, expected, &start)))
-            .collect();
+        let work = || ask_on(address, request, how_long, expected, &start);
+        let workers: Vec<_> = (0..connections).map(|_| scope.spawn(work)).collect();
         let join = |it: thread::ScopedJoinHandle<'_, _>| {
             it.join().unwrap_or_else(|cause| std::panic::resume_unwind(cause))
         };

@@ -20,6 +20,7 @@ mod reference;
 mod report;
 mod rfb;
 mod stats;
+mod system;
 mod table;
 
 use std::io::{Write, stderr, stdout};

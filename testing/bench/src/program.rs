@@ -113,12 +113,6 @@ pub fn pss(pid: u32) -> Result<u64, ProcError> {
     kibibytes(&format!("/proc/{pid}/smaps_rollup"), "Pss:")
 }
 
-/// Bytes of memory that a process holds and shares with nobody.
-pub fn private(pid: u32) -> Result<u64, ProcError> {
-    let file = format!("/proc/{pid}/smaps_rollup");
-    Ok(kibibytes(&file, "Private_Clean:")? + kibibytes(&file, "Private_Dirty:")?)
-}
-
 /// Bytes of memory that a process has mapped and present.
 pub fn rss(pid: u32) -> Result<u64, ProcError> {
     kibibytes(&format!("/proc/{pid}/smaps_rollup"), "Rss:")

@@ -1,49 +1,55 @@
-//! From a key to the letter's pixels, one key after the other: through a relay, and straight to the
-//! display server's socket.
+//! From a key to the letter's pixels, one key right after the other: through a relay, and straight to
+//! the display server's socket.
 
-use std::os::unix::net::UnixStream;
+use abide_cluster::WebTls;
 
 use super::Lab;
+use super::stage::{DIRECT, Stage};
 use crate::figure::{Figure, Goal, Sample, Unit};
-use crate::reference::{Haproxy, Relay, Websockify};
-use crate::rfb::{FakeDisplay, Security, Viewer};
+use crate::rfb::{Relay, Viewer};
 use crate::stats::percentile_us;
+use crate::system::System;
 
 const KEYS: usize = 5_000;
 /// Before them, until all that is cold is warm.
 const WARM_UP: usize = 200;
+/// The most that a relay may add to the slowest percent, in microseconds.
+const MOST: f64 = 100.0;
 
 /// Measures.
 pub fn run(lab: &Lab) -> anyhow::Result<Vec<Figure>> {
-    let folder = lab.folder("keystroke")?;
-    let display = FakeDisplay::start(&folder.join("rfb.sock"))?;
-    let relays: Vec<Box<dyn Relay>> = vec![
-        Box::new(Websockify::start(&folder.join("websockify"), display.socket())?),
-        Box::new(Haproxy::start(&folder.join("haproxy"), display.socket())?),
-    ];
-    let mut figures = Vec::new();
-    for relay in relays {
-        let mut viewer = Viewer::open(relay.line()?, relay.security())?;
-        let mut direct =
-            Viewer::open(Box::new(UnixStream::connect(display.socket())?), Security::AnyPassword)?;
-        let (mut a, mut b) = (Vec::new(), Vec::new());
-        for _ in 0..lab.rounds {
-            let d = press(&mut direct)?;
-            let r = press(&mut viewer)?;
-            a.push(r.0 - d.0);
-            b.push(r.1 - d.1);
-        }
-        figures.push(Figure::new(format!("{} p50", relay.name()), Unit::Microseconds, a));
-        figures.push(Figure::new(format!("{} p99", relay.name()), Unit::Microseconds, b));
-    }
-    Ok(figures)
+    let system = System::start(WebTls::Cluster)?;
+    let stage = Stage::set(lab, &system)?;
+    let [half, most] = stage.by_turns(lab.rounds, press)?;
+    let (half_added, most_added) = (added(&half), added(&most));
+    let unit = Unit::Microseconds;
+    Ok(vec![
+        Figure::of("round trip, p50", unit, half),
+        Figure::of("round trip, p99", unit, most),
+        Figure::of("added by the relay, p50", unit, half_added),
+        Figure::of("added by the relay, p99", unit, most_added).goal(Goal::Below(MOST)),
+    ])
 }
 
 /// p50 and p99, in microseconds.
-fn press(viewer: &mut Viewer) -> anyhow::Result<(f64, f64)> {
+fn press(relay: &dyn Relay) -> anyhow::Result<[f64; 2]> {
+    let mut viewer = Viewer::open(relay.line()?, relay.security())?;
     for _ in 0..WARM_UP {
         viewer.press()?;
     }
     let trips: Vec<_> = (0..KEYS).map(|_| viewer.press()).collect::<Result<_, _>>()?;
-    Ok((percentile_us(&trips, 50.0), percentile_us(&trips, 99.0)))
+    Ok([percentile_us(&trips, 50.0), percentile_us(&trips, 99.0)])
+}
+
+/// What each adds to the direct way, round by round.
+fn added(samples: &[Sample]) -> Vec<Sample> {
+    let direct = samples.iter().find(|it| it.of == DIRECT);
+    let direct = direct.map(|it| it.rounds.as_slice()).unwrap_or_default();
+    let relays = samples.iter().filter(|it| it.of != DIRECT);
+    relays
+        .map(|it| {
+            let rounds = it.rounds.iter().zip(direct).map(|(relay, direct)| relay - direct);
+            Sample { note: it.note.clone(), ..Sample::new(&it.of, rounds.collect()) }
+        })
+        .collect()
 }

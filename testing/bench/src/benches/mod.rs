@@ -1,10 +1,14 @@
 //! The benches, one a file. Each measures Abide and its references by turns, round after round, so that
 //! what else the machine does hits all of them.
 
+mod broker;
+mod connect;
 mod durable_write;
 mod keystroke;
+mod memory;
 mod relay;
-mod restart;
+mod session_start;
+mod stage;
 
 use std::fs;
 use std::path::PathBuf;
@@ -17,14 +21,20 @@ use crate::figure::Figure;
 /// What can be measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Bench {
+    /// A new session, against Xvnc alone.
+    SessionStart,
+    /// The way back into a session, against x2gobroker.
+    Connect,
     /// CPU time and speed of the relay, against websockify and HAProxy.
     Relay,
-    /// A key's way to the display server and back.
+    /// A key's way to the display server and back, against its socket.
     Keystroke,
+    /// Memory of keeper, agent and viewers.
+    Memory,
+    /// A broker with 100,000 sessions: restart and memory.
+    Broker,
     /// Durable writes of the consensus engine, against one fsync per write.
     DurableWrite,
-    /// A broker's restart with 100,000 sessions in its table.
-    Restart,
 }
 
 /// Where and how to measure.
@@ -41,20 +51,26 @@ impl Bench {
     /// Its name on the command line and in the report.
     pub fn name(self) -> &'static str {
         match self {
+            Bench::SessionStart => "session-start",
+            Bench::Connect => "connect",
             Bench::Relay => "relay",
             Bench::Keystroke => "keystroke",
+            Bench::Memory => "memory",
+            Bench::Broker => "broker",
             Bench::DurableWrite => "durable-write",
-            Bench::Restart => "restart",
         }
     }
 
     /// Measures.
     pub fn run(self, lab: &Lab) -> anyhow::Result<Vec<Figure>> {
         match self {
+            Bench::SessionStart => session_start::run(lab),
+            Bench::Connect => connect::run(lab),
             Bench::Relay => relay::run(lab),
             Bench::Keystroke => keystroke::run(lab),
+            Bench::Memory => memory::run(lab),
+            Bench::Broker => broker::run(lab),
             Bench::DurableWrite => durable_write::run(lab),
-            Bench::Restart => restart::run(lab),
         }
     }
 }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::{env, io};
 
 pub use fsync::Synced;
-pub use relays::{Haproxy, Relay, Websockify};
+pub use relays::{Haproxy, Websockify};
 pub use x2gobroker::X2goBroker;
 pub use xvnc::{BareXvnc, Started};
 

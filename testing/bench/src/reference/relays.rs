@@ -10,23 +10,9 @@ use anyhow::Context;
 
 use super::{free_address, installed};
 use crate::program::{ProcError, Program, cpu_of_family};
-use crate::rfb::{Line, Security, Trust, WebSocket};
+use crate::rfb::{Line, Relay, Trust, WebSocket};
 
 const HOST: &str = "localhost";
-
-/// A running relay.
-pub trait Relay {
-    /// As it is called in the report.
-    fn name(&self) -> &'static str;
-    /// A new line through it.
-    fn line(&self) -> anyhow::Result<Box<dyn Line>>;
-    /// What the far end of a new line asks for.
-    fn security(&self) -> Security {
-        Security::AnyPassword
-    }
-    /// The CPU time that it has used.
-    fn cpu(&self) -> Result<Duration, ProcError>;
-}
 
 /// websockify: Python, a process per connection.
 pub struct Websockify(Served);
@@ -87,10 +73,6 @@ impl Haproxy {
 }
 
 impl Relay for Websockify {
-    fn name(&self) -> &'static str {
-        Self::NAME
-    }
-
     fn line(&self) -> anyhow::Result<Box<dyn Line>> {
         let tls = self.0.trust.connect(self.0.address, HOST)?;
         Ok(Box::new(WebSocket::open(tls, HOST, "/", None)?))
@@ -102,10 +84,6 @@ impl Relay for Websockify {
 }
 
 impl Relay for Haproxy {
-    fn name(&self) -> &'static str {
-        Self::NAME
-    }
-
     fn line(&self) -> anyhow::Result<Box<dyn Line>> {
         Ok(Box::new(self.0.trust.connect(self.0.address, HOST)?))
     }

@@ -7,10 +7,12 @@
 
 mod display;
 mod line;
+mod relay;
 mod viewer;
 mod websocket;
 
-pub use display::{FRAME, FakeDisplay, KEY_ANSWER};
-pub use line::{Line, Tls, Trust, tcp};
+pub use display::FakeDisplay;
+pub use line::{Line, Trust, tcp};
+pub use relay::{Direct, Relay};
 pub use viewer::{Security, Viewer};
 pub use websocket::WebSocket;
