@@ -26,23 +26,39 @@ impl Place {
     }
 }
 
+/// How a pass travels. One that was given out as a cookie is not accepted as a Bearer: a browser
+/// shows its cookie also to what else listens on this host, on another port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Carrier {
+    Cookie,
+    Bearer,
+}
+
 /// A pass: 256 random bits in hex. Only its bearer has it.
 #[derive(Clone, PartialEq, Eq)]
-pub(super) struct PassText(String);
+pub(super) struct PassText {
+    text: String,
+    carrier: Carrier,
+}
 
 impl PassText {
-    pub(super) fn new() -> Self {
-        Self(hex::encode(random::bytes::<32>()))
+    pub(super) fn new(carrier: Carrier) -> Self {
+        Self { text: hex::encode(random::bytes::<32>()), carrier }
     }
 
+    /// What is kept of it. It tells the carriers apart.
     pub(super) fn hash(&self) -> PassHash {
+        let carrier: &[u8] = match self.carrier {
+            Carrier::Cookie => b"cookie ",
+            Carrier::Bearer => b"bearer ",
+        };
         let mut hash = [0; 32];
-        hash.copy_from_slice(digest(&SHA256, self.0.as_bytes()).as_ref());
+        hash.copy_from_slice(digest(&SHA256, &[carrier, self.text.as_bytes()].concat()).as_ref());
         PassHash(hash)
     }
 
     pub(super) fn into_text(self) -> String {
-        self.0
+        self.text
     }
 }
 
@@ -65,14 +81,15 @@ impl Shown {
             return Some(if token.contains('.') {
                 Self::Ticket(token.to_owned())
             } else {
-                Self::Bearer(PassText(token.to_owned()))
+                Self::Bearer(PassText { text: token.to_owned(), carrier: Carrier::Bearer })
             });
         }
         let name = cookie_name(session);
         let cookies = headers.get_all(COOKIE).into_iter().filter_map(|value| value.to_str().ok());
         let mut pairs =
             cookies.flat_map(|value| value.split(';')).filter_map(|it| it.trim().split_once('='));
-        pairs.find(|(key, _)| *key == name).map(|(_, pass)| Self::Cookie(PassText(pass.to_owned())))
+        let pass = pairs.find(|(key, _)| *key == name).map(|(_, pass)| pass.to_owned())?;
+        Some(Self::Cookie(PassText { text: pass, carrier: Carrier::Cookie }))
     }
 }
 
@@ -112,11 +129,9 @@ mod tests {
         let other = format!("a=b; {}=wrong", cookie_name(SessionId(Uuid::from_u128(2))));
         let right = format!("x=y;{}=right ; z", cookie_name(id));
         let found = Shown::of(&headers(&[(COOKIE, &other), (COOKIE, &right)]), id);
-        assert!(matches!(found, Some(Shown::Cookie(PassText(pass))) if pass == "right"));
+        assert!(matches!(found, Some(Shown::Cookie(pass)) if pass.text == "right"));
         let bearer = headers(&[(COOKIE, &right), (AUTHORIZATION, "Bearer p")]);
-        assert!(
-            matches!(Shown::of(&bearer, id), Some(Shown::Bearer(PassText(pass))) if pass == "p")
-        );
+        assert!(matches!(Shown::of(&bearer, id), Some(Shown::Bearer(pass)) if pass.text == "p"));
         let ticket = headers(&[(AUTHORIZATION, "Bearer v4.public.x.y")]);
         assert!(matches!(Shown::of(&ticket, id), Some(Shown::Ticket(_))));
         let basic = headers(&[(AUTHORIZATION, "Basic eDp5"), (COOKIE, &right)]);
@@ -126,8 +141,10 @@ mod tests {
 
     #[test]
     fn no_two_passes_are_alike() {
-        let (one, other) = (PassText::new(), PassText::new());
+        let (one, other) = (PassText::new(Carrier::Cookie), PassText::new(Carrier::Cookie));
         assert!(one != other && one.hash() != other.hash());
-        assert_eq!(one.0.len(), 64);
+        assert_eq!(one.text.len(), 64);
+        let moved = PassText { carrier: Carrier::Bearer, ..one.clone() };
+        assert_ne!(one.hash(), moved.hash(), "a cookie is no Bearer");
     }
 }

@@ -43,7 +43,7 @@ use crate::metrics::Metrics;
 use crate::owner::{Denied, Handle};
 use crate::settings::{Settings, Tls};
 use answer::Failure;
-use door::{Place, at_door};
+use door::{Carrier, Place, at_door};
 use page::Pages;
 use ticket::Shop;
 
@@ -138,7 +138,8 @@ async fn redeem_form(
     let mut fields = url::form_urlencoded::parse(&form);
     let ticket = fields.find(|(name, _)| name == "ticket").map(|(_, value)| value);
     let shop = app.shop();
-    let redeemed = shop.redeem(&ticket.unwrap_or_default(), Some((session, &view_key))).await;
+    let redeemed =
+        shop.redeem(&ticket.unwrap_or_default(), Some((session, &view_key)), Carrier::Cookie).await;
     let pass = match redeemed {
         Ok(redeemed) => redeemed.pass.into_text(),
         Err(denied) => return app.pages().refusal(answer::status(&denied), page::words(&denied)),
@@ -158,7 +159,7 @@ async fn redeem(State(app): State<App>, body: Body) -> Result<Json<Redeemed>, Fa
     let body = read(body).await?;
     let request: RedeemRequest = serde_json::from_slice(&body)
         .map_err(|cause| Failure::because(ProblemKind::BadRequest, cause.to_string()))?;
-    let redeemed = app.shop().redeem(&request.ticket, None).await?;
+    let redeemed = app.shop().redeem(&request.ticket, None, Carrier::Bearer).await?;
     let lifetime = app.0.settings.pass_lifetime.as_millis();
     let expires_at = clock::now().plus(u64::try_from(lifetime).unwrap_or(u64::MAX));
     Ok(Json(Redeemed {

@@ -21,7 +21,7 @@ use tracing::warn;
 
 use super::App;
 use super::answer::Failure;
-use super::door::{Place, Shown};
+use super::door::{Carrier, Place, Shown};
 use crate::owner::{Attachment, Denied, Door};
 use crate::relay::{frames, relay};
 
@@ -67,7 +67,8 @@ pub(super) async fn open(
         }
         Shown::Bearer(pass) => pass,
         Shown::Ticket(ticket) => {
-            let redeemed = app.shop().redeem(&ticket, Some((session, &view_key))).await?;
+            let redeemed =
+                app.shop().redeem(&ticket, Some((session, &view_key)), Carrier::Bearer).await?;
             redeemed.pass
         }
     };

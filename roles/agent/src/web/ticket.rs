@@ -4,7 +4,7 @@ use abide_model::{AgentId, SessionId, Timestamp, ViewKey};
 use abide_ticket::{Authentic, Ticket};
 use tracing::info;
 
-use super::door::PassText;
+use super::door::{Carrier, PassText};
 use crate::clock::{self, Clocks};
 use crate::cluster::Cluster;
 use crate::metrics::Metrics;
@@ -31,7 +31,8 @@ pub(super) struct Redeemed {
 }
 
 impl Shop<'_> {
-    /// Exchanges a ticket; `place` is where it was shown, if that names a session.
+    /// Exchanges a ticket; `place` is where it was shown, if that names a session;
+    /// `carrier` is how the pass will travel.
     ///
     /// # Errors
     /// [`Denied`]. What exactly is wrong with a ticket is logged; its bearer is told less.
@@ -39,8 +40,9 @@ impl Shop<'_> {
         &self,
         text: &str,
         place: Option<(SessionId, &ViewKey)>,
+        carrier: Carrier,
     ) -> Result<Redeemed, Denied> {
-        let result = self.exchange(text, place).await;
+        let result = self.exchange(text, place, carrier).await;
         self.metrics.ticket(result.is_ok());
         match &result {
             Ok(redeemed) => info!(session = %redeemed.session, "Ticket redeemed"),
@@ -53,6 +55,7 @@ impl Shop<'_> {
         &self,
         text: &str,
         place: Option<(SessionId, &ViewKey)>,
+        carrier: Carrier,
     ) -> Result<Redeemed, Denied> {
         let refused = |cause: &dyn std::error::Error| {
             info!(cause = crate::keepers::chain(cause), "Ticket is not good");
@@ -65,7 +68,7 @@ impl Shop<'_> {
         let session = place.map_or(ticket.session, |(session, _)| session);
         ticket.check_place(self.me, session).map_err(|it| refused(&it))?;
 
-        let pass = PassText::new();
+        let pass = PassText::new(carrier);
         let status = ticket.status.clone();
         let redeem = Redeem {
             forget_at: forget_at(authentic.forgettable_at(), issuers_now),

@@ -1,1 +1,0 @@
-//! The daemon against a broker that is a test.

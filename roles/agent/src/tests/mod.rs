@@ -1,0 +1,12 @@
+//! The daemon against a broker that is a test, with real keepers and display servers.
+//!
+//! The programs `abide-keeper` and `Xvnc` are needed; the former is built with the workspace.
+
+mod abuse;
+mod adoption;
+mod broker;
+mod life;
+mod viewer;
+mod world;
+
+pub(crate) use world::settings;
