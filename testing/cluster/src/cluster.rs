@@ -14,7 +14,7 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use crate::guard::Guard;
-use crate::options::{Options, WebTls};
+use crate::options::{Options, Setting, WebTls};
 use crate::process::{self, Process, run};
 use crate::sessions::{self, Keeper};
 
@@ -453,11 +453,7 @@ fn make_broker(options: &Options, dir: &Path) -> anyhow::Result<BrokerServer> {
     set(&mut table, "public_url", url.as_str());
     let listen = [("http", http.to_string()), ("agents", agents.to_string())];
     table.insert("listen".to_owned(), section(&listen));
-    let mode = match options.tls {
-        WebTls::Off => "off",
-        WebTls::Cluster => "cluster",
-    };
-    table.insert("tls".to_owned(), section(&[("mode", mode.to_owned())]));
+    table.insert("tls".to_owned(), section(&[("mode", options.tls.mode().to_owned())]));
     let login = [("backend", "users-file".to_owned()), ("users_file", text(&users)?.to_owned())];
     table.insert("login".to_owned(), section(&login));
     std::fs::write(&config, toml::to_string(&table)?)?;
@@ -483,17 +479,15 @@ fn make_agent(options: &Options, dir: &Path, index: u8) -> anyhow::Result<AgentS
     }
     set(&mut table, "run_as", "agent-user");
     set(&mut table, "keeper", text(&options.binaries.keeper)?);
-    let tls = match options.tls {
-        WebTls::Off => "off",
-        WebTls::Cluster => "cluster",
-    };
-    table.insert("http".to_owned(), section(&[("listen", listen), ("tls", tls.to_owned())]));
+    table.insert("listen".to_owned(), section(&[("http", listen)]));
+    table.insert("tls".to_owned(), section(&[("mode", options.tls.mode().to_owned())]));
     let profiles = options.profiles.iter().map(|profile| {
         let mut table = toml::Table::new();
         set(&mut table, "name", &profile.name);
         set(&mut table, "title", &profile.title);
         let command = profile.command.iter().map(|word| word.as_str().into());
         table.insert("command".to_owned(), toml::Value::Array(command.collect()));
+        table.insert("plain".to_owned(), (profile.setting == Setting::Bare).into());
         toml::Value::Table(table)
     });
     table.insert("profile".to_owned(), toml::Value::Array(profiles.collect()));

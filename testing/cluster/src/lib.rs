@@ -21,5 +21,5 @@ mod sessions;
 pub use binaries::Binaries;
 pub use cluster::{AgentServer, BrokerServer, Cluster, Gone, TestUser, until};
 pub use network::Network;
-pub use options::{Options, Profile, WebTls};
+pub use options::{Options, Profile, Setting, WebTls};
 pub use sessions::Keeper;

@@ -33,6 +33,16 @@ pub enum WebTls {
     Cluster,
 }
 
+impl WebTls {
+    /// As configuration files name it.
+    pub(crate) fn mode(self) -> &'static str {
+        match self {
+            WebTls::Off => "off",
+            WebTls::Cluster => "cluster",
+        }
+    }
+}
+
 /// A kind of desktop.
 #[derive(Debug, Clone)]
 pub struct Profile {
@@ -42,6 +52,17 @@ pub struct Profile {
     pub title: String,
     /// Program and arguments.
     pub command: Vec<String>,
+    /// What stands around it.
+    pub setting: Setting,
+}
+
+/// What stands around a profile's command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Setting {
+    /// The host's Xsession and a bus of its own, as a desktop needs.
+    Session,
+    /// Nothing.
+    Bare,
 }
 
 impl Profile {
@@ -51,6 +72,7 @@ impl Profile {
             name: name.to_owned(),
             title: name.to_owned(),
             command: command.iter().map(|&word| word.to_owned()).collect(),
+            setting: Setting::Session,
         }
     }
 
@@ -66,9 +88,15 @@ impl Profile {
         Self::new("xfce", &["/bin/sh", "-c", moving]).titled("Desktop (XFCE)")
     }
 
+    /// The same without anything around its command.
+    #[must_use]
+    pub fn bare(self) -> Self {
+        Self { setting: Setting::Bare, ..self }
+    }
+
     /// One program that shows nothing, and ends when it is told to: for load tests.
     pub fn plain() -> Self {
-        Self::new("plain", &["sleep", "infinity"])
+        Self::new("plain", &["sleep", "infinity"]).bare()
     }
 }
 
