@@ -22,6 +22,8 @@ use crate::wait::SOON;
 pub struct Rfb {
     socket: WebSocketStream<TcpStream>,
     viewer: Viewer,
+    /// When the last picture was whole.
+    last: Instant,
 }
 
 /// How a WebSocket begins.
@@ -93,7 +95,7 @@ impl Rfb {
         };
         let viewer = Viewer::new(&init)?;
         socket.send(Message::binary(viewer.opening())).await?;
-        let mut rfb = Self { socket, viewer };
+        let mut rfb = Self { socket, viewer, last: Instant::now() };
         rfb.next_frame().await?;
         Ok(rfb)
     }
@@ -109,6 +111,7 @@ impl Rfb {
             if events.iter().any(|it| matches!(it, ServerEvent::Updated { .. })) {
                 let request = self.viewer.request(Update::Incremental);
                 self.socket.send(Message::binary(request)).await?;
+                self.last = Instant::now();
                 return Ok(());
             }
         }
@@ -132,27 +135,19 @@ impl Rfb {
         timeout(SOON, watch).await.with_context(|| format!("not in time: {what}"))?
     }
 
-    /// The longest time without a picture while `during` goes on, and how many pictures came.
+    /// Watches this many more pictures; gives the longest time without one, from the picture before
+    /// them on, whatever the caller did meanwhile.
     ///
     /// # Errors
-    /// When the line ends.
-    pub async fn longest_gap(
-        &mut self,
-        during: impl Future<Output = ()>,
-    ) -> anyhow::Result<(Duration, u32)> {
-        let (mut last, mut longest, mut frames) = (Instant::now(), Duration::ZERO, 0);
-        tokio::pin!(during);
-        loop {
-            tokio::select! {
-                () = &mut during => return Ok((longest.max(last.elapsed()), frames)),
-                frame = self.next_frame() => {
-                    frame?;
-                    longest = longest.max(last.elapsed());
-                    last = Instant::now();
-                    frames += 1;
-                }
-            }
+    /// When the line ends, or no picture comes in time.
+    pub async fn longest_gap(&mut self, pictures: u32) -> anyhow::Result<Duration> {
+        let mut longest = Duration::ZERO;
+        for _ in 0..pictures {
+            let before = self.last;
+            self.next_frame().await?;
+            longest = longest.max(self.last - before);
         }
+        Ok(longest)
     }
 
     /// Presses a key and lets it go.

@@ -6,7 +6,12 @@ use std::path::Path;
 
 use anyhow::{Context, ensure};
 use x11rb::connection::Connection;
-use x11rb::protocol::xproto::{AtomEnum, ConnectionExt, ImageFormat, Window};
+use x11rb::NONE;
+use x11rb::protocol::xproto::{
+    AtomEnum, ConnectionExt, CreateGCAux, CreateWindowAux, Drawable, Gcontext, ImageFormat,
+    KEY_PRESS_EVENT, KEY_RELEASE_EVENT, MapState, Window, WindowClass,
+};
+use x11rb::protocol::xtest::ConnectionExt as _;
 use x11rb::rust_connection::{DefaultStream, RustConnection};
 
 use crate::image::Image;
@@ -37,8 +42,20 @@ impl Display {
     /// # Errors
     /// When the X server does not let it in.
     pub fn connect(display: &str, authority: &Path) -> anyhow::Result<Self> {
-        let number = display.trim_start_matches(':').split('.').next().unwrap_or_default();
         let (name, cookie) = first_cookie(authority)?;
+        Self::open(display, name, cookie)
+    }
+
+    /// Connects to `display` where the X server asks for nothing.
+    ///
+    /// # Errors
+    /// When the X server does not let it in.
+    pub fn connect_freely(display: &str) -> anyhow::Result<Self> {
+        Self::open(display, Vec::new(), Vec::new())
+    }
+
+    fn open(display: &str, name: Vec<u8>, cookie: Vec<u8>) -> anyhow::Result<Self> {
+        let number = display.trim_start_matches(':').split('.').next().unwrap_or_default();
         let socket = UnixStream::connect(format!("/tmp/.X11-unix/X{number}"))?;
         let (stream, _) = DefaultStream::from_unix_stream(socket)?;
         let connection = RustConnection::connect_to_stream_with_auth_info(stream, 0, name, cookie)?;
@@ -66,6 +83,45 @@ impl Display {
         Image::new(width, height, rgba)
     }
 
+    /// Shows a picture over everything else, its corner at `x`, `y`, as long as this client lives.
+    ///
+    /// # Errors
+    /// When the connection is gone.
+    pub fn show(&self, x: i16, y: i16, image: &Image) -> anyhow::Result<()> {
+        let connection = &self.connection;
+        let (window, gc) = (connection.generate_id()?, connection.generate_id()?);
+        let pixmap = connection.generate_id()?;
+        let (width, height) = (image.width(), image.height());
+        let depth = connection.get_geometry(self.root)?.reply()?.depth;
+        connection.create_pixmap(depth, pixmap, self.root, width, height)?;
+        connection.create_gc(gc, pixmap, &CreateGCAux::new())?;
+        draw(connection, pixmap, gc, (0, 0), image)?;
+        let looks = CreateWindowAux::new().override_redirect(1).background_pixmap(pixmap);
+        let class = WindowClass::INPUT_OUTPUT;
+        connection.create_window(0, window, self.root, x, y, width, height, 0, class, 0, &looks)?;
+        connection.map_window(window)?;
+        // A reply to a later request: by then it is shown.
+        connection.get_input_focus()?.reply()?;
+        Ok(())
+    }
+
+    /// Presses a key and lets it go, as a keyboard of this X server would.
+    ///
+    /// # Errors
+    /// When no key gives this `keysym` without a modifier.
+    pub fn press(&self, keysym: u32) -> anyhow::Result<()> {
+        let setup = self.connection.setup();
+        let (first, last) = (setup.min_keycode, setup.max_keycode);
+        let map = self.connection.get_keyboard_mapping(first, last - first + 1)?.reply()?;
+        let mut rows = map.keysyms.chunks(map.keysyms_per_keycode.max(1).into());
+        let row = rows.position(|row| row.first() == Some(&keysym));
+        let key = first + u8::try_from(row.context("no such key")?)?;
+        for kind in [KEY_PRESS_EVENT, KEY_RELEASE_EVENT] {
+            self.connection.xtest_fake_input(kind, key, x11rb::CURRENT_TIME, NONE, 0, 0, 0)?;
+        }
+        Ok(self.connection.flush()?)
+    }
+
     /// The classes (ICCCM, 4.1.2.5) of the windows that can be seen.
     ///
     /// # Errors
@@ -80,7 +136,7 @@ impl Display {
             let Ok(attributes) = self.connection.get_window_attributes(window)?.reply() else {
                 continue;
             };
-            if attributes.map_state != x11rb::protocol::xproto::MapState::VIEWABLE {
+            if attributes.map_state != MapState::VIEWABLE {
                 continue;
             }
             let class = self
@@ -95,6 +151,32 @@ impl Display {
         }
         Ok(classes)
     }
+}
+
+/// Draws a picture into a window or pixmap of 32 bits a pixel, its corner at `x`, `y`.
+///
+/// # Errors
+/// When the connection is gone.
+pub fn draw(
+    connection: &impl Connection,
+    drawable: Drawable,
+    gc: Gcontext,
+    (x, y): (i16, i16),
+    image: &Image,
+) -> anyhow::Result<()> {
+    let depth = connection.get_geometry(drawable)?.reply()?.depth;
+    let format = ImageFormat::Z_PIXMAP;
+    for row in 0..image.height() {
+        // X has blue first in memory.
+        let line = (0..image.width()).flat_map(|column| {
+            let [red, green, blue] = image.pixel(column, row);
+            [blue, green, red, 0]
+        });
+        let line: Vec<u8> = line.collect();
+        let at = y + row.cast_signed();
+        connection.put_image(format, drawable, gc, image.width(), 1, x, at, 0, depth, &line)?;
+    }
+    Ok(connection.flush()?)
 }
 
 /// The first entry of an authority file: its method and its secret (Xau's file format).

@@ -6,11 +6,12 @@ use abide_e2e::scene::{
     BACKGROUND, BAR, BAR_COLOUR, NO_KEY, PATCH, PATCH_X, RATE, TRACK, TRACK_LENGTH, TRACK_Y,
     colour_of, photo,
 };
+use abide_e2e::x::draw;
 use x11rb::connection::Connection;
 use x11rb::protocol::Event;
 use x11rb::protocol::xproto::{
     ChangeGCAux, ConfigureWindowAux, ConnectionExt, CreateGCAux, CreateWindowAux, EventMask,
-    Gcontext, ImageFormat, Rectangle, Window, WindowClass,
+    Gcontext, Rectangle, Window, WindowClass,
 };
 use x11rb::rust_connection::RustConnection;
 
@@ -62,7 +63,7 @@ impl<'a> Scene<'a> {
     fn answer(&mut self, event: &Event) -> anyhow::Result<()> {
         match event {
             Event::Expose(_) => {
-                self.draw_photo()?;
+                draw(self.connection, self.window, self.gc, (0, 0), &photo())?;
                 self.fill(self.patch, PATCH_X, 0, PATCH, PATCH)?;
             }
             Event::ConfigureNotify(it) if it.window == self.root => {
@@ -81,28 +82,9 @@ impl<'a> Scene<'a> {
         Ok(())
     }
 
-    fn draw_photo(&self) -> anyhow::Result<()> {
-        let photo = photo();
-        let (width, height) = (photo.width(), photo.height());
-        let depth = self.connection.get_geometry(self.window)?.reply()?.depth;
-        for y in 0..height {
-            // X has blue first in memory.
-            let line = (0..width).flat_map(|x| {
-                let [red, green, blue] = photo.pixel(x, y);
-                [blue, green, red, 0]
-            });
-            let line: Vec<u8> = line.collect();
-            let (window, gc) = (self.window, self.gc);
-            let format = ImageFormat::Z_PIXMAP;
-            let y = y.cast_signed();
-            self.connection.put_image(format, window, gc, width, 1, 0, y, 0, depth, &line)?;
-        }
-        Ok(())
-    }
-
     /// The bar is `step` pictures into its way, which begins anew at the track's end.
     fn move_bar(&self, step: u32) -> anyhow::Result<()> {
-        let at = |step: u32| (4 * step % u32::from(TRACK_LENGTH - BAR)) as u16;
+        let at = |step: u32| (step.wrapping_mul(4) % u32::from(TRACK_LENGTH - BAR)) as u16;
         self.fill(BACKGROUND, at(step.wrapping_sub(1)), TRACK_Y, BAR, TRACK)?;
         self.fill(BAR_COLOUR, at(step), TRACK_Y, BAR, TRACK)?;
         Ok(self.connection.flush()?)
