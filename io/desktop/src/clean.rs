@@ -37,7 +37,7 @@ pub enum CleanUpError {
     Remains(Vec<Remains>),
 }
 
-/// Ends what is left of a session whose keeper is gone, then removes its folder, X display files
+/// Ends what is left of a session whose keeper is gone, then removes its folder, X display's socket
 /// and cgroup. Done already is done: calling again is harmless.
 ///
 /// # Errors
@@ -64,7 +64,7 @@ pub fn clean_up(folder: &SessionFolder, session: &str) -> Result<(), CleanUpErro
     }
 }
 
-/// The first half of [`clean_up`]: no process, cgroup or X display file is left, but the folder.
+/// The first half of [`clean_up`]: no process, cgroup or X display's socket is left, but the folder.
 ///
 /// # Errors
 /// See [`CleanUpError`].
@@ -85,7 +85,7 @@ pub fn end_processes(folder: &SessionFolder, session: &str) -> Result<(), CleanU
         None => step("killing the processes", kill_marked(session)),
     }
     if let Some(display) = DisplayRecord::read(&folder.display_record()) {
-        step("removing the X display's files", display.files().remove());
+        step("removing the X display's socket", display.remove_socket());
     }
     match remains.is_empty() {
         true => Ok(()),

@@ -1,34 +1,47 @@
-//! What an X display leaves in `/tmp` when its server is killed.
+//! What an X display leaves in `/tmp` when its server is killed: its socket. There is no lock
+//! file, since a server that picks its own number (`-displayfd`) makes none.
 
-use std::fs::{self, OpenOptions};
-use std::io::{self, Read};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::fs;
+use std::io;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-/// Which display the session has, and whose process id its lock file holds. In the session's
-/// folder as `N PID`.
+/// Which display the session has, and what its socket is. In the session's folder as
+/// `NUMBER INODE CTIME_NS`.
+///
+/// The number alone proves nothing: as soon as our server is dead another may have it, and then the
+/// socket of that name is the other's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DisplayRecord {
     /// N of `:N`.
     pub number: u32,
-    /// The display server's process id.
-    pub pid: u32,
+    socket: Identity,
 }
 
-/// The lock and the socket of one display.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DisplayFiles {
-    lock: PathBuf,
-    socket: PathBuf,
-    pid: u32,
+/// One socket in the file system. The time tells it from a later one with the same inode number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Identity {
+    inode: u64,
+    ctime_ns: i128,
 }
 
 impl DisplayRecord {
+    /// Of a display that serves.
+    ///
+    /// # Errors
+    /// Those of looking at its socket.
+    pub fn of(number: u32) -> io::Result<Self> {
+        Ok(Self { number, socket: Identity::of(&socket(number))? })
+    }
+
     /// The record in a session's folder.
     pub fn read(file: &Path) -> Option<Self> {
         let text = fs::read_to_string(file).ok()?;
-        let (number, pid) = text.trim_end().split_once(' ')?;
-        Some(Self { number: number.parse().ok()?, pid: pid.parse().ok()? })
+        let mut words = text.split_ascii_whitespace();
+        let number = words.next()?.parse().ok()?;
+        let inode = words.next()?.parse().ok()?;
+        let ctime_ns = words.next()?.parse().ok()?;
+        Some(Self { number, socket: Identity { inode, ctime_ns } })
     }
 
     /// Writes it down.
@@ -36,104 +49,82 @@ impl DisplayRecord {
     /// # Errors
     /// Those of writing.
     pub fn write(&self, file: &Path) -> io::Result<()> {
-        fs::write(file, format!("{} {}\n", self.number, self.pid))
+        let Identity { inode, ctime_ns } = self.socket;
+        fs::write(file, format!("{} {inode} {ctime_ns}\n", self.number))
     }
 
-    /// Its files, at the places that Xserver(1) gives.
-    pub fn files(&self) -> DisplayFiles {
-        DisplayFiles {
-            lock: PathBuf::from(format!("/tmp/.X{}-lock", self.number)),
-            socket: PathBuf::from(format!("/tmp/.X11-unix/X{}", self.number)),
-            pid: self.pid,
-        }
-    }
-}
-
-impl DisplayFiles {
-    /// Removes both, if the lock still names our server. Best called when the server is dead but
-    /// not yet reaped: until then no other server takes the lock for stale, so nobody else's can
-    /// be hit. The socket goes first, since the lock is what proves it ours.
+    /// Removes the socket, if it is still the one that was recorded.
     ///
     /// # Errors
-    /// Those of removing; a file that is gone, or a lock that is another's, is no error.
-    pub fn remove(&self) -> io::Result<()> {
-        if self.is_ours() {
-            remove_if_there(&self.socket)?;
-            remove_if_there(&self.lock)?;
-        }
-        Ok(())
+    /// Those of removing; that it is gone, or another's, is none.
+    pub fn remove_socket(&self) -> io::Result<()> {
+        self.remove(&socket(self.number))
     }
 
-    fn is_ours(&self) -> bool {
-        // Anybody can put anything into /tmp: follow no link, wait for no pipe, read no more than
-        // a lock file has.
-        let opened = OpenOptions::new()
-            .read(true)
-            .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
-            .open(&self.lock);
-        let mut text = String::new();
-        let read = opened.and_then(|file| {
-            let facts = file.metadata()?;
-            if !facts.is_file() || facts.nlink() != 1 {
-                return Err(io::ErrorKind::InvalidData.into());
-            }
-            file.take(16).read_to_string(&mut text)
-        });
-        read.is_ok() && text.trim().parse() == Ok(self.pid)
+    fn remove(&self, socket: &Path) -> io::Result<()> {
+        match Identity::of(socket) {
+            Ok(found) if found == self.socket => fs::remove_file(socket),
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 }
 
-fn remove_if_there(file: &Path) -> io::Result<()> {
-    match fs::remove_file(file) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
+impl Identity {
+    fn of(socket: &Path) -> io::Result<Self> {
+        let facts = fs::symlink_metadata(socket)?;
+        if !facts.file_type().is_socket() {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        let ctime_ns = i128::from(facts.ctime()) * 1_000_000_000 + i128::from(facts.ctime_nsec());
+        Ok(Self { inode: facts.ino(), ctime_ns })
     }
+}
+
+/// Where Xserver(1) has it.
+fn socket(number: u32) -> PathBuf {
+    PathBuf::from(format!("/tmp/.X11-unix/X{number}"))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::net::UnixListener;
+
     use super::*;
 
     #[test]
-    fn only_a_lock_with_our_process_id_is_removed() {
-        for (content, removed) in [("       42\n", true), ("       43\n", false), ("", false)] {
-            let dir = tempfile::tempdir().unwrap();
-            let files = DisplayFiles {
-                lock: dir.path().join("lock"),
-                socket: dir.path().join("socket"),
-                pid: 42,
-            };
-            fs::write(&files.lock, content).unwrap();
-            fs::write(&files.socket, "").unwrap();
-            files.remove().unwrap();
-            assert_eq!(!files.lock.exists(), removed, "{content:?}");
-            assert_eq!(!files.socket.exists(), removed, "{content:?}");
-            files.remove().unwrap();
-        }
-    }
-
-    #[test]
-    fn a_link_in_place_of_the_lock_is_not_followed() {
+    fn only_the_recorded_socket_is_removed() {
         let dir = tempfile::tempdir().unwrap();
-        let files = DisplayFiles {
-            lock: dir.path().join("lock"),
-            socket: dir.path().join("socket"),
-            pid: 42,
-        };
-        fs::write(dir.path().join("target"), "42").unwrap();
-        std::os::unix::fs::symlink("target", &files.lock).unwrap();
-        files.remove().unwrap();
-        assert!(files.lock.is_symlink());
+        let path = dir.path().join("X7");
+        let record = |path: &Path| DisplayRecord { number: 7, socket: Identity::of(path).unwrap() };
+
+        let ours = UnixListener::bind(&path).unwrap();
+        let ours_recorded = record(&path);
+        drop(ours);
+        fs::remove_file(&path).unwrap();
+        ours_recorded.remove(&path).unwrap();
+
+        let _theirs = UnixListener::bind(&path).unwrap();
+        ours_recorded.remove(&path).unwrap();
+        assert!(path.exists(), "another server's is left alone");
+        record(&path).remove(&path).unwrap();
+        assert!(!path.exists());
+
+        fs::write(&path, "").unwrap();
+        ours_recorded.remove(&path).unwrap();
+        assert!(path.exists(), "what is no socket is left alone");
     }
 
     #[test]
     fn a_record_comes_back_as_it_went() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("display");
-        let record = DisplayRecord { number: 7, pid: 42 };
+        let socket = Identity { inode: 5, ctime_ns: 1_700_000_000_123_456_789 };
+        let record = DisplayRecord { number: 7, socket };
         record.write(&file).unwrap();
         assert_eq!(DisplayRecord::read(&file), Some(record));
-        fs::write(&file, "7").unwrap();
+        fs::write(&file, "7 5").unwrap();
         assert_eq!(DisplayRecord::read(&file), None);
     }
 }

@@ -10,7 +10,7 @@
 //! ```
 //!
 //! Invariant: nothing is signalled or removed that is not proven to be the session's: a cgroup by
-//! its name, a process by its parents or its environment, a display's lock by the process id in it.
+//! its name, a process by its parents or its environment, a display's socket by its inode.
 
 mod cgroup;
 mod clean;
@@ -20,7 +20,7 @@ pub mod processes;
 
 pub use cgroup::{Cgroup, CgroupRecord};
 pub use clean::{CleanUpError, Remains, clean_up, end_processes, remove_tree};
-pub use display::{DisplayFiles, DisplayRecord};
+pub use display::DisplayRecord;
 pub use folder::{Found, Lock, LockError, MAX_SOCKET_PATH, SessionFolder};
 
 /// In the environment of every process of a session, with the session's id: by it the remains of

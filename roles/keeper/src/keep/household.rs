@@ -198,14 +198,13 @@ impl Household {
                 Children::Alive => break true,
                 Children::None => break false,
             };
-            if self.server == Some(pid)
-                && let Some(display) = &self.display
-            {
-                log("removing the X display's files", display.files().remove());
-            }
             let death = children::reap(pid).map_or_else(String::new, |death| death.to_string());
             if self.server == Some(pid) {
                 self.server = None;
+                // One that ended in order has done so itself.
+                if let Some(display) = &self.display {
+                    log("removing the X display's socket", display.remove_socket());
+                }
                 self.note(Cause::DisplayServerExited, death);
             } else if self.command == Some(pid) {
                 self.command = None;

@@ -136,10 +136,22 @@ impl Wipe {
 }
 
 fn reset_signals() {
-    for signal in 1..=libc::SIGRTMAX() {
-        // SAFETY: the default action needs no handler; the kernel refuses the two that have no
-        // other, and the C library its own.
-        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    /// The kernel's sigaction structure, with SIG_DFL for a handler: all zero on every machine.
+    const DEFAULT: [u64; 4] = [0; 4];
+    const MASK_BYTES: usize = 8;
+    for signal in 1..=64 {
+        // The system call itself, since the C library keeps two signals to itself, which a caller
+        // further up may have ignored all the same. SIGKILL and SIGSTOP are refused.
+        // SAFETY: the default action needs no handler; the structure is long enough.
+        unsafe {
+            libc::syscall(
+                libc::SYS_rt_sigaction,
+                signal,
+                DEFAULT.as_ptr(),
+                std::ptr::null_mut::<u64>(),
+                MASK_BYTES,
+            )
+        };
     }
     let _ = SigSet::all().thread_unblock();
 }

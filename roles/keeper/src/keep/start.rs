@@ -355,7 +355,7 @@ fn start_display(
     let number = display::wait_for_number(read)
         .and_then(|number| number.ok_or_else(|| io::Error::other("it ended")))
         .map_err(not_up)?;
-    let record = DisplayRecord { number, pid: server.as_raw() as u32 };
+    let record = DisplayRecord::of(number).map_err(not_up)?;
     house.display = Some(record);
     record.write(&folder.display_record()).map_err(StartError::Files)?;
     if account.become_groups.is_some() {
@@ -365,7 +365,7 @@ fn start_display(
     }
     display::check_socket(&folder.rfb_socket(), server).map_err(not_up)?;
     house.status.display = number;
-    house.status.display_server_pid = record.pid;
+    house.status.display_server_pid = server.as_raw() as u32;
     house.status.rfb_socket = folder.rfb_socket().display().to_string();
     Ok(authority)
 }
