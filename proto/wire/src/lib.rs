@@ -14,12 +14,21 @@ pub use convert::{ConvertError, report_of};
 
 /// Broker ⇄ agent.
 #[expect(missing_docs, reason = "generated; the .proto file has the comments")]
+#[cfg_attr(
+    feature = "grpc",
+    expect(
+        clippy::allow_attributes,
+        clippy::allow_attributes_without_reason,
+        reason = "generated"
+    )
+)]
 pub mod agent {
     include!(concat!(env!("OUT_DIR"), "/abide.agent.v1.rs"));
 }
 
 /// Agent ⇄ keeper and launcher; broker ⇄ login helper.
 #[expect(missing_docs, reason = "generated; the .proto file has the comments")]
+#[expect(clippy::large_enum_variant, reason = "generated; one at a time is read and used up")]
 pub mod keeper {
     include!(concat!(env!("OUT_DIR"), "/abide.keeper.v1.rs"));
 }

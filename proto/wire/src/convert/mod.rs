@@ -4,5 +4,7 @@
 mod command;
 mod part;
 mod shared;
+#[cfg(test)]
+mod tests;
 
 pub use shared::{ConvertError, report_of};

@@ -131,10 +131,13 @@ impl TryFrom<agent::EndReason> for EndReason {
     }
 }
 
-/// What a ledger's row says of its session.
+/// The longest text that is taken from an agent, bytes. It goes into the log, and into each snapshot.
+const AGENT_TEXT: usize = 1024;
+
+/// What a ledger's row says of its session. Texts are cut to a kilobyte.
 ///
 /// # Errors
-/// It says nothing that this version understands.
+/// It says nothing that this version understands, or that an agent can know.
 pub fn report_of(row: &agent::LedgerRow) -> Result<Report, ConvertError> {
     use agent::ledger_row::State;
     Ok(match need("state", row.state.as_ref())? {
@@ -142,9 +145,27 @@ pub fn report_of(row: &agent::LedgerRow) -> Result<Report, ConvertError> {
         State::Running(_) => Report::Running { ever_attached: row.ever_attached },
         State::Ending(_) => Report::Ending,
         State::Ended(ended) => {
-            Report::Ended { reason: need("end reason", ended.reason.clone())?.try_into()? }
+            let reason = need("end reason", ended.reason.clone())?.try_into()?;
+            Report::Ended { reason: agents_reason(reason)? }
         }
         State::Cancelled(_) => Report::Cancelled,
+    })
+}
+
+fn agents_reason(reason: EndReason) -> Result<EndReason, ConvertError> {
+    let cut = |text: Arc<str>| match text.len() > AGENT_TEXT {
+        true => text[..text.floor_char_boundary(AGENT_TEXT)].into(),
+        false => text,
+    };
+    Ok(match reason {
+        EndReason::Crashed { detail } => EndReason::Crashed { detail: cut(detail) },
+        EndReason::NeverStarted { detail } => EndReason::NeverStarted { detail: cut(detail) },
+        EndReason::Asked { by } => EndReason::Asked { by: cut(by) },
+        reason if reason.is_agents() => reason,
+        reason => {
+            let cause = format!("{reason}: that is for brokers to say").into();
+            return Err(ConvertError::Invalid { field: "end reason", cause });
+        }
     })
 }
 
