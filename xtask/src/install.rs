@@ -82,7 +82,7 @@ fn is_installed(package: &str) -> bool {
 
 /// Not Debian: what is missing is named, by its programs.
 fn only_check(purpose: Purpose) -> anyhow::Result<()> {
-    let mut programs = vec!["cc", "Xvnc", "startxfce4", "xfce4-terminal", "xauth", "ico"];
+    let mut programs = vec!["cc", "Xvnc", "startxfce4", "xfce4-terminal", "xauth", "xclock"];
     programs.push("dbus-run-session");
     if purpose == Purpose::Test {
         programs.extend(["chromium", "certutil", "node", "npm", "python3", "vncviewer", "git"]);

@@ -84,7 +84,7 @@ impl Profile {
 
     /// XFCE, with something on it that moves, so that one sees it live.
     pub fn xfce() -> Self {
-        let moving = "ico -faces -dbl -sleep 50 -geometry 240x240-40+40 & exec startxfce4";
+        let moving = "xclock -update 0.1 -geometry 180x180-40+60 & exec startxfce4";
         Self::new("xfce", &["/bin/sh", "-c", moving]).titled("Desktop (XFCE)")
     }
 
