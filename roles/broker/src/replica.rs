@@ -106,3 +106,6 @@ fn read_part(from: &mut impl BufRead) -> Result<table::Part, RestoreError> {
     from.read_exact(&mut bytes)?;
     table::Part::decode(bytes.as_slice()).map_err(|cause| RestoreError(cause.into()))
 }
+
+#[cfg(test)]
+mod tests;
