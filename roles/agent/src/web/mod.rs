@@ -33,7 +33,9 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use bytes::{Bytes, BytesMut};
 use http::HeaderValue;
+use tokio_stream::StreamExt;
 
 pub(crate) use server::{Listener, serve};
 
@@ -49,6 +51,8 @@ use ticket::Shop;
 
 /// Larger bodies are refused: a ticket has some hundred bytes.
 const BODY: usize = 64 * 1024;
+/// Of larger bodies so much is read for politeness.
+const THROWN_AWAY: usize = 16 * 1024 * 1024;
 /// For a body to come.
 const BODY_WITHIN: Duration = Duration::from_secs(10);
 
@@ -227,18 +231,31 @@ async fn metrics(State(app): State<App>) -> Response {
     response
 }
 
-/// A body, if it is small and comes soon.
-async fn read(body: Body) -> Result<bytes::Bytes, Failure> {
-    let read = tokio::time::timeout(BODY_WITHIN, axum::body::to_bytes(body, BODY)).await;
-    match read {
-        Ok(Ok(bytes)) => Ok(bytes),
-        Ok(Err(_)) => Err(Failure::because(
-            ProblemKind::TooLarge,
-            format!("a request has {BODY} bytes at most"),
-        )),
-        Err(_) => {
-            Err(Failure::because(ProblemKind::BadRequest, "the request did not come in time"))
+/// A body, if it is small and comes soon. Of a larger one some is taken and thrown away, since who is
+/// still writing does not read the answer.
+async fn read(body: Body) -> Result<Bytes, Failure> {
+    let mut pieces = body.into_data_stream();
+    let (mut kept, mut length) = (BytesMut::new(), 0);
+    let reading = async {
+        while let Some(piece) = pieces.next().await {
+            let piece = piece.map_err(|cause| cause.to_string())?;
+            length += piece.len();
+            if length <= BODY {
+                kept.extend_from_slice(&piece);
+            } else if length > THROWN_AWAY {
+                break;
+            }
         }
+        Ok(())
+    };
+    let read = tokio::time::timeout(BODY_WITHIN, reading).await;
+    match read.unwrap_or_else(|_| Err("the request did not come in time".to_owned())) {
+        Ok(()) if length <= BODY => Ok(kept.freeze()),
+        Ok(()) => {
+            let most = format!("a request has {BODY} bytes at most");
+            Err(Failure::because(ProblemKind::TooLarge, most))
+        }
+        Err(why) => Err(Failure::because(ProblemKind::BadRequest, why)),
     }
 }
 
