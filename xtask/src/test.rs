@@ -1,6 +1,5 @@
 //! `cargo xtask test` and `cargo xtask bench`.
 
-use std::path::Path;
 use std::process::Command;
 
 use anyhow::ensure;
@@ -71,6 +70,5 @@ fn tests(args: &TestArgs) -> Command {
     if let Some(seeds) = args.seeds {
         command.env("ABIDE_SEEDS", seeds.to_string());
     }
-    command.env("ABIDE_SCREENSHOTS", shell::root().join(Path::new("target/screenshots")));
     command
 }
