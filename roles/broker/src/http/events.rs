@@ -44,7 +44,8 @@ pub async fn stream(
     let listener = Listener { app, user, changes, told: None, next: Instant::now() };
     let events = stream::unfold(listener, |mut listener| async {
         listener.wait().await?;
-        let event = Event::default().event("sessions").data("");
+        // Browsers drop an event without data, and axum writes no line for an empty text.
+        let event = Event::default().event("sessions").data("{}");
         Some((Ok(event), listener))
     });
     Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE))
