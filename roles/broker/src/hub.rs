@@ -245,6 +245,20 @@ impl Hub {
         rows.into_iter().flatten().map(|(id, row)| (*id, row.clone())).collect()
     }
 
+    /// What greeted agents list of sessions that `is_known` does not know.
+    pub fn rows_beyond(
+        &self,
+        is_known: impl Fn(SessionId) -> bool,
+    ) -> Vec<(AgentId, SessionId, LedgerRow)> {
+        let links = self.lock();
+        let all = links.by_agent.iter().flat_map(|(agent, link)| {
+            link.rows.iter().map(move |(session, row)| (agent, *session, row))
+        });
+        all.filter(|(_, session, _)| !is_known(*session))
+            .map(|(agent, session, row)| (agent.clone(), session, row.clone()))
+            .collect()
+    }
+
     /// When an agent was heard last, if ever by this broker.
     pub fn last_heard(&self, agent: &AgentId) -> Option<Heard> {
         let links = self.lock();

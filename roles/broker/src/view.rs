@@ -1,7 +1,9 @@
 //! The table as people see it.
 
 use abide_api as api;
-use abide_model::{Agent, Reach, Session, State, Table};
+use abide_model::{Agent, Reach, Session, SessionId, State, Table, Timestamp};
+use abide_ticket::KeyRing;
+use abide_wire::agent::{LedgerRow, ledger_row};
 
 use crate::hub::Hub;
 
@@ -26,6 +28,46 @@ pub fn session(table: &Table, hub: &Hub, session: &Session) -> api::Session {
         reason,
         verified: true,
     }
+}
+
+/// What agents have without a start order that is good: seen by administrators, handed to nobody. Whose
+/// they are is the agent's word alone, so it is not said.
+pub fn unverified(table: &Table, hub: &Hub, ring: &KeyRing) -> Vec<api::Session> {
+    let rows = hub.rows_beyond(|session| table.session(session).is_some());
+    let is_bad = |row: &LedgerRow| ring.verify_order(&row.start_order).is_err();
+    rows.into_iter()
+        .filter(|(_, _, row)| is_bad(row))
+        .filter_map(|(agent, session, row)| {
+            let state = match row.state? {
+                ledger_row::State::Starting(_) => api::SessionState::Starting,
+                ledger_row::State::Running(_) => api::SessionState::Running,
+                ledger_row::State::Ending(_) => api::SessionState::Ending,
+                ledger_row::State::Ended(_) | ledger_row::State::Cancelled(_) => return None,
+            };
+            let load = hub.load_of(&agent);
+            Some(api::Session {
+                id: session.to_string(),
+                user: String::new(),
+                agent: agent.to_string(),
+                agent_name: table.agent(&agent).map_or_else(String::new, |it| it.name.clone()),
+                profile: String::new(),
+                state,
+                reachable: true,
+                unreachable_since: None,
+                viewers: load.and_then(|it| it.viewers.get(&session).copied()).unwrap_or(0),
+                created_at: made_at(session),
+                ended_at: None,
+                reason: None,
+                verified: false,
+            })
+        })
+        .collect()
+}
+
+/// When a session's id was made: it says so itself, if it is of version 7.
+fn made_at(session: SessionId) -> api::Time {
+    let (seconds, nanos) = session.0.get_timestamp().map_or((0, 0), |it| it.to_unix());
+    api::Time(Timestamp(seconds * 1000 + u64::from(nanos) / 1_000_000))
 }
 
 /// What a status token shows.

@@ -18,14 +18,16 @@ use crate::desk::{self, Asked};
 use crate::problem::Refused;
 use crate::view;
 
-/// One's own sessions; everybody's for administrators.
+/// One's own sessions; for administrators everybody's, and those that no broker ordered.
 #[utoipa::path(get, tag = "sessions", path = "/api/v1/sessions",
     responses((status = 200, body = Sessions), (status = "4XX", body = Problem)))]
 pub async fn list(State(app): State<App>, caller: Caller) -> Result<Json<Sessions>, Refused> {
     let replica = app.broker.table().await?;
     let (table, hub) = (&replica.0, &app.broker.hub);
     let sessions = if caller.is_admin() {
-        table.sessions().rev().map(|row| view::session(table, hub, row)).collect()
+        let known = table.sessions().rev().map(|row| view::session(table, hub, row));
+        let unverified = view::unverified(table, hub, &app.broker.verifier.ring());
+        unverified.into_iter().chain(known).collect()
     } else {
         table.sessions_of(&caller.0.user).rev().map(|row| view::session(table, hub, row)).collect()
     };

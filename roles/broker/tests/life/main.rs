@@ -248,3 +248,41 @@ async fn bad_input_gets_a_clear_error_and_changes_nothing() {
     let (status, _) = ada.call("GET", "/api/v1/sessions", None, json!({})).await;
     assert_eq!(status, 401, "a token that was logged out is good for nothing");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_that_the_table_forgot_is_adopted_on_its_order_and_none_without() {
+    let mut broker = Broker::start().await;
+    let (admin, ada) = (broker.log_in("root").await, broker.log_in("ada").await);
+    let agent = Agent::join(&broker, &admin, "host-1").await;
+    broker.stop().await;
+    broker.keep_data();
+    broker.run().await;
+    let stream = agent.connect().await;
+    let before = until("a start succeeds", || async {
+        let (status, reply) = ada.start("resume-or-start", "k1").await;
+        (status == 200).then_some(reply)
+    })
+    .await;
+    let id = before["session"]["id"].as_str().unwrap().to_owned();
+
+    drop(stream);
+    broker.stop().await;
+    broker.bring_kept_data_back();
+    broker.run().await;
+    assert!(ada.sessions().await.is_empty(), "the table knows nothing of it");
+    let forged = agent.claim_without_an_order();
+    let _stream = agent.connect().await;
+    until("the session is adopted", || async {
+        (ada.session(&id).await["state"] == "running").then_some(())
+    })
+    .await;
+    let (status, again) = ada.start("resume-or-start", "k1").await;
+    assert_eq!((status, &again["session"]["id"]), (200, &json!(id)), "its key came along");
+
+    let seen = admin.session(&forged).await;
+    assert_eq!((&seen["verified"], &seen["user"]), (&json!(false), &json!("")));
+    assert!(ada.session(&forged).await.is_null());
+    let connect = format!("/api/v1/sessions/{forged}/connect");
+    assert_eq!(admin.call("POST", &connect, None, json!({})).await.0, 404);
+    assert!(agent.ledger.lock().unwrap().contains_key(&forged.parse().unwrap()), "it lives on");
+}

@@ -372,3 +372,40 @@ impl Broker {
         Person { token, url: self.url("") }
     }
 }
+
+impl Broker {
+    /// Puts a copy of the stopped broker's data aside.
+    pub fn keep_data(&self) {
+        let (from, to) = (self.folder.path().join("data"), self.folder.path().join("kept"));
+        std::fs::create_dir(&to).unwrap();
+        for entry in std::fs::read_dir(from).unwrap() {
+            let entry = entry.unwrap();
+            if entry.file_type().unwrap().is_file() {
+                std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+            }
+        }
+    }
+
+    /// What happened since [`Self::keep_data`] never was.
+    pub fn bring_kept_data_back(&self) {
+        let data = self.folder.path().join("data");
+        std::fs::remove_dir_all(&data).unwrap();
+        std::fs::rename(self.folder.path().join("kept"), data).unwrap();
+    }
+}
+
+impl Agent {
+    /// Has a session in its ledger that no broker ordered; returns its id.
+    pub fn claim_without_an_order(&self) -> String {
+        let id = uuid::Uuid::now_v7();
+        let row = LedgerRow {
+            session: id.to_string(),
+            start_order: "v4.public.forged".into(),
+            state: Some(ledger_row::State::Running(agent::Running {})),
+            boot_id: self.boot.to_string(),
+            ever_attached: true,
+        };
+        self.ledger.lock().unwrap().insert(SessionId(id), row);
+        id.to_string()
+    }
+}
