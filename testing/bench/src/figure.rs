@@ -149,14 +149,19 @@ impl Figure {
 impl Unit {
     /// The value with its unit, to three digits.
     pub fn show(self, value: f64) -> String {
-        let digits = match value.abs() {
-            0.0 => 0,
-            it if it < 10.0 => 2,
-            it if it < 100.0 => 1,
-            _ => 0,
-        };
-        format!("{value:.digits$} {self}")
+        format!("{} {self}", digits(value))
     }
+}
+
+/// The value to three digits.
+pub fn digits(value: f64) -> String {
+    let digits = match value.abs() {
+        0.0 => 0,
+        it if it < 10.0 => 2,
+        it if it < 100.0 => 1,
+        _ => 0,
+    };
+    format!("{value:.digits$}")
 }
 
 impl fmt::Display for Unit {

@@ -7,7 +7,7 @@ use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{ContentArrangement, Table};
 use serde::Serialize;
 
-use crate::figure::{Figure, Sample, Unit};
+use crate::figure::{self, Figure, Sample, Unit};
 use crate::machine::{Machine, Sources};
 
 /// Everything that one run found.
@@ -93,7 +93,7 @@ fn show(sample: &Sample, unit: Unit) -> String {
     match (sample.median, bounds) {
         (None, _) => "not measured".to_owned(),
         (Some(median), Some((least, most))) if sample.rounds.len() > 1 => {
-            format!("{} ({least:.3}–{most:.3})", unit.show(median))
+            format!("{} ({}–{})", unit.show(median), figure::digits(least), figure::digits(most))
         }
         (Some(median), _) => unit.show(median),
     }

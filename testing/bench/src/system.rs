@@ -1,12 +1,12 @@
 //! Abide itself: a cluster of real processes with one agent, and somebody who is logged in.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use abide_api::{SessionReply, StartRequest, Want};
 use abide_client::{Api, Brokers, OneSecret, WishKey};
 use abide_cluster::{AgentServer, Cluster, Options, WebTls};
+use abide_desktop::SessionFolder;
 use anyhow::{Context, ensure};
 use tokio::runtime::Runtime;
 use zeroize::Zeroizing;
@@ -66,13 +66,8 @@ impl System {
     }
 
     /// Where the session's files are.
-    pub fn session_folder(&self, session: &str) -> anyhow::Result<PathBuf> {
-        Ok(self.agent()?.run_dir().join(session))
-    }
-
-    /// Where the session's display server listens.
-    pub fn display_socket(&self, session: &str) -> anyhow::Result<PathBuf> {
-        Ok(self.session_folder(session)?.join("rfb.sock"))
+    pub fn session_folder(&self, session: &str) -> anyhow::Result<SessionFolder> {
+        Ok(SessionFolder::new(self.agent()?.run_dir().join(session)))
     }
 
     /// Ends the session; nothing of it is there when this returns.
@@ -80,8 +75,8 @@ impl System {
         self.runtime.block_on(self.api.end(session))?;
         let folder = self.session_folder(session)?;
         let began = Instant::now();
-        while folder.exists() {
-            ensure!(began.elapsed() < DEADLINE, "{} does not go", folder.display());
+        while folder.path().exists() {
+            ensure!(began.elapsed() < DEADLINE, "{} does not go", folder.path().display());
             std::thread::sleep(GLANCE);
         }
         Ok(())

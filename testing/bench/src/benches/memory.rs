@@ -34,7 +34,7 @@ pub fn run(lab: &Lab) -> anyhow::Result<Vec<Figure>> {
         Figure::new(format!("agent, RSS, {SESSIONS} sessions"), Unit::Mebibytes, settled),
         Figure::new(format!("agent, each of {SESSIONS} viewers"), Unit::Kibibytes, viewer)
             .goal(Goal::AtMost(128.0))
-            .note("growth of the RSS; TLS, a second viewer after each one's first 16 MiB"),
+            .note("growth of the RSS over TLS, when each viewer has fetched 16 MiB"),
     ])
 }
 
@@ -52,7 +52,7 @@ fn measure() -> anyhow::Result<[f64; 5]> {
     let mut displays = Vec::new();
     let mut viewers = Vec::new();
     for session in &sessions {
-        displays.push(FakeDisplay::start(&system.display_socket(session)?)?);
+        displays.push(FakeDisplay::start(&system.session_folder(session)?.rfb_socket())?);
         let relay = system.relay(session)?;
         let mut viewer = Viewer::open(relay.line()?, relay.security())?;
         viewer.fetch(UPDATES)?;

@@ -23,7 +23,7 @@ impl<'s> Stage<'s> {
     pub fn set(lab: &Lab, system: &'s System) -> anyhow::Result<Self> {
         let folder = lab.folder("relays")?;
         let session = system.start_session()?.session.id;
-        let display = FakeDisplay::start(&system.display_socket(&session)?)
+        let display = FakeDisplay::start(&system.session_folder(&session)?.rfb_socket())
             .context("cannot stand in for the display server")?;
         let socket = display.socket();
         let websockify = Websockify::start(&folder.join("websockify"), socket);

@@ -93,10 +93,9 @@ impl X2goBroker {
             .env("X2GOBROKER_SESSIONPROFILES", file("profiles.conf", PROFILES)?)
             .env("X2GOBROKER_LOGCONFIG", file("log.conf", SILENCE)?)
             .env("X2GOBROKER_DEBUG", "0");
-        // Under any other user it turns its debugging on by itself.
-        if let Some(user) = std::env::var_os("USER") {
-            command.env("X2GOBROKER_DAEMON_USER", user);
-        }
+        // Under any other user than this one it turns its debugging on by itself.
+        let user = Command::new("id").arg("-un").output().context("cannot run id")?;
+        command.env("X2GOBROKER_DAEMON_USER", String::from_utf8(user.stdout)?.trim());
         let log = folder.join("x2gobroker.log");
         let mut program = Program::start(&mut command, &log)?;
         program

@@ -14,9 +14,9 @@ use crate::program::Program;
 /// How long one start took.
 #[derive(Debug, Clone, Copy)]
 pub struct Started {
-    /// Until the RFB socket accepted.
-    pub accepts: Duration,
-    /// Until the first byte of RFB: it listens a good while before it serves.
+    /// Until the RFB socket accepted a connection, which is a good while before it serves one.
+    pub listens: Duration,
+    /// Until the first bytes of RFB.
     pub serves: Duration,
 }
 
@@ -30,7 +30,7 @@ pub struct BareXvnc {
 
 impl BareXvnc {
     pub const NAME: &'static str = "bare Xvnc";
-    pub const SERVES: &'static str = "bare Xvnc, until its first byte";
+    pub const LISTENS: &'static str = "bare Xvnc, until it listens";
 
     /// Takes the command line of a living session's display server. `session` is its folder, whose
     /// files are copied to `folder`, which stands in for it.
@@ -70,9 +70,9 @@ impl BareXvnc {
         let mut viewer = program
             .until(|| UnixStream::connect(&self.socket).ok())
             .with_context(|| format!("see {}", self.log.display()))?;
-        let accepts = began.elapsed();
+        let listens = began.elapsed();
         viewer.read_exact(&mut [0; 12])?;
-        Ok(Started { accepts, serves: began.elapsed() })
+        Ok(Started { listens, serves: began.elapsed() })
     }
 }
 
