@@ -6,20 +6,17 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 /// Ends, in this order: the servers (their argument list has a configuration file below the
-/// folder), the keepers (SIGTERM: they end their desktops), what is left of the sessions (their
-/// mark). Then removes the folder.
+/// folder); the sessions' processes by their mark, first with SIGTERM, so that display servers
+/// remove their sockets, and with them their keepers. Then removes the folder.
 const SCRIPT: &str = r#"
 read -r word; [ "$word" = done ] && exit 0
 pids() { for p in /proc/[0-9]*; do grep -zqs -- "$1" "$p/$2" && echo "${p#/proc/}"; done; }
+sessions() { for s in "$DIR"/agent*/run/*-*; do [ -d "$s" ] && echo "${s##*/}"; done; }
+marked() { for s in $(sessions); do pids "^ABIDE_SESSION=$s$" environ; done; }
 kill -9 $(pids "^$DIR/.*\.toml$" cmdline) 2>/dev/null
-for s in "$DIR"/agent*/run/*-*; do
-  m="^ABIDE_SESSION=${s##*/}$"
-  for p in $(pids "^$s" cmdline); do kill -TERM "$p" 2>/dev/null; done
-  kill -TERM $(pids "$m" environ) 2>/dev/null
-done
-n=0
-while [ "$n" -lt 50 ] && [ -n "$(ls -d "$DIR"/agent*/run/*-* 2>/dev/null)" ]; do sleep 0.1; n=$((n+1)); done
-for s in "$DIR"/agent*/run/*-*; do kill -9 $(pids "^ABIDE_SESSION=${s##*/}$" environ) 2>/dev/null; done
+kill -TERM $(marked) 2>/dev/null
+n=0; while [ "$n" -lt 50 ] && [ -n "$(marked)" ]; do sleep 0.1; n=$((n+1)); done
+kill -9 $(marked) 2>/dev/null
 rm -rf -- "$DIR"
 "#;
 

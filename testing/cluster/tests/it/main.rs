@@ -1,0 +1,4 @@
+//! The cluster for tests, and the command line on it.
+
+mod command_line;
+mod leftovers;
