@@ -1,5 +1,6 @@
 //! `cargo xtask demo`: a whole cluster on this machine, until Ctrl-C.
 
+use std::io::{Write, stdout};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -57,7 +58,7 @@ async fn show(args: &DemoArgs) -> anyhow::Result<()> {
     };
     let user = cluster.add_user("ada")?;
     write_json(&cluster, &user)?;
-    tell(&cluster, &user);
+    tell(&cluster, &user)?;
     if !args.no_open {
         open_browser(cluster.broker().url.as_str());
     }
@@ -109,17 +110,16 @@ fn write_json(cluster: &Cluster, user: &TestUser) -> anyhow::Result<()> {
 }
 
 fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
-    use std::io::Write;
     use std::os::unix::fs::OpenOptionsExt;
     let mut options = std::fs::OpenOptions::new();
     options.create_new(true).write(true).mode(0o600).open(path)?.write_all(text.as_bytes())
 }
 
-fn tell(cluster: &Cluster, user: &TestUser) {
+fn tell(cluster: &Cluster, user: &TestUser) -> std::io::Result<()> {
     let url = &cluster.broker().url;
     let admin = cluster.admin();
     let dir = cluster.dir().display();
-    println!("Ready: {url}  user: {}  password: {}", user.name, user.password);
+    writeln!(stdout(), "Ready: {url}  user: {}  password: {}", user.name, user.password)?;
     eprintln!(
         "The administrator: {}, password {}\nEverything lies in {dir}, with demo.json and the \
          servers' logs. Ctrl-C ends it all, the desktops too.",
@@ -128,6 +128,7 @@ fn tell(cluster: &Cluster, user: &TestUser) {
     if let Some(pid) = cluster.broker().pid() {
         eprintln!("Desktops stay when a server dies. Try it: kill -9 {pid}");
     }
+    Ok(())
 }
 
 /// Tells which servers have gone, and how they are started again. Does not start them: to see what

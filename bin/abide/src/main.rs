@@ -3,7 +3,7 @@
 mod cli;
 
 use std::fs;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -147,7 +147,7 @@ fn init(args: &InitArgs) -> anyhow::Result<()> {
         settings.identity_dir.display(),
         args.config.display()
     );
-    println!("{}", report.ca_fingerprint);
+    writeln!(std::io::stdout(), "{}", report.ca_fingerprint)?;
     Ok(())
 }
 

@@ -1,4 +1,5 @@
 //! The cluster for tests, and the command line on it.
+#![expect(clippy::unwrap_used, reason = "what helps a test fails as the test does")]
 
 mod command_line;
 mod leftovers;
