@@ -7,20 +7,19 @@ use anyhow::ensure;
 use crate::install::{Purpose, ensure as install};
 use crate::{TestArgs, imports, shell};
 
-/// Where the browser tests' driver lies.
-const BROWSER: &str = "testing/e2e/browser";
+/// The package of tests that need the machine to themselves.
+const ALONE: &str = "abide-e2e";
 
 pub fn run(args: &TestArgs) -> anyhow::Result<()> {
     install(Purpose::Test)?;
     shell::step("Checking the direction of imports", imports::check)?;
     pages()?;
-    npm("Installing the browser tests' driver", BROWSER, &["ci"])?;
     shell::run(shell::cargo().args(["build", "--workspace", "--bins"]))?;
     for round in 1..=args.rounds {
         if args.rounds > 1 {
             eprintln!("Round {round} of {}", args.rounds);
         }
-        shell::run(&mut tests(args))?;
+        tests(args)?;
     }
     Ok(())
 }
@@ -39,6 +38,7 @@ fn pages() -> anyhow::Result<()> {
     npm("Installing the pages' tools", "web", &["ci"])?;
     npm("Checking the pages' types", "web", &["run", "check"])?;
     npm("Testing the pages", "web", &["test"])?;
+    npm("Testing the pages in a browser", "web", &["run", "test:pages"])?;
     npm("Building the pages", "web", &["run", "build"])?;
     let mut status = Command::new("git");
     status.current_dir(shell::root()).args(["status", "--porcelain", "--", "web/dist"]);
@@ -58,17 +58,20 @@ fn npm(what: &str, folder: &str, arguments: &[&str]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// cargo-nextest runs each test in a process of its own, which ends those that hang.
-fn tests(args: &TestArgs) -> Command {
-    let mut command = shell::cargo();
-    let nextest = shell::run_quietly(shell::cargo().args(["nextest", "--version"])).is_ok();
-    match nextest {
-        true => command.args(["nextest", "run", "--workspace"]),
-        false => command.args(["test", "--workspace"]),
+/// cargo-nextest runs each test in a process of its own, which ends those that hang; what needs the
+/// machine to itself it knows from `.config/nextest.toml`.
+fn tests(args: &TestArgs) -> anyhow::Result<()> {
+    let run = |arguments: &[&str], threads: &[&str]| {
+        let mut command = shell::cargo();
+        command.args(arguments).args(&args.filter).args(threads);
+        if let Some(seeds) = args.seeds {
+            command.env("ABIDE_SEEDS", seeds.to_string());
+        }
+        shell::run(&mut command)
     };
-    command.args(&args.filter);
-    if let Some(seeds) = args.seeds {
-        command.env("ABIDE_SEEDS", seeds.to_string());
+    if shell::run_quietly(shell::cargo().args(["nextest", "--version"])).is_ok() {
+        return run(&["nextest", "run", "--workspace", "--no-tests=warn"], &[]);
     }
-    command
+    run(&["test", "--workspace", "--exclude", ALONE, "--no-fail-fast"], &[])?;
+    run(&["test", "--package", ALONE, "--no-fail-fast"], &["--", "--test-threads=1"])
 }
