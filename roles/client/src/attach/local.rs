@@ -18,7 +18,7 @@ use zeroize::Zeroizing;
 use super::{AttachError, Viewer};
 
 /// Clients that are at their password at the same time; more wait in the kernel's queue.
-const AT_THE_DOOR: usize = 8;
+const AT_THE_DOOR: usize = 64;
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(30);
 /// What a wrong password costs; VNC's is short.
 const WRONG_PASSWORD_COSTS: Duration = Duration::from_secs(1);

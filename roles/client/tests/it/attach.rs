@@ -1,5 +1,6 @@
 //! Standing on a line to an agent that cuts it.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -8,6 +9,9 @@ use abide_api::{
     CLOSE_TAKEN_OVER, ProblemKind, RedeemRequest, Redeemed, SessionState, SessionStatus,
 };
 use abide_client::{Api, Attachment, Ending, Local, News, Socket, enter};
+use abide_rfb::{
+    ClientHandshake, ClientSecurity, ServerHandshake, ServerInit, ServerSecurity, VncPassword,
+};
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
 use axum::http::HeaderMap;
 use axum::response::Response;
@@ -15,7 +19,8 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, UnixStream};
+use tokio::net::{TcpListener, TcpStream, UnixStream};
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::mock::*;
@@ -35,6 +40,8 @@ enum Act {
     Ended,
     /// Answers that the pass is no good.
     Refuse,
+    /// Goes through RFB's handshake as a display server of 640 by 480, then sends everything back.
+    Display,
 }
 
 #[derive(Clone)]
@@ -83,12 +90,55 @@ async fn play(mut socket: WebSocket, act: Act) {
         socket.send(Message::Close(Some(frame))).await.unwrap();
         return;
     }
+    if matches!(act, Act::Display) {
+        greet(&mut socket).await;
+    }
     while let Some(Ok(message)) = socket.recv().await {
         if let Message::Binary(bytes) = message {
             socket.send(Message::Binary(bytes)).await.unwrap();
             if matches!(act, Act::EchoAndCut) {
                 return;
             }
+        }
+    }
+}
+
+async fn greet(socket: &mut WebSocket) {
+    let mut send = async |bytes: Vec<u8>| {
+        socket.send(Message::Binary(bytes.into())).await.unwrap();
+        match socket.recv().await {
+            Some(Ok(Message::Binary(bytes))) => bytes,
+            other => panic!("{other:?}"),
+        }
+    };
+    let mut handshake = ServerHandshake::new(ServerSecurity::None);
+    let mut out = ServerHandshake::GREETING.to_vec();
+    while {
+        let said = send(std::mem::take(&mut out)).await;
+        handshake.feed(&mut &said[..], &mut out).unwrap().is_none()
+    } {}
+    out.extend(display().encode());
+    socket.send(Message::Binary(out.into())).await.unwrap();
+}
+
+fn display() -> ServerInit {
+    ServerInit { width: 640, height: 480, pixel_format: [0; 16], name: b"a desktop".to_vec() }
+}
+
+/// What a VNC client with this password comes to see at the port.
+async fn see(address: SocketAddr, password: &str) -> Result<(ServerInit, TcpStream), String> {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let security = ClientSecurity::VncAuth(VncPassword::new(password));
+    let mut handshake = ClientHandshake::new(security);
+    let mut piece = [0; 256];
+    loop {
+        let length = timeout(DEADLINE, stream.read(&mut piece)).await.unwrap().unwrap();
+        assert!(length > 0, "the port closed without a word");
+        let (mut said, mut answer) = (&piece[..length], Vec::new());
+        let done = handshake.feed(&mut said, &mut answer).map_err(|error| error.to_string())?;
+        stream.write_all(&answer).await.unwrap();
+        if let Some(init) = done {
+            return Ok((init, stream));
         }
     }
 }
@@ -125,10 +175,13 @@ impl Scene {
     }
 
     /// Stands on the line in a task of its own.
-    async fn stand(&self) -> tokio::task::JoinHandle<Ending> {
+    async fn stand(&self) -> JoinHandle<Ending> {
+        self.stand_at(Local::Socket(Socket::bind(self.socket()).unwrap())).await
+    }
+
+    async fn stand_at(&self, local: Local) -> JoinHandle<Ending> {
         let api = Api::new(brokers(vec![self.broker.url()]), "token".to_owned().into());
         let way = enter(&api, reply(self.agent_server.address, "first")).await.unwrap();
-        let local = Local::Socket(Socket::bind(self.socket()).unwrap());
         let news = Arc::clone(&self.news);
         tokio::spawn(async move {
             let tell = move |item| news.lock().unwrap().push(item);
@@ -252,6 +305,36 @@ async fn a_pass_that_ended_is_replaced_by_a_new_ticket() {
         ["ticket first", "Bearer pass-of-first", "ticket second", "Bearer pass-of-second"]
     );
     stand.abort();
+}
+
+#[tokio::test]
+async fn a_port_is_for_those_who_know_its_password() {
+    let scene = Scene::new(&[Act::Display], running()).await;
+    let local = Local::port("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let Local::Port(listener, password) = &local else { panic!("{local:?}") };
+    let (address, password) = (listener.local_addr().unwrap(), password.text().to_owned());
+    let stand = scene.stand_at(local).await;
+
+    let silent = TcpStream::connect(address).await.unwrap();
+    let refused = see(address, "guess").await.unwrap_err();
+    assert!(refused.contains("refused"), "{refused}");
+    assert_eq!(scene.agent.heard.all(), ["ticket first"], "no line is opened for a guess");
+
+    let (init, mut stream) = see(address, &password).await.unwrap();
+    assert_eq!(init, display());
+    stream.write_all(b"works").await.unwrap();
+    let mut back = [0; 5];
+    timeout(DEADLINE, stream.read_exact(&mut back)).await.unwrap().unwrap();
+    assert_eq!(&back, b"works");
+    drop(silent);
+    stand.abort();
+}
+
+#[tokio::test]
+async fn a_port_that_others_reach_is_refused() {
+    for address in ["0.0.0.0:0", "192.0.2.1:5900", "[::]:0"] {
+        assert!(Local::port(address.parse().unwrap()).await.is_err(), "{address}");
+    }
 }
 
 #[tokio::test]
