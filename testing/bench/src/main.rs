@@ -48,6 +48,9 @@ struct Options {
     /// On which disk; a folder is made there, and removed again.
     #[arg(long, value_name = "FOLDER", default_value = "target/bench")]
     disk: PathBuf,
+    /// Measure the mode `login-user` too, with desktops of this person; for root.
+    #[arg(long, value_name = "NAME")]
+    login_user: Option<String>,
 }
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -58,6 +61,7 @@ fn main() -> anyhow::Result<ExitCode> {
         runtime: tokio::runtime::Runtime::new()?,
         folder: folder.path().canonicalize()?,
         rounds: options.rounds.into(),
+        login_user: options.login_user,
     };
     let mut report = Report {
         sources: Sources::here(),

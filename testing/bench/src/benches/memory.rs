@@ -28,7 +28,7 @@ pub fn run(lab: &Lab) -> anyhow::Result<Vec<Figure>> {
     Ok(vec![
         Figure::new("keeper, PSS, the only one", Unit::Mebibytes, alone)
             .goal(Goal::AtMost(3.0))
-            .note("agent-user mode: no PAM module is loaded"),
+            .note("agent-user mode; with PAM's modules loaded, see login-user"),
         Figure::new(format!("keeper, PSS, one of {SESSIONS}"), Unit::Mebibytes, among),
         Figure::new("agent, RSS, no session", Unit::Mebibytes, idle).goal(Goal::AtMost(30.0)),
         Figure::new(format!("agent, RSS, {SESSIONS} sessions"), Unit::Mebibytes, settled),

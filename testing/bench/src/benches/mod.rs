@@ -5,6 +5,7 @@ mod broker;
 mod connect;
 mod durable_write;
 mod keystroke;
+mod login_user;
 mod memory;
 mod relay;
 mod session_start;
@@ -31,6 +32,8 @@ pub enum Bench {
     Keystroke,
     /// Memory of keeper, agent and viewers.
     Memory,
+    /// Keepers that open a PAM session; as root, with --login-user.
+    LoginUser,
     /// A broker with 100,000 sessions: restart and memory.
     Broker,
     /// Durable writes of the consensus engine, against one fsync per write.
@@ -45,6 +48,8 @@ pub struct Lab {
     pub folder: PathBuf,
     /// How often.
     pub rounds: usize,
+    /// In whose name desktops may be started here.
+    pub login_user: Option<String>,
 }
 
 impl Bench {
@@ -56,6 +61,7 @@ impl Bench {
             Bench::Relay => "relay",
             Bench::Keystroke => "keystroke",
             Bench::Memory => "memory",
+            Bench::LoginUser => "login-user",
             Bench::Broker => "broker",
             Bench::DurableWrite => "durable-write",
         }
@@ -69,6 +75,7 @@ impl Bench {
             Bench::Relay => relay::run(lab),
             Bench::Keystroke => keystroke::run(lab),
             Bench::Memory => memory::run(lab),
+            Bench::LoginUser => login_user::run(lab),
             Bench::Broker => broker::run(lab),
             Bench::DurableWrite => durable_write::run(lab),
         }
