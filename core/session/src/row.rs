@@ -9,7 +9,8 @@ use abide_model::{BootId, EndReason, ProfileName, SessionId, Timestamp, UserName
 pub struct Row {
     /// Whose row it is.
     pub session: SessionId,
-    /// What a broker signed; `None` if it was cancelled before any start order came.
+    /// What a broker signed; `None` if it was cancelled before any start order came, or found
+    /// running by an agent that had lost its ledger.
     pub order: Option<Order>,
     /// The boot it was started, or cancelled, in.
     pub boot: BootId,

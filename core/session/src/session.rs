@@ -140,6 +140,13 @@ impl Session {
         Self { row }
     }
 
+    /// A session of which only the keeper was found: the ledger does not have it.
+    pub fn found(id: SessionId, boot: BootId) -> Self {
+        let mut session = Self::new(id, boot);
+        session.row.phase = Phase::Running;
+        session
+    }
+
     /// What is to be durable of it.
     pub fn row(&self) -> &Row {
         &self.row
@@ -185,6 +192,11 @@ impl Session {
                 Err(Refusal::Cancelled)
             }
             _ => {
+                // Found without a ledger, and now it is known whose it is.
+                if self.row.order.is_none() {
+                    self.row.order = Some(order);
+                    out.push(Effect::WriteRow);
+                }
                 out.push(Effect::Report);
                 Ok(())
             }

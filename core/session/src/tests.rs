@@ -168,6 +168,16 @@ fn a_loss_names_its_evidence() {
 }
 
 #[test]
+fn a_desktop_found_without_a_ledger_is_known_again_by_its_order() {
+    let mut session = Session::found(ID, boot());
+    let out = drive(&mut session, [Event::KeeperStarted(KEEPER)]);
+    assert_eq!(out, [Effect::WriteRow]);
+    assert_eq!(drive(&mut session, [start()]), [Effect::WriteRow, Effect::Report]);
+    assert_eq!(session.row().order, Some(order()));
+    assert_eq!(drive(&mut session, [start()]), [Effect::Report]);
+}
+
+#[test]
 fn only_what_is_over_is_forgotten() {
     let mut session = running();
     let (refusal, out) = refused(&mut session, Event::ForgetOrdered);

@@ -13,7 +13,7 @@ use abide_ledger::{Ledger, OpenError, WriteError};
 use abide_model::AgentId;
 use abide_tls::{Identity, IdentityError, Node, WebCertificate, WebError};
 use tokio::task::JoinSet;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use crate::brokers::Streams;
 use crate::clock::Clocks;
@@ -107,6 +107,9 @@ pub async fn run(settings: Settings, shutdown: impl Future<Output = ()>) -> Resu
     let listener = Listener::bind(settings.http, tls)
         .await
         .map_err(|cause| AgentError::Listen { address: settings.http, cause })?;
+    if let RunAs::AgentUser { .. } = settings.run_as {
+        warn!("All sessions run as this agent's own user: people are not kept apart");
+    }
     info!(agent = %me, url = %settings.public_url, sessions = contents.sessions.len(), "Agent starts");
 
     let metrics = Arc::new(Metrics::new());

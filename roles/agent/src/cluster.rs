@@ -22,6 +22,8 @@ pub(crate) struct View {
     pub(crate) urls: Vec<String>,
     /// The origins of their pages.
     origins: Vec<String>,
+    /// All of it, as it was told.
+    told: ClusterView,
 }
 
 impl View {
@@ -66,10 +68,15 @@ impl Cluster {
         self.addresses.subscribe()
     }
 
-    /// Takes in what a broker told. A broker's key that is not in it is not believed any more.
-    pub(crate) fn told(&self, told: &ClusterView) {
+    /// Takes in what a broker told; whether that is new. A broker's key that is not in it is not
+    /// believed any more.
+    pub(crate) fn told(&self, told: &ClusterView) -> bool {
+        if self.view.load().told == *told {
+            return false;
+        }
         self.view.store(Arc::new(view(self.id, self.root, told)));
         self.dial(&told.brokers);
+        true
     }
 
     fn dial(&self, brokers: &[Broker]) {
@@ -99,5 +106,5 @@ fn view(id: ClusterId, root: VerifyingKey, told: &ClusterView) -> View {
     let parsed = told.brokers.iter().filter_map(|broker| broker.public_url.parse().ok());
     let origins = parsed.map(|url: BaseUrl| url.origin()).collect();
     let urls = told.brokers.iter().map(|broker| broker.public_url.clone()).collect();
-    View { ring, certificates: told.key_certificates.clone(), urls, origins }
+    View { ring, certificates: told.key_certificates.clone(), urls, origins, told: told.clone() }
 }

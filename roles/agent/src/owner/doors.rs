@@ -146,10 +146,14 @@ impl Owner {
         door: Door,
         reply: oneshot::Sender<Result<Attachment, Denied>>,
     ) {
+        let writes = self.turn.writes.len();
         match self.place(&door) {
-            Ok(attachment) => self.turn.then(After::Attached(reply, attachment)),
-            Err(denied) => {
-                let _ = reply.send(Err(denied));
+            Ok(attachment) if self.turn.writes.len() > writes => {
+                self.turn.then(After::Attached(reply, attachment));
+            }
+            // What is durable already needs no wait, and on a full disk no room.
+            immediate => {
+                let _ = reply.send(immediate);
             }
         }
     }
@@ -158,6 +162,9 @@ impl Owner {
         let pass = self.pass(door)?;
         let (mode, last_used) = (pass.mode, pass.last_used);
         let screen = self.desk(door.session)?.screen.clone().ok_or(Denied::NotNow)?;
+        if self.stuck && !self.desk(door.session)?.session.row().ever_attached {
+            return Err(Denied::DiskFull);
+        }
         self.order(door.session, Event::ViewerAttached).map_err(|refusal| match refusal {
             Refusal::NotRunning => Denied::NotNow,
             _ => Denied::Unknown,
@@ -174,7 +181,7 @@ impl Owner {
         let (tell, close) = oneshot::channel();
         desk.connections.insert(viewer, Connection { pass: door.pass, close: tell });
         info!(session = %door.session, viewer = viewer.0, ?mode, "Viewer attached");
-        if clock::now().since(last_used) >= NOTE_AFTER {
+        if !self.stuck && clock::now().since(last_used) >= NOTE_AFTER {
             self.note_use(door.pass);
         }
         self.count_viewers();
@@ -238,6 +245,9 @@ impl Owner {
 
     /// Notes which passes are in use, and forgets what is too old to be of use.
     pub(super) fn housekeeping(&mut self) {
+        if self.stuck {
+            return;
+        }
         self.note_passes_in_use();
         let now = clock::now();
         let old: Vec<_> = self.tickets.extract_if(|_, forget_at| *forget_at <= now).collect();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use abide_ledger::{Write, WriteError};
 use abide_model::SessionId;
 use abide_session::{CloseReason, Effect, Event, PassHash, Phase, Refusal, Session, ViewerId};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tracing::{info, warn};
 
 use super::turn::{After, Turn};
@@ -117,21 +117,23 @@ impl Owner {
             After::Answer(reply, verdict) => {
                 let _ = reply.send(verdict);
             }
-            After::Greet(reply) => {
-                let (sender, reports) = mpsc::channel(REPORTS);
-                let saved = self.desks.values().filter_map(|desk| desk.saved.as_ref());
-                let rows = saved.filter_map(report).collect();
-                let greeting = Greeting { fence: self.gate.highest(), rows, reports };
-                if reply.send(greeting).is_ok() {
-                    self.brokers.push(sender);
-                }
-            }
             After::Redeemed(reply) => {
                 let _ = reply.send(Ok(()));
             }
             After::Attached(reply, attachment) => {
                 let _ = reply.send(Ok(attachment));
             }
+        }
+    }
+
+    /// At once, also on a full disk: what is durable, and from then on what becomes so.
+    pub(super) fn greet(&mut self, reply: oneshot::Sender<Greeting>) {
+        let (sender, reports) = mpsc::channel(REPORTS);
+        let saved = self.desks.values().filter_map(|desk| desk.saved.as_ref());
+        let rows = saved.filter_map(report).collect();
+        let greeting = Greeting { fence: self.gate.highest(), rows, reports };
+        if reply.send(greeting).is_ok() {
+            self.brokers.push(sender);
         }
     }
 

@@ -212,7 +212,7 @@ impl Owner {
     fn take(&mut self, request: Request) {
         match request {
             Request::Command(command, reply) => self.command(command, reply),
-            Request::Greet(reply) => self.turn.then(turn::After::Greet(reply)),
+            Request::Greet(reply) => self.greet(reply),
             Request::Redeem(redeem, reply) => self.redeem(redeem, reply),
             Request::Attach(door, reply) => self.attach(door, reply),
             Request::Show(door, reply) => {
@@ -220,8 +220,9 @@ impl Owner {
                 let _ = reply.send(self.show(&door));
             }
             Request::Cluster(view) => {
-                self.parts.cluster.told(&view);
-                self.turn.write(Write::PutCluster(prost::Message::encode_to_vec(&view)));
+                if self.parts.cluster.told(&view) {
+                    self.turn.write(Write::PutCluster(prost::Message::encode_to_vec(&view)));
+                }
             }
             Request::Clock(offset) => self.turn.write(Write::PutClock(offset)),
             Request::Stop(_) => {}
@@ -255,13 +256,24 @@ impl Owner {
         for (session, alive) in found_in(&self.parts.settings) {
             match (self.desks.contains_key(&session), alive) {
                 (true, _) => {}
-                (false, true) => {
-                    self.parts.metrics.unknown_keepers.inc();
-                    warn!(%session, "A session runs that the ledger does not know; it is left alone");
-                }
+                (false, true) => self.adopt_unknown(session),
                 (false, false) => self.keepers.clean_up(session),
             }
         }
+    }
+
+    /// A keeper that the ledger does not know: its session is reported, so that an administrator
+    /// sees it, and handed to nobody. It is never killed.
+    fn adopt_unknown(&mut self, id: SessionId) {
+        self.parts.metrics.unknown_keepers.inc();
+        warn!(session = %id, "A session runs that the ledger does not know");
+        let desk = Desk::new(Session::found(id, self.parts.boot.clone()));
+        let row = desk.session.row().clone();
+        self.keepers.adopt(id, Expect::Running, desk.want_end.subscribe());
+        self.desks.insert(id, desk);
+        self.turn.write(Write::PutSession(row.clone()));
+        self.turn.then(turn::After::Saved(row));
+        self.turn.then(turn::After::Report(id));
     }
 
     fn hear(&mut self, id: SessionId, news: News) {

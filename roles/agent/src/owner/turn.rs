@@ -6,7 +6,7 @@ use abide_session::{CloseReason, Row};
 use tokio::sync::oneshot;
 
 use super::doors::{Attachment, Denied};
-use super::handle::{Greeting, Verdict};
+use super::handle::Verdict;
 
 /// Something to do once the turn's writes are durable.
 pub(super) enum After {
@@ -18,7 +18,6 @@ pub(super) enum After {
     CloseViewers(SessionId, CloseReason),
     Forget(SessionId),
     Answer(oneshot::Sender<Verdict>, Verdict),
-    Greet(oneshot::Sender<Greeting>),
     Redeemed(oneshot::Sender<Result<(), Denied>>),
     Attached(oneshot::Sender<Result<Attachment, Denied>>, Attachment),
 }

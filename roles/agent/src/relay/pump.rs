@@ -18,9 +18,9 @@ use super::greet::FromViewer;
 use super::{Counters, FAREWELL, RelayError};
 use crate::owner::Attachment;
 
-/// What is read from the display server at once. Larger saves nothing measurable, and each viewer
-/// has such a buffer.
-const CHUNK: usize = 64 * 1024;
+/// What is read from the display server at once. Each viewer has such a buffer, and as much again
+/// of it encrypted.
+const CHUNK: usize = 32 * 1024;
 /// How often a viewer is asked for a sign of life.
 const PING: Duration = Duration::from_secs(10);
 /// A viewer that sends nothing and takes nothing for so long is gone.

@@ -97,6 +97,26 @@ async fn a_start_that_the_daemon_did_not_survive_is_either_done_or_undone() {
 }
 
 #[tokio::test]
+async fn a_desktop_that_no_ledger_knows_is_listed_and_left_alone() {
+    let mut world = World::new().await;
+    let order = world.session().await;
+    let keeper = world.keeper(order.session).await;
+    world.kill_daemon();
+    std::fs::remove_dir_all(&world.settings.data_dir).unwrap();
+    world.start_daemon().await;
+    let row = world.broker.running(order.session).await;
+    assert_eq!(row.start_order, "");
+    assert_eq!(world.keeper(order.session).await, keeper);
+    let ticket = world.ticket(&order);
+    let refused = super::viewer::pass(&world, &ticket).await;
+    assert_eq!(refused, Err(reqwest::StatusCode::NOT_FOUND), "nobody can prove whose it is");
+    // Until a broker does.
+    world.obey(world.start_of(&order)).await;
+    super::viewer::pass(&world, &ticket).await.unwrap();
+    assert_eq!(world.keeper(order.session).await, keeper);
+}
+
+#[tokio::test]
 async fn a_session_outlives_the_key_that_ordered_it() {
     let mut world = World::new().await;
     let order = world.session().await;
