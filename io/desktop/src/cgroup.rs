@@ -49,21 +49,21 @@ impl CgroupRecord {
         fs::write(file, &self.0)
     }
 
-    /// Makes the cgroup, and checks that this process may put others into it.
+    /// Makes the cgroup.
     ///
     /// # Errors
-    /// Those of the file system: as a rule that it is not ours to write to.
+    /// Those of the file system: as a rule that it is not ours to write to; `Unsupported` where the
+    /// kernel cannot kill a cgroup (before Linux 5.14).
     pub fn make(&self) -> io::Result<Cgroup> {
         fs::create_dir(&self.0)?;
         let made = Cgroup { path: PathBuf::from(&self.0) };
-        // Killing it while it is empty harms nobody and tells whether this kernel can.
-        match made.kill() {
-            Ok(()) => Ok(made),
-            Err(error) => {
-                let _ = made.remove();
-                Err(error)
-            }
+        // Not tried by killing it while it is empty: Linux 6.14 and later would then kill
+        // whatever clone3(2) starts in it.
+        if made.path.join("cgroup.kill").exists() {
+            return Ok(made);
         }
+        let _ = made.remove();
+        Err(io::ErrorKind::Unsupported.into())
     }
 
     /// The cgroup, if it is there.
@@ -74,13 +74,12 @@ impl CgroupRecord {
 }
 
 impl Cgroup {
-    /// Writing `0` to this puts the writer into the cgroup.
+    /// Its folder, for clone3(2) to start processes in.
     ///
     /// # Errors
     /// Those of opening.
-    pub fn door(&self) -> io::Result<OwnedFd> {
-        let file = OpenOptions::new().write(true).open(self.path.join("cgroup.procs"))?;
-        Ok(file.into())
+    pub fn folder(&self) -> io::Result<OwnedFd> {
+        Ok(File::open(&self.path)?.into())
     }
 
     /// The processes in it and below it.

@@ -78,12 +78,12 @@ pub fn end_processes(folder: &SessionFolder, session: &str) -> Result<(), CleanU
             remains.push(Remains { what, cause });
         }
     };
-    // Where the session had a cgroup, the mark is not asked: Xsession copies its environment to
-    // the user's systemd, whose units are not the session's.
-    match CgroupRecord::read(&folder.cgroup_record(), session) {
-        Some(record) => step("killing the cgroup", kill_cgroup(&record)),
-        None => step("killing the processes", kill_marked(session)),
+    // One does not stand for the other: a kernel may refuse to start a process in a cgroup, and a
+    // process may clear its environment.
+    if let Some(record) = CgroupRecord::read(&folder.cgroup_record(), session) {
+        step("killing the cgroup", kill_cgroup(&record));
     }
+    step("killing the processes", kill_marked(session));
     if let Some(display) = DisplayRecord::read(&folder.display_record()) {
         step("removing the X display's socket", display.remove_socket());
     }

@@ -37,6 +37,9 @@ pub fn descends(pid: u32, root: u32) -> bool {
 
 /// The processes that carry the session's mark in their environment, the caller apart. Root looks
 /// at everybody's, others only at their own.
+///
+/// Units of the user's systemd are not among them, although Xsession copies its environment to it:
+/// they are the user's, not the session's.
 pub fn marked(session: &str) -> Vec<u32> {
     let wanted = format!("{MARKER}={session}");
     let own = std::process::id();
@@ -87,7 +90,11 @@ fn carries(pid: u32, wanted: &[u8]) -> bool {
         return false;
     };
     let ours = getuid().is_root() || owner(pid).is_ok_and(|uid| uid == getuid().as_raw());
-    ours && environment.split(|b| *b == 0).any(|entry| entry == wanted)
+    ours && !is_users_unit(pid) && environment.split(|b| *b == 0).any(|entry| entry == wanted)
+}
+
+fn is_users_unit(pid: u32) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/cgroup")).is_ok_and(|text| text.contains("/user@"))
 }
 
 fn owner(pid: u32) -> io::Result<u32> {

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use abide_desktop::CgroupRecord;
 use abide_wire::keeper::DisplayServer;
 
 use crate::desk::{Desk, KEEPER, Kept, dirty, eventually, keeper, start, try_start_by};
@@ -209,4 +210,32 @@ fn two_xfce_desktops_of_one_person_come_up_and_go() {
         kept.end("done");
         traces.assert_all_gone();
     }
+}
+
+/// Where Linux 6.14 and later kill what clone3(2) starts in a cgroup.
+#[test]
+fn a_keeper_in_a_cgroup_that_was_killed_before_starts_sessions_in_theirs() {
+    let desk = Desk::new();
+    let spec = desk.spec(&["sleep", "1000"]);
+    let Some(record) = CgroupRecord::plan(&format!("test-{}", spec.session)) else {
+        return eprintln!("this host has no cgroup of version 2");
+    };
+    let Ok(outer) = record.make() else {
+        return eprintln!("this host's cgroups cannot be written to");
+    };
+    outer.kill().unwrap();
+    record.write(&desk.path().join("outer")).unwrap();
+    let mut command = std::process::Command::new("sh");
+    let script = "echo 0 > \"$(cat \"$1\")/cgroup.procs\"; exec \"$0\" keep";
+    command.args(["-c", script, KEEPER]).arg(desk.path().join("outer"));
+    let mut kept = try_start_by(command, &spec).unwrap();
+
+    let inner = CgroupRecord::read(&kept.folder.cgroup_record(), &kept.session).unwrap();
+    let members = inner.find().unwrap().members();
+    assert!(members.contains(&kept.status.display_server_pid), "{members:?}");
+    assert!(members.contains(&kept.status.command_pid), "{members:?}");
+    let traces = kept.traces();
+    kept.end("done");
+    traces.assert_all_gone();
+    outer.remove().unwrap();
 }

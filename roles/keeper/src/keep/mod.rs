@@ -20,6 +20,7 @@ mod desktop;
 mod display;
 mod environment;
 mod household;
+mod memory;
 mod pam;
 mod plan;
 mod slate;
@@ -59,6 +60,7 @@ pub fn run() -> Result<(), KeepError> {
     match start::start(spec) {
         Ok(session) => {
             answer(Reply::Started(session.status().clone()));
+            memory::give_back();
             session.watch();
             Ok(())
         }

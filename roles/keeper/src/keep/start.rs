@@ -236,7 +236,7 @@ fn furnish(house: &mut Household, plan: &Plan) -> Result<(), StartError> {
     let mut slate = identify(house, plan)?;
     let record = CgroupRecord::plan(&house.session);
     house.cgroup = record.and_then(|record| make_cgroup(&record, &plan.folder.cgroup_record()));
-    slate.cgroup = house.cgroup.as_ref().and_then(|cgroup| cgroup.door().ok());
+    slate.cgroup = house.cgroup.as_ref().and_then(|cgroup| cgroup.folder().ok());
 
     let mut authority = start_display(house, plan, &slate)?;
     let number = house.status.display;
@@ -346,7 +346,7 @@ fn start_display(
 
     let title = format!("{}@{}", plan.user, host_name());
     let argv = display::argv(&plan.server, folder, &title, write.as_fd());
-    let run = log.try_clone().and_then(|log| slate.start(&argv, log, Some(write.as_fd())));
+    let run = slate.start(&argv, &log, Some(write.as_fd()));
     let server =
         run.map_err(|cause| StartError::RunServer { program: plan.server.program.clone(), cause })?;
     drop(write);
@@ -374,7 +374,7 @@ fn start_desktop(house: &mut Household, plan: &Plan, slate: &Slate) -> Result<()
     let folder = &plan.folder;
     // Xsession would say so only in a log.
     let program = &plan.command[0];
-    if slate.find(program).is_none() {
+    if slate.find(program.as_ref()).is_none() {
         let program = program.clone();
         return Err(StartError::NoProgram { program });
     }
@@ -389,7 +389,7 @@ fn start_desktop(house: &mut Household, plan: &Plan, slate: &Slate) -> Result<()
         Ok((desktop, new_file(&slate.account, &folder.desktop_log())?))
     })();
     let (desktop, log) = prepared.map_err(StartError::Files)?;
-    let started = slate.start(&desktop.argv, log, None);
+    let started = slate.start(&desktop.argv, &log, None);
     let command = started.map_err(|cause| StartError::RunDesktop {
         program: desktop.argv[0].display().to_string(),
         cause,

@@ -2,7 +2,7 @@
 
 use std::ffi::CString;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 
 use abide_model::UserName;
@@ -45,7 +45,7 @@ enum No {
 pub fn one(service: &str, seconds: u32) -> Result<(), LoginError> {
     prepare(seconds).map_err(LoginError::Prepare)?;
     let stream = io::stdin().as_fd().try_clone_to_owned().map_err(LoginError::Prepare)?;
-    let mut relay = Relay::new(UnixStream::from(OwnedFd::from(stream)));
+    let mut relay = Relay::new(UnixStream::from(stream));
     let start = match relay.hear().map_err(LoginError::Broker)? {
         Request::Start(start) => start,
         Request::Answers(_) => {
