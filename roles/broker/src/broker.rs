@@ -1,6 +1,6 @@
 //! What every part of the broker shares.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use abide_auth::{AuditLog, Issuer, Verifier};
@@ -9,12 +9,14 @@ use abide_raft::{ProposeError, Raft, ReadError};
 use abide_ticket::{KeyRing, VerifyingKey};
 use abide_tls::{Authority, BrokerIdentity, Identity};
 use abide_wire::agent as wire;
+use tokio::sync::OnceCell;
 
 use crate::clock;
 use crate::hub::Hub;
 use crate::pending::Pending;
 use crate::replica::Replica;
 use crate::settings::Settings;
+use crate::waiting::Waiting;
 
 /// The broker's parts. Clones are the same broker.
 #[derive(Clone)]
@@ -34,14 +36,20 @@ pub struct Parts {
     pub issuer: Issuer,
     /// The key that they are checked with.
     signing_key: VerifyingKey,
-    /// Everybody's signatures.
+    /// Everybody's signatures. Knows none before [`Broker::ready`].
     pub verifier: Verifier,
+    /// The certificates of the keys that the verifier believes.
+    believed: Mutex<Vec<String>>,
+    /// Set once tokens can be judged.
+    ready: OnceCell<()>,
     /// What was decided about whom.
     pub audit: AuditLog,
     /// The agents.
     pub hub: Hub,
     /// Reservations on their way into the table.
     pub pending: Pending,
+    /// Sessions that requests wait for.
+    pub waiting: Waiting,
     /// As configured.
     pub settings: Settings,
 }
@@ -70,11 +78,14 @@ impl Broker {
             signing_key: signing.verifying_key(),
             issuer: Issuer::new(identity.cluster(), signing),
             verifier: Verifier::new(KeyRing::new(identity.cluster(), authority.root_key())),
+            believed: Mutex::default(),
+            ready: OnceCell::new(),
             audit,
             identity,
             authority,
             hub: Hub::default(),
             pending: Pending::default(),
+            waiting: Waiting::default(),
             settings,
         }))
     }
@@ -93,6 +104,29 @@ impl Broker {
     /// Those of [`Raft::read`].
     pub async fn table(&self) -> Result<Arc<Replica>, ReadError> {
         self.raft.read().await
+    }
+
+    /// Returns when tokens can be judged: what was committed before this broker's start has been
+    /// applied, its own key is in the table, and what was revoked is known.
+    ///
+    /// # Errors
+    /// Those of [`Raft::read`].
+    pub async fn ready(&self) -> Result<(), ReadError> {
+        let ready = async || {
+            let mut changes = self.raft.changes();
+            loop {
+                changes.borrow_and_update();
+                let table = self.table().await?;
+                if table.0.broker(&self.id).is_some() {
+                    self.believe();
+                    return Ok(());
+                }
+                if changes.changed().await.is_err() {
+                    return Err(ReadError::Stopping);
+                }
+            }
+        };
+        self.ready.get_or_try_init(ready).await.copied()
     }
 
     /// What to command agents with; `None` while this broker may not.
@@ -125,15 +159,14 @@ impl Broker {
     pub async fn publish(self) {
         let mut changes = self.raft.changes();
         let mut leadership = self.raft.leadership();
-        let mut known = None;
+        let mut told = None;
         loop {
+            self.believe();
             let table = self.raft.latest();
-            let certificates: Vec<_> = table.0.brokers().map(|it| it.certificate.clone()).collect();
-            if known.as_ref() != Some(&certificates) {
-                self.admit(&certificates);
-                let view = wire::broker_message::Message::Cluster(self.cluster_view(&table.0));
-                self.hub.tell_all(&view);
-                known = Some(certificates);
+            let view = self.cluster_view(&table.0);
+            if told.as_ref() != Some(&view) {
+                self.hub.tell_all(&wire::broker_message::Message::Cluster(view.clone()));
+                told = Some(view);
             }
             if self.needs_publishing(&table.0) && leadership.borrow().is_serving() {
                 let _ = self.propose(Change::PutBroker(self.row())).await;
@@ -148,15 +181,26 @@ impl Broker {
         }
     }
 
-    fn admit(&self, certificates: &[String]) {
+    /// Believes the keys that the table certifies now.
+    fn believe(&self) {
+        // Held meanwhile, so that no older table overtakes a newer one.
+        let mut believed = self.believed.lock().unwrap_or_else(PoisonError::into_inner);
+        let table = self.raft.latest();
+        let certificates: Vec<_> = table.0.brokers().map(|it| it.certificate.clone()).collect();
+        if *believed == certificates {
+            return;
+        }
         let mut ring = KeyRing::new(self.identity.cluster(), self.authority.root_key());
-        for certificate in certificates {
+        for certificate in &certificates {
             if let Err(cause) = ring.admit(certificate) {
                 let cause: &dyn std::error::Error = &cause;
                 tracing::warn!(cause, "A broker's key certificate is not good");
             }
         }
         self.verifier.set_ring(ring);
+        // What was signed with a key that was not known may be good now.
+        self.hub.mark_all_unread();
+        *believed = certificates;
     }
 
     fn needs_publishing(&self, table: &Table) -> bool {

@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 use abide_api::{Connect, ProblemKind, SessionReply, Time, UnreachableProblem};
 use abide_auth::TicketGrant;
 use abide_model::{
-    Change, IdempotencyKey, Outcome, Place, ProfileName, Refusal, Session, SessionId, State, Table,
-    UserName, ViewKey, Want,
+    AgentId, Change, IdempotencyKey, Outcome, Place, ProfileName, Refusal, Session, SessionId,
+    State, Table, UserName, ViewKey, Want,
 };
 use abide_placement::{Choice, Verdict};
 use abide_ticket::ViewMode;
@@ -159,13 +159,13 @@ async fn reserve(
     };
     // Another try only when the agent was lost between the choice and the commit.
     for _ in 0..3 {
-        let table = broker.raft.latest();
+        let session = SessionId(Uuid::now_v7());
         let placed = broker
             .pending
-            .place(&table.0, &asked.user, &profile)
+            .place(&broker.raft, session, &asked.user, &profile)
             .map_err(|choice| no_agent(&profile, &choice))?;
         let change = Change::Reserve {
-            place: new_place(placed.agent.clone()),
+            place: new_place(session, placed.agent.clone()),
             user: asked.user.clone(),
             profile: profile.clone(),
             key: asked.key.clone(),
@@ -193,10 +193,14 @@ async fn wait_until_running(
     deadline: Instant,
 ) -> Result<(Arc<Session>, Table), Refused> {
     let mut changes = broker.raft.changes();
+    let mut wait = broker.waiting.wait_for(session);
     loop {
         changes.borrow_and_update();
         let table = broker.raft.latest();
         session = table.0.successor(session);
+        if session != wait.session() {
+            wait = broker.waiting.wait_for(session);
+        }
         let Some(row) = table.0.session(session).cloned() else {
             return Err(ProblemKind::NotFound.because("The session is not there any more.").into());
         };
@@ -209,8 +213,9 @@ async fn wait_until_running(
             (State::Running | State::Ending { .. }, Some(_)) => {
                 return Err(unreachable(broker, &table.0, &row));
             }
-            (State::Reserved | State::Starting, Some(silent)) if silent >= REPLACE_AFTER => {
-                session = supersede(broker, &table.0, &row).await?;
+            (State::Reserved | State::Starting, Some(silent))
+                if silent >= REPLACE_AFTER && supersede(broker, &row).await? =>
+            {
                 continue;
             }
             (State::Ending { .. }, None) => {
@@ -235,29 +240,27 @@ async fn wait_until_running(
     }
 }
 
-async fn supersede(broker: &Broker, table: &Table, old: &Session) -> Result<SessionId, Refused> {
-    let placed = broker
-        .pending
-        .place(table, &old.user, &old.profile)
-        .map_err(|choice| no_agent(&old.profile, &choice))?;
-    let place = new_place(placed.agent.clone());
+/// Reserves another session instead of one whose agent is not heard; false if that cannot be done
+/// now. No other agent may be there: then this one is waited for on.
+async fn supersede(broker: &Broker, old: &Session) -> Result<bool, Refused> {
+    let session = SessionId(Uuid::now_v7());
+    let placed = broker.pending.place(&broker.raft, session, &old.user, &old.profile);
+    let Ok(placed) = placed else { return Ok(false) };
+    let place = new_place(session, placed.agent.clone());
     match broker.propose(Change::Supersede { old: old.id, place }).await? {
         Outcome::Reserved(session) => {
             info!(old = %old.id, %session, agent = %placed.agent, "Reservation placed anew");
-            Ok(session)
+            Ok(true)
         }
         // It began, or its agent is back, after all.
-        _ => Ok(old.id),
+        _ => Ok(false),
     }
 }
 
-fn new_place(agent: abide_model::AgentId) -> Place {
+fn new_place(session: SessionId, agent: AgentId) -> Place {
     let view_key = Uuid::new_v4().simple().to_string();
-    Place {
-        session: SessionId(Uuid::now_v7()),
-        agent,
-        view_key: view_key.parse::<ViewKey>().unwrap_or_else(|_| unreachable!("32 hex digits")),
-    }
+    let view_key = view_key.parse::<ViewKey>().unwrap_or_else(|_| unreachable!("32 hex digits"));
+    Place { session, agent, view_key }
 }
 
 fn default_profile(table: &Table) -> Result<ProfileName, Refused> {

@@ -7,7 +7,8 @@
 //!
 //! Reservations are made and waited for in `desk`; this starts nothing that is not committed.
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use abide_model::{
@@ -31,7 +32,7 @@ use crate::stream::chain;
 const SILENCE: Duration = Duration::from_millis(2_200);
 /// How often silence is looked for.
 const TICK: Duration = Duration::from_millis(200);
-/// A reservation older than this was made for somebody who is gone: it is cancelled, not started.
+/// A reservation older than this that nobody waits for is cancelled, not started.
 const STALE_RESERVATION_MS: u64 = 60_000;
 /// Changes under way at once. They are batched below; more would only wait in memory.
 const PROPOSALS: usize = 4096;
@@ -44,7 +45,11 @@ pub async fn run(broker: Broker) {
     let mut leadership = broker.raft.leadership();
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let driver = Driver { broker: broker.clone(), slots: Arc::new(Semaphore::new(PROPOSALS)) };
+    let driver = Driver {
+        broker: broker.clone(),
+        slots: Arc::new(Semaphore::new(PROPOSALS)),
+        busy: Arc::default(),
+    };
     let mut leading: Option<(Fence, Instant)> = None;
     loop {
         let ticked = tokio::select! {
@@ -60,6 +65,10 @@ pub async fn run(broker: Broker) {
         let since = match leading {
             Some((known, since)) if known == fence => since,
             _ => {
+                // Without the keys every start order would look forged.
+                if broker.ready().await.is_err() {
+                    continue;
+                }
                 info!(%fence, "Leading: all agents' reports are looked at anew");
                 broker.hub.mark_all_unread();
                 Instant::now()
@@ -71,7 +80,7 @@ pub async fn run(broker: Broker) {
             driver.hear(&replica.0, &agent, unread, fence).await;
         }
         for session in replica.0.unsettled() {
-            driver.pursue(session, fence);
+            driver.pursue(session, fence, since);
         }
         if ticked {
             driver.look_for_silence(&replica.0, since).await;
@@ -82,22 +91,22 @@ pub async fn run(broker: Broker) {
 struct Driver {
     broker: Broker,
     slots: Arc<Semaphore>,
+    /// Sessions about which a change is under way. One at a time: what an agent says of a session is
+    /// taken in the order in which it says it.
+    busy: Arc<Mutex<HashSet<SessionId>>>,
 }
 
 impl Driver {
     /// Takes what an agent said into the table.
     async fn hear(&self, table: &Table, agent: &AgentId, unread: Unread, fence: Fence) {
-        let Some(greeting) = self.broker.hub.greeting(agent) else { return };
         if unread.greeted {
+            let Some((greeting, rows)) = self.broker.hub.ledger(agent) else { return };
             self.welcome(table, agent, &greeting.facts).await;
-            let rows = self.broker.hub.rows(agent);
             for (session, row) in &rows {
                 self.hear_row(table, agent, *session, row, fence).await;
             }
-            for session in table.sessions_on(agent) {
-                if self.broker.hub.row(agent, session.id).is_none() {
-                    self.miss(session, &greeting.facts.boot).await;
-                }
+            for session in table.sessions_on(agent).filter(|it| !rows.contains_key(&it.id)) {
+                self.miss(session, &greeting.facts.boot).await;
             }
             return;
         }
@@ -217,13 +226,16 @@ impl Driver {
     }
 
     /// Tells a session's agent what the table wants, once a link.
-    fn pursue(&self, session: &Session, fence: Fence) {
+    fn pursue(&self, session: &Session, fence: Fence, leading_since: Instant) {
         let hub = &self.broker.hub;
         let row = hub.row(&session.agent, session.id);
         let text = session.id.to_string();
         let (order, command) = match (&session.state, row) {
+            (State::Reserved, None) if hub.is_pending(&session.agent, session.id, Order::Start) => {
+                return;
+            }
             (State::Reserved, None) => {
-                if clock::now().since(session.created_at) > STALE_RESERVATION_MS {
+                if self.is_stale(session, leading_since) {
                     (Order::Cancel, command::Command::Cancel(agent::Cancel { session: text }))
                 } else {
                     (
@@ -246,6 +258,14 @@ impl Driver {
             _ => return,
         };
         hub.command(&session.agent, session.id, order, fence, command);
+    }
+
+    /// Whether a reservation was made for somebody who is gone. While its request waits here it is not
+    /// stale, and whoever leads anew gives clients time to repeat theirs.
+    fn is_stale(&self, session: &Session, leading_since: Instant) -> bool {
+        clock::now().since(session.created_at) > STALE_RESERVATION_MS
+            && leading_since.elapsed() > Duration::from_millis(STALE_RESERVATION_MS)
+            && !self.broker.waiting.is_waited_for(session.id)
     }
 
     fn order(&self, session: &Session) -> String {
@@ -296,11 +316,18 @@ impl Driver {
 
     /// Commits in the background. What fails is looked at again, if it is about one session.
     async fn propose(&self, agent: &AgentId, session: Option<SessionId>, change: Change) {
+        // One that is busy is marked as unread when that is done, and looked at then.
+        if session.is_some_and(|session| !lock(&self.busy).insert(session)) {
+            return;
+        }
         let Ok(slot) = Arc::clone(&self.slots).acquire_owned().await else { return };
-        let (broker, agent) = (self.broker.clone(), agent.clone());
+        let (broker, agent, busy) = (self.broker.clone(), agent.clone(), Arc::clone(&self.busy));
         tokio::spawn(async move {
             let outcome = broker.propose(change).await;
             drop(slot);
+            if let Some(session) = session {
+                lock(&busy).remove(&session);
+            }
             match (outcome, session) {
                 (Ok(_), Some(session)) => {
                     // What the agent may forget shows on the next look.
@@ -313,12 +340,17 @@ impl Driver {
                     tokio::time::sleep(AGAIN).await;
                     match session {
                         Some(session) => broker.hub.mark_unread(&agent, session),
-                        None => broker.hub.mark_all_unread(),
+                        None => broker.hub.mark_agent_unread(&agent),
                     }
                 }
             }
         });
     }
+}
+
+fn lock(busy: &Mutex<HashSet<SessionId>>) -> MutexGuard<'_, HashSet<SessionId>> {
+    // One entry is added or removed at a time.
+    busy.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn is_alive(row: &LedgerRow) -> bool {

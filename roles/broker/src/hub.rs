@@ -49,6 +49,7 @@ pub struct Heard {
 struct Link {
     number: u64,
     outbox: mpsc::Sender<BrokerMessage>,
+    dropped: Arc<Notify>,
     greeting: Option<Arc<Greeting>>,
     rows: HashMap<SessionId, LedgerRow>,
     load: Option<Arc<Reported>>,
@@ -103,13 +104,21 @@ pub struct Unread {
 
 impl Hub {
     /// Takes in a new stream; what an older one of the same agent still says is ignored.
-    pub fn connect(&self, agent: &AgentId, outbox: mpsc::Sender<BrokerMessage>, now: Heard) -> u64 {
+    /// Gives its number, and what is notified when the link is given up.
+    pub fn connect(
+        &self,
+        agent: &AgentId,
+        outbox: mpsc::Sender<BrokerMessage>,
+        now: Heard,
+    ) -> (u64, Arc<Notify>) {
         let mut links = self.lock();
         links.next += 1;
         let number = links.next;
+        let dropped = Arc::new(Notify::new());
         let link = Link {
             number,
             outbox,
+            dropped: Arc::clone(&dropped),
             greeting: None,
             rows: HashMap::new(),
             load: None,
@@ -118,17 +127,16 @@ impl Hub {
             commanded: HashMap::new(),
             pending: HashSet::new(),
         };
+        links.take(agent);
         links.by_agent.insert(agent.clone(), link);
-        number
+        (number, dropped)
     }
 
     /// A stream ended.
     pub fn disconnect(&self, agent: &AgentId, number: u64) {
         let mut links = self.lock();
-        if links.by_agent.get(agent).is_some_and(|link| link.number == number)
-            && let Some(link) = links.by_agent.remove(agent)
-        {
-            links.last_heard.insert(agent.clone(), link.heard);
+        if links.by_agent.get(agent).is_some_and(|link| link.number == number) {
+            links.take(agent);
         }
         drop(links);
         self.0.news.notify_one();
@@ -238,11 +246,26 @@ impl Hub {
         self.lock().by_agent.get(agent)?.rows.get(&session).cloned()
     }
 
-    /// All rows of a greeted agent's ledger.
-    pub fn rows(&self, agent: &AgentId) -> Vec<(SessionId, LedgerRow)> {
+    /// What a greeted agent said of itself, and all rows of its ledger, of one and the same moment.
+    pub fn ledger(
+        &self,
+        agent: &AgentId,
+    ) -> Option<(Arc<Greeting>, HashMap<SessionId, LedgerRow>)> {
         let links = self.lock();
-        let rows = links.by_agent.get(agent).map(|link| &link.rows);
-        rows.into_iter().flatten().map(|(id, row)| (*id, row.clone())).collect()
+        let link = links.by_agent.get(agent)?;
+        Some((link.greeting.clone()?, link.rows.clone()))
+    }
+
+    /// Whether this was commanded on the agent's link already.
+    pub fn is_pending(&self, agent: &AgentId, session: SessionId, order: Order) -> bool {
+        let links = self.lock();
+        links.by_agent.get(agent).is_some_and(|link| link.pending.contains(&(session, order)))
+    }
+
+    /// Looks again at all that one agent has.
+    pub fn mark_agent_unread(&self, agent: &AgentId) {
+        self.lock().unread.entry(agent.clone()).or_default().greeted = true;
+        self.0.news.notify_one();
     }
 
     /// What greeted agents list of sessions that `is_known` does not know.
@@ -259,10 +282,11 @@ impl Hub {
             .collect()
     }
 
-    /// When an agent was heard last, if ever by this broker.
+    /// When an agent was heard last, if ever by this broker. A stream that has not greeted says nothing.
     pub fn last_heard(&self, agent: &AgentId) -> Option<Heard> {
         let links = self.lock();
-        let now = links.by_agent.get(agent).map(|link| link.heard);
+        let greeted = links.by_agent.get(agent).filter(|link| link.greeting.is_some());
+        let now = greeted.map(|link| link.heard);
         now.or_else(|| links.last_heard.get(agent).copied())
     }
 
@@ -340,12 +364,22 @@ impl Hub {
     }
 }
 
+impl Links {
+    /// Gives a link up: its stream is closed, and its agent comes anew.
+    fn take(&mut self, agent: &AgentId) {
+        let Some(link) = self.by_agent.remove(agent) else { return };
+        link.dropped.notify_one();
+        // Whoever never greeted was not heard.
+        if link.greeting.is_some() {
+            self.last_heard.insert(agent.clone(), link.heard);
+        }
+    }
+}
+
 /// Sends, or drops a link whose agent does not read.
 fn send(links: &mut Links, agent: &AgentId, message: broker_message::Message) {
     let Some(link) = links.by_agent.get(agent) else { return };
-    if link.outbox.try_send(BrokerMessage { message: Some(message) }).is_err()
-        && let Some(link) = links.by_agent.remove(agent)
-    {
-        links.last_heard.insert(agent.clone(), link.heard);
+    if link.outbox.try_send(BrokerMessage { message: Some(message) }).is_err() {
+        links.take(agent);
     }
 }

@@ -30,6 +30,7 @@ mod serve;
 mod settings;
 mod stream;
 mod view;
+mod waiting;
 
 pub use init::{InitOptions, InitReport, init};
 pub use openapi::openapi;

@@ -7,8 +7,9 @@ use abide_raft::{DecodeError, Machine, RestoreError};
 use abide_wire::{ConvertError, table};
 use prost::Message;
 
-/// A part is a few hundred bytes; a length beyond this is damage.
-const MAX_PART: u64 = 1 << 20;
+/// A part is some hundred bytes, and never larger than the command that brought it, which the engine
+/// bounds at 2 MiB. A length far beyond that is damage.
+const MAX_PART: u64 = 8 << 20;
 
 /// A [`Table`] that is replicated.
 #[derive(Debug, Clone, Default)]

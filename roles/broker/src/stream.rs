@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use abide_model::{AgentFacts, AgentId, Change, EndReason, Outcome, Report, SessionId};
 use abide_tls::{Node, NodeRole, peer_identity, secret_hash};
@@ -14,7 +14,7 @@ use abide_wire::agent::{
     self, AgentMessage, BrokerMessage, Hello, JoinReply, JoinRequest, LedgerRow, agent_message,
     broker_message,
 };
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_stream::{Stream, StreamExt};
@@ -25,10 +25,16 @@ use crate::broker::Broker;
 use crate::clock;
 use crate::hub::{Greeting, OUTBOX, Order, Reported};
 
+/// How long a command waits after it was refused for a fence that this broker cannot rise above.
+const FENCED_PAUSE: Duration = Duration::from_secs(1);
 /// The version of the agents' protocol that this broker speaks.
 const PROTOCOL: u32 = 1;
 /// Sessions in one greeting at the most; far beyond what one host can run.
 const MAX_SESSIONS: usize = 100_000;
+/// Kinds of desktop in one greeting at the most.
+const MAX_PROFILES: usize = 1_000;
+/// Bytes of a text that an agent says of itself, and that goes into the table.
+const MAX_TEXT: usize = 1_024;
 
 /// The certificate that a connection's client showed.
 #[derive(Debug, Clone)]
@@ -80,7 +86,7 @@ impl Brokerage for AgentService {
             return Err(Status::permission_denied("this agent is not in the cluster's table"));
         }
         let (outbox, messages) = mpsc::channel(OUTBOX);
-        let number = self.0.hub.connect(&agent, outbox.clone(), clock::heard());
+        let (number, dropped) = self.0.hub.connect(&agent, outbox.clone(), clock::heard());
         info!(%agent, "Agent connected");
         let welcome = broker_message::Message::Welcome(agent::Welcome {
             broker: self.0.id.to_string(),
@@ -88,7 +94,7 @@ impl Brokerage for AgentService {
         });
         // The outbox is new and empty.
         let _ = outbox.try_send(BrokerMessage { message: Some(welcome) });
-        let listener = Listener { broker: self.0.clone(), agent, number, outbox };
+        let listener = Listener { broker: self.0.clone(), agent, number, outbox, dropped };
         tokio::spawn(listener.run(request.into_inner()));
         Ok(Response::new(Box::pin(ReceiverStream::new(messages).map(Ok))))
     }
@@ -115,6 +121,8 @@ struct Listener {
     agent: AgentId,
     number: u64,
     outbox: mpsc::Sender<BrokerMessage>,
+    /// The hub gave the link up.
+    dropped: Arc<Notify>,
 }
 
 /// Why a stream is closed on an agent.
@@ -122,7 +130,7 @@ struct Listener {
 enum Unheard {
     #[error("the agent speaks protocol {0}, this broker speaks {PROTOCOL}")]
     Protocol(u32),
-    #[error("the agent greeted with too many sessions")]
+    #[error("the agent greeted with more than this broker takes")]
     TooMany,
     #[error("a message is malformed")]
     Malformed(#[from] abide_wire::ConvertError),
@@ -135,8 +143,16 @@ enum Unheard {
 impl Listener {
     async fn run(self, mut stream: Streaming<AgentMessage>) {
         let mut rows = Some(HashMap::new());
+        let dropped = self.dropped.clone();
         loop {
-            let message = match stream.message().await {
+            let next = tokio::select! {
+                next = stream.message() => next,
+                () = dropped.notified() => {
+                    warn!(agent = %self.agent, "Agent does not read, or came anew: stream closed");
+                    break;
+                }
+            };
+            let message = match next {
                 Ok(Some(message)) => message,
                 Ok(None) => break,
                 Err(cause) => {
@@ -199,6 +215,10 @@ impl Listener {
         hello: Hello,
         rows: &mut Option<HashMap<SessionId, LedgerRow>>,
     ) -> Result<(), Unheard> {
+        let texts = hello.profiles.iter().map(|it| it.title.len()).chain([hello.public_url.len()]);
+        if hello.profiles.len() > MAX_PROFILES || texts.max() > Some(MAX_TEXT) {
+            return Err(Unheard::TooMany);
+        }
         if hello.protocol != PROTOCOL {
             return Err(Unheard::Protocol(hello.protocol));
         }
@@ -235,7 +255,10 @@ impl Listener {
             Answer::Fenced(it) => {
                 let highest = abide_model::Fence::from(it.highest.unwrap_or_default());
                 warn!(agent = %self.agent, %highest, "Agent obeys a higher fence");
-                self.rise(highest).await;
+                if !self.rise(highest).await {
+                    // Nothing will be obeyed until somebody mends that: no reason to hurry.
+                    tokio::time::sleep(FENCED_PAUSE).await;
+                }
                 hub.retry(&self.agent, self.number, (session, order));
             }
             Answer::Rejected(it) => {
@@ -251,6 +274,7 @@ impl Listener {
     /// A reservation ends as refused.
     async fn refused(&self, session: SessionId, detail: String) {
         let Some(greeting) = self.broker.hub.greeting(&self.agent) else { return };
+        let detail: String = detail.chars().take(MAX_TEXT / 4).collect();
         let reason = EndReason::NeverStarted { detail: detail.into() };
         let change = Change::Report {
             session,
@@ -265,12 +289,16 @@ impl Listener {
     }
 
     /// Goes above a fence that was obeyed before this cluster's data: they are a rebuilt table's.
-    async fn rise(&self, highest: abide_model::Fence) {
+    async fn rise(&self, highest: abide_model::Fence) -> bool {
         let seen =
             abide_raft::Claim { generation: highest.generation, claimant: highest.claimant.into() };
-        if let Err(cause) = self.broker.raft.raise_claim(seen).await {
-            let cause: &dyn std::error::Error = &cause;
-            warn!(cause, "The generation cannot be raised");
+        match self.broker.raft.raise_claim(seen).await {
+            Ok(_) => true,
+            Err(cause) => {
+                let cause: &dyn std::error::Error = &cause;
+                warn!(cause, "The generation cannot be raised");
+                false
+            }
         }
     }
 }

@@ -45,6 +45,7 @@ impl FromRequestParts<App> for Caller {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Refused> {
         let token = bearer(parts).ok_or_else(|| not_logged_in("Log in first."))?;
+        app.broker.ready().await?;
         let table = app.broker.raft.latest();
         let claims = app
             .broker
@@ -71,6 +72,7 @@ impl FromRequestParts<App> for Asker {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Refused> {
         let token = bearer(parts).ok_or_else(|| not_logged_in("A status token is needed."))?;
+        app.broker.ready().await?;
         if let Ok(claims) = app.broker.verifier.status(token, clock::now()) {
             return Ok(Self::Viewer(claims.session));
         }

@@ -106,8 +106,11 @@ pub async fn healthz() -> &'static str {
 
 /// A login would work now.
 pub async fn readyz(State(app): State<App>) -> Response {
-    let ready = tokio::time::timeout(Duration::from_secs(1), app.broker.table()).await;
-    match ready {
+    let ready = async {
+        app.broker.ready().await?;
+        app.broker.table().await
+    };
+    match tokio::time::timeout(Duration::from_secs(1), ready).await {
         Ok(Ok(_)) => "ready\n".into_response(),
         Ok(Err(cause)) => not_ready(&cause.to_string()),
         Err(_) => not_ready("no answer within a second"),

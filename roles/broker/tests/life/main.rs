@@ -1,5 +1,7 @@
 //! A broker with played agents: what people are promised, told over HTTP.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
+
 mod support;
 
 use std::collections::HashMap;
