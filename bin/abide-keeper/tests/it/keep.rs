@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use abide_desktop::CgroupRecord;
+use abide_desktop::{Cgroup, CgroupRecord};
 use abide_wire::keeper::DisplayServer;
 
 use crate::desk::{Desk, KEEPER, Kept, dirty, eventually, keeper, start, try_start_by};
@@ -223,7 +223,8 @@ fn a_keeper_in_a_cgroup_that_was_killed_before_starts_sessions_in_theirs() {
     let Ok(outer) = record.make() else {
         return eprintln!("this host's cgroups cannot be written to");
     };
-    outer.kill().unwrap();
+    let outer = Removed(outer);
+    outer.0.kill().unwrap();
     record.write(&desk.path().join("outer")).unwrap();
     let mut command = std::process::Command::new("sh");
     let script = "echo 0 > \"$(cat \"$1\")/cgroup.procs\"; exec \"$0\" keep";
@@ -237,5 +238,15 @@ fn a_keeper_in_a_cgroup_that_was_killed_before_starts_sessions_in_theirs() {
     let traces = kept.traces();
     kept.end("done");
     traces.assert_all_gone();
-    outer.remove().unwrap();
+}
+
+/// A cgroup that is gone with this, with all that is in it.
+struct Removed(Cgroup);
+
+impl Drop for Removed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait_until_empty(std::time::Duration::from_secs(10));
+        let _ = self.0.remove();
+    }
 }
