@@ -106,6 +106,12 @@ impl Browser {
         Ok(serde_json::from_value(complaints)?)
     }
 
+    async fn next_shot(&self, name: &str) -> PathBuf {
+        let mut driver = self.driver.lock().await;
+        driver.shots += 1;
+        self.shots.join(format!("{:02}-{name}.png", driver.shots))
+    }
+
     async fn step(&self, tab: &str, mut step: Value) -> anyhow::Result<Value> {
         let mut driver = self.driver.lock().await;
         driver.steps += 1;
@@ -258,12 +264,7 @@ impl Tab {
     /// # Errors
     /// When it cannot be written.
     pub async fn shoot(&self, name: &str) -> anyhow::Result<()> {
-        let number = {
-            let mut driver = self.browser.driver.lock().await;
-            driver.shots += 1;
-            driver.shots
-        };
-        let path = self.browser.shots.join(format!("{number:02}-{name}.png"));
+        let path = self.browser.next_shot(name).await;
         self.step(json!({ "do": "shoot", "path": path })).await.map(drop)
     }
 
@@ -276,6 +277,12 @@ impl Tab {
     }
 
     async fn step(&self, step: Value) -> anyhow::Result<Value> {
-        self.browser.step(&self.name, step).await
+        let done = self.browser.step(&self.name, step).await;
+        if done.is_err() {
+            // For whoever wonders why; the error itself is told anyway.
+            let path = self.browser.next_shot("failed").await;
+            drop(self.browser.step(&self.name, json!({ "do": "shoot", "path": path })).await);
+        }
+        done
     }
 }

@@ -4,7 +4,7 @@ use anyhow::ensure;
 
 /// A picture, line by line from the top left, four bytes a pixel: red, green, blue, and one that does
 /// not count.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Image {
     width: u16,
     height: u16,
@@ -88,10 +88,40 @@ impl Image {
         Ok(Difference { mean: sum as f64 / (3.0 * pixels), share: noticeable as f64 / pixels })
     }
 
+    /// Where a part of it looks most like this one, if any does; not by every pixel, but by some
+    /// spread over it.
+    pub fn find(&self, part: &Self) -> Option<(u16, u16)> {
+        let step = |size: u16| usize::from(size / 8).max(1);
+        let rows = (0..part.height).step_by(step(part.height));
+        let points: Vec<_> = rows
+            .flat_map(|y| (0..part.width).step_by(step(part.width)).map(move |x| (x, y)))
+            .map(|(x, y)| (x, y, part.pixel(x, y)))
+            .collect();
+        let distance = |left: u16, top: u16| {
+            points.iter().try_fold(0u32, |sum, &(x, y, wanted)| {
+                let found = self.pixel(left + x, top + y);
+                let off = [0, 1, 2].map(|n| found[n].abs_diff(wanted[n]));
+                let fits = off.iter().all(|&it| it <= NOTICEABLE);
+                fits.then(|| sum + off.iter().map(|&it| u32::from(it)).sum::<u32>())
+            })
+        };
+        let across = 0..=self.width.checked_sub(part.width)?;
+        let places = (0..=self.height.checked_sub(part.height)?)
+            .flat_map(|top| across.clone().map(move |left| (left, top)));
+        places.filter_map(|at| Some((distance(at.0, at.1)?, at))).min().map(|(_, at)| at)
+    }
+
     /// How many different colours it has.
     pub fn colours(&self) -> usize {
         let pixels = self.rgba.chunks_exact(4).map(|it| [it[0], it[1], it[2]]);
         pixels.collect::<std::collections::HashSet<_>>().len()
+    }
+}
+
+/// The size alone: nobody reads a million pixels.
+impl std::fmt::Debug for Image {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Image({}×{})", self.width, self.height)
     }
 }
 
@@ -113,6 +143,15 @@ mod tests {
         assert_eq!(difference, Difference { mean: 10.0, share: 0.25 });
         assert_eq!(black.difference(&black).unwrap(), Difference { mean: 0.0, share: 0.0 });
         assert!(black.difference(&black.part(0, 0, 1, 2)).is_err());
+    }
+
+    #[test]
+    fn a_part_is_found_where_it_is() {
+        let photo = crate::scene::photo();
+        let part = photo.part(70, 31, 40, 40);
+        assert_eq!(photo.find(&part), Some((70, 31)));
+        assert_eq!(part.find(&photo), None);
+        assert_eq!(plain([0, 0, 0]).find(&plain([200, 0, 0])), None);
     }
 
     #[test]

@@ -47,7 +47,11 @@ pub fn python() -> anyhow::Result<PathBuf> {
 
 /// Does `work` unless it was done for `wanted` as it is now. Tests are processes that run side by
 /// side: one does it, the others wait.
-fn once(wanted: &Path, done: &Path, work: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<()> {
+fn once(
+    wanted: &Path,
+    done: &Path,
+    work: impl FnOnce() -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
     fs::create_dir_all(target())?;
     let lock = File::create(done.with_extension("lock"))?;
     flock(&lock, FlockOperation::LockExclusive)?;

@@ -5,11 +5,11 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use anyhow::{Context, ensure};
-use x11rb::connection::Connection;
 use x11rb::NONE;
+use x11rb::connection::Connection;
 use x11rb::protocol::xproto::{
     AtomEnum, ConnectionExt, CreateGCAux, CreateWindowAux, Drawable, Gcontext, ImageFormat,
-    KEY_PRESS_EVENT, KEY_RELEASE_EVENT, MapState, Window, WindowClass,
+    InputFocus, KEY_PRESS_EVENT, KEY_RELEASE_EVENT, MapState, Window, WindowClass,
 };
 use x11rb::protocol::xtest::ConnectionExt as _;
 use x11rb::rust_connection::{DefaultStream, RustConnection};
@@ -102,6 +102,23 @@ impl Display {
         connection.map_window(window)?;
         // A reply to a later request: by then it is shown.
         connection.get_input_focus()?.reply()?;
+        Ok(())
+    }
+
+    /// Gives the keyboard to the topmost window, as a window manager would.
+    ///
+    /// # Errors
+    /// When there is no window.
+    pub fn focus(&self) -> anyhow::Result<()> {
+        let connection = &self.connection;
+        let windows = connection.query_tree(self.root)?.reply()?.children;
+        let shown = |window: &&Window| {
+            let attributes = connection.get_window_attributes(**window);
+            let attributes = attributes.ok().and_then(|it| it.reply().ok());
+            attributes.is_some_and(|it| it.map_state == MapState::VIEWABLE)
+        };
+        let top = windows.iter().rev().find(shown).context("no window is shown")?;
+        connection.set_input_focus(InputFocus::POINTER_ROOT, *top, x11rb::CURRENT_TIME)?.check()?;
         Ok(())
     }
 

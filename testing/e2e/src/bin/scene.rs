@@ -49,7 +49,19 @@ impl<'a> Scene<'a> {
             .event_mask(EventMask::EXPOSURE | EventMask::KEY_PRESS);
         let (width, height) = (screen.width_in_pixels, screen.height_in_pixels);
         let class = WindowClass::INPUT_OUTPUT;
-        connection.create_window(0, window, screen.root, 0, 0, width, height, 0, class, 0, &looks)?;
+        connection.create_window(
+            0,
+            window,
+            screen.root,
+            0,
+            0,
+            width,
+            height,
+            0,
+            class,
+            0,
+            &looks,
+        )?;
         connection.create_gc(gc, window, &CreateGCAux::new().graphics_exposures(0))?;
         // The screen may get another size, as viewers ask for.
         let watch = x11rb::protocol::xproto::ChangeWindowAttributesAux::new();
@@ -67,8 +79,9 @@ impl<'a> Scene<'a> {
                 self.fill(self.patch, PATCH_X, 0, PATCH, PATCH)?;
             }
             Event::ConfigureNotify(it) if it.window == self.root => {
-                let size =
-                    ConfigureWindowAux::new().width(u32::from(it.width)).height(u32::from(it.height));
+                let size = ConfigureWindowAux::new()
+                    .width(u32::from(it.width))
+                    .height(u32::from(it.height));
                 self.connection.configure_window(self.window, &size)?;
             }
             Event::KeyPress(key) => {

@@ -62,6 +62,7 @@ async fn a_dead_hosts_sessions_are_unreachable_then_lost_on_proof() {
     let browser = Browser::start("host-down").await.unwrap();
     let portal = browser.open().await.unwrap();
     world.log_in(&portal, &ada.user).await;
+    portal.wait(&id("session-row")).await.unwrap();
 
     world.cluster.kill_agent_whole(host);
     let (told, took) =

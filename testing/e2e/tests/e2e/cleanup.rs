@@ -14,8 +14,7 @@ use crate::support::{World, look, patch_in, scene, scene_of};
 
 /// A program that leaves its parent, its process group and its session twice over, and does not go
 /// when it is asked to.
-const STUBBORN: &str =
-    "(setsid sh -c 'trap \"\" TERM HUP INT; (setsid sh -c \"while :; do sleep 1; done\" &) ; \
+const STUBBORN: &str = "(setsid sh -c 'trap \"\" TERM HUP INT; (setsid sh -c \"while :; do sleep 1; done\" &) ; \
      while :; do sleep 1; done' &) ; exec sleep infinity";
 
 /// Everything that one session has on its host.
@@ -98,8 +97,10 @@ async fn stubborn_session(world: &World) -> (Session, Traces, Keeper) {
     // The program that ignores SIGTERM, and the one that it has forked away.
     until("the stubborn ones run", async || {
         let all = processes::of_session(&session.id);
-        let loops = all.iter().filter(|it| it.command.iter().any(|word| word.contains("while")));
-        (loops.count() >= 3).then_some(())
+        let is = |it: &&Process, begins: &str| it.command.iter().any(|a| a.starts_with(begins));
+        let (first, second) = ("trap", "while");
+        let both = all.iter().any(|it| is(&it, first)) && all.iter().any(|it| is(&it, second));
+        both.then_some(())
     })
     .await
     .unwrap();

@@ -80,7 +80,11 @@ async fn same_picture(tab: &Tab, display: &Display) {
 /// The difference when the photo was first there, and when nothing moved any more.
 async fn photo_reaches(tab: &Tab, display: &Display) -> (Difference, Difference) {
     let part = |image: &Image| image.part(PHOTO_AT.0, PHOTO_AT.1, 256, 256);
-    assert_eq!(part(&display.screen().unwrap()), photo());
+    until("the photo is on the desktop", async || {
+        (part(&display.screen().unwrap()) == photo()).then_some(())
+    })
+    .await
+    .unwrap();
     let close = async |mean: f64| {
         let reached = until("the photo reaches the browser", async || {
             let it = photo().difference(&part(&tab.desktop().await.unwrap())).unwrap();
@@ -90,7 +94,7 @@ async fn photo_reaches(tab: &Tab, display: &Display) -> (Difference, Difference)
     };
     let first = close(8.0).await;
     // Xvnc sends again without loss what has not changed for a while.
-    let last = close(0.1).await;
+    let last = close(1.0).await;
     (first, last)
 }
 

@@ -101,13 +101,7 @@ async fn a_damaged_database_is_named_and_left_as_it_is() {
 }
 
 /// Puts a folder onto a file system of its own, seen by the server alone and gone with it.
-const ON_A_SMALL_DISK: [&str; 5] = [
-    "unshare",
-    "--mount",
-    "--propagation=private",
-    "sh",
-    "-c",
-];
+const ON_A_SMALL_DISK: [&str; 5] = ["unshare", "--mount", "--propagation=private", "sh", "-c"];
 
 /// `$0` is the folder, `$1` the size; the rest is the server.
 const SMALL_DISK: &str = "set -e; mkdir \"$0.small\"; mount -t tmpfs -o size=\"$1\" tmpfs \"$0.small\"; \
@@ -139,7 +133,7 @@ async fn a_broker_whose_disk_is_full_starts_nothing_and_keeps_what_there_is() {
     let ada = world.person("ada").await;
     world.cluster.stop_broker();
     let folder = world.cluster.broker().dir.join("data");
-    let under = on_a_small_disk(folder.to_str().unwrap(), "24m");
+    let under = on_a_small_disk(folder.to_str().unwrap(), "256m");
     world.cluster.put_broker_under(&under);
     world.cluster.start_broker().await.unwrap();
     let old = ada.open().await.session;
@@ -165,7 +159,7 @@ async fn an_agent_whose_disk_is_full_starts_nothing_and_keeps_what_there_is() {
     let ada = world.person("ada").await;
     world.cluster.stop_agent(0);
     let folder = world.cluster.agents()[0].dir.join("data");
-    let under = on_a_small_disk(folder.to_str().unwrap(), "128m");
+    let under = on_a_small_disk(folder.to_str().unwrap(), "256m");
     world.cluster.put_agent_under(0, &under);
     world.cluster.start_agent(0).unwrap();
     world.cluster.until_agents_are_heard(&world.admin).await.unwrap();

@@ -88,6 +88,17 @@ impl World {
         (told.unwrap(), began.elapsed())
     }
 
+    /// Waits until an agent that was started says that brokers can send people to it.
+    pub async fn until_ready(&self, agent: usize) {
+        let url = format!("{}/readyz", self.cluster.agents()[agent].url);
+        until("the agent is ready", async || {
+            let ready = http().get(&url).send().await;
+            ready.is_ok_and(|it| it.status().is_success()).then_some(())
+        })
+        .await
+        .unwrap();
+    }
+
     /// Goes to the portal and logs in.
     pub async fn log_in(&self, tab: &Tab, user: &TestUser) {
         tab.goto(&self.url("/")).await.unwrap();

@@ -9,13 +9,13 @@ use serde_json::Value;
 
 use crate::support::{World, bring, look, redeem, scene, scene_of};
 
-/// Asserts that the agent refuses, says so, and nothing more.
-async fn refused(redeem_url: &str, ticket: &str, what: &str) {
+/// Asserts that the agent refuses, and gives its reason.
+async fn refused(redeem_url: &str, ticket: &str, what: &str) -> String {
     let (status, answer) = bring(redeem_url, ticket).await;
     assert_eq!(status, 401, "{what}: {answer}");
     assert_eq!(answer["type"], "urn:abide:problem/pass-refused", "{what}: {answer}");
-    assert!(answer["detail"].as_str().is_some_and(|it| !it.is_empty()), "{what}: {answer}");
     assert_eq!(answer.get("pass"), None, "{what}");
+    answer["detail"].as_str().expect("a reason").to_owned()
 }
 
 fn grant(reply: &SessionReply) -> TicketGrant {
@@ -70,12 +70,14 @@ async fn a_ticket_opens_its_own_session_once_and_nothing_else() {
 
     let redeemed = redeem(&first).await;
     assert_eq!(redeemed.session, first.session.id);
-    refused(&url, &first.connect.ticket, "replayed").await;
+    let used = refused(&url, &first.connect.ticket, "replayed").await;
+    assert!(used.contains("used already"), "{used}");
     let host = world.agent_of(&first.session);
     world.cluster.kill_agent(host);
     world.cluster.start_agent(host).unwrap();
-    world.cluster.until_agents_are_heard(&world.admin).await.unwrap();
-    refused(&url, &first.connect.ticket, "replayed after the agent's restart").await;
+    world.until_ready(host).await;
+    let again = refused(&url, &first.connect.ticket, "replayed after the agent's restart").await;
+    assert_eq!(again, used);
 
     // None of this cost the real one anything.
     scene_of(&first.session.id).await;

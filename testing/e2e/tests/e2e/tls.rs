@@ -29,8 +29,7 @@ fn believe(home: &Path, ca: &Path) {
 async fn a_browser_that_knows_the_clusters_ca_works_over_tls() {
     let options = Options::new().unwrap();
     let profiles = vec![scene()];
-    let world =
-        World::with(Options { agents: 1, profiles, tls: WebTls::Cluster, ..options }).await;
+    let world = World::with(Options { agents: 1, profiles, tls: WebTls::Cluster, ..options }).await;
     let ada = world.person("ada").await;
 
     let stranger = tempfile::tempdir().unwrap();
