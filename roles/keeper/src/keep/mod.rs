@@ -25,6 +25,7 @@ mod pam;
 mod plan;
 mod slate;
 mod start;
+mod start_error;
 mod vnc_password;
 mod xauthority;
 
@@ -37,7 +38,7 @@ use abide_wire::keeper::{KeeperReply, KeeperSpec, StartFailed, keeper_reply::Rep
 use nix::unistd::{dup2_stdin, dup2_stdout};
 
 pub use plan::PlanError;
-pub use start::StartError;
+pub use start_error::StartError;
 
 /// Why there was nothing to keep.
 #[derive(Debug, thiserror::Error)]
