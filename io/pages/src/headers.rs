@@ -94,11 +94,7 @@ fn sources(first: impl IntoIterator<Item = String>, urls: &[String]) -> Vec<Stri
 /// How a policy names the server of `url`. Its grammar has no IPv6 addresses; the scheme must do.
 fn source(url: &str) -> Option<String> {
     let origin = origin(url)?;
-    if origin.contains('[') {
-        scheme(&origin)
-    } else {
-        Some(origin)
-    }
+    if origin.contains('[') { scheme(&origin) } else { Some(origin) }
 }
 
 /// `https:` of `https://…` and of itself.
@@ -131,11 +127,7 @@ mod tests {
 
     /// The value of one directive.
     fn of<'a>(policy: &'a str, name: &str) -> &'a str {
-        policy
-            .split("; ")
-            .find_map(|it| it.strip_prefix(name))
-            .unwrap()
-            .trim_start()
+        policy.split("; ").find_map(|it| it.strip_prefix(name)).unwrap().trim_start()
     }
 
     /// The pages' own tests, in a browser, run under the headers of this file.
@@ -149,24 +141,16 @@ mod tests {
             ("portal", portal_headers(&agents, &brokers)),
             ("viewer", viewer_headers("http://agent-a.test", &brokers)),
         ] {
-            let headers: serde_json::Map<_, _> = headers
-                .into_iter()
-                .map(|(name, value)| (name.to_owned(), value.into()))
-                .collect();
+            let headers: serde_json::Map<_, _> =
+                headers.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
             assert_eq!(expected[name], serde_json::Value::Object(headers), "{name}");
         }
     }
 
     #[test]
     fn the_viewer_may_open_its_own_web_socket() {
-        let policy = viewer_csp(
-            "https://Desk7.example:8443/x",
-            &strings(&["https://b.example"]),
-        );
-        assert_eq!(
-            of(&policy, "connect-src"),
-            "'self' wss://desk7.example:8443 https://b.example"
-        );
+        let policy = viewer_csp("https://Desk7.example:8443/x", &strings(&["https://b.example"]));
+        assert_eq!(of(&policy, "connect-src"), "'self' wss://desk7.example:8443 https://b.example");
         assert_eq!(of(&policy, "form-action"), "'none'");
     }
 
@@ -194,16 +178,9 @@ mod tests {
 
     #[test]
     fn a_server_stands_in_the_list_once() {
-        let twice = strings(&[
-            "https://a.example/",
-            "https://A.example",
-            "https://a.example:443",
-        ]);
+        let twice = strings(&["https://a.example/", "https://A.example", "https://a.example:443"]);
         let policy = portal_csp(&twice, &[]);
-        assert_eq!(
-            of(&policy, "form-action"),
-            "https://a.example https://a.example:443"
-        );
+        assert_eq!(of(&policy, "form-action"), "https://a.example https://a.example:443");
     }
 
     #[test]
@@ -214,9 +191,7 @@ mod tests {
 
     #[test]
     fn a_list_too_long_for_a_header_gives_way_to_its_schemes() {
-        let many: Vec<String> = (0..10_000)
-            .map(|n| format!("https://desk{n}.example"))
-            .collect();
+        let many: Vec<String> = (0..10_000).map(|n| format!("https://desk{n}.example")).collect();
         let policy = portal_csp(&many, &[]);
         assert_eq!(of(&policy, "form-action"), "https:");
         assert!(policy.len() < LIST_LIMIT);

@@ -35,11 +35,7 @@ impl Asset {
     /// For `Cache-Control`. A page is asked for each time, and answered with 304 by its tag.
     #[must_use]
     pub fn cache_control(&self) -> &'static str {
-        if self.immutable {
-            "public, max-age=31536000, immutable"
-        } else {
-            "no-cache"
-        }
+        if self.immutable { "public, max-age=31536000, immutable" } else { "no-cache" }
     }
 }
 
@@ -105,9 +101,7 @@ mod tests {
     /// The paths in double quotes that begin with `/<name>/`, without that beginning.
     fn references(page: &str, name: &str) -> Vec<String> {
         let prefix = format!("/{name}/");
-        let quoted = page
-            .split('"')
-            .filter_map(|part| part.strip_prefix(prefix.as_str()));
+        let quoted = page.split('"').filter_map(|part| part.strip_prefix(prefix.as_str()));
         quoted.map(str::to_owned).collect()
     }
 
@@ -117,10 +111,7 @@ mod tests {
             let page = find(PAGE).unwrap();
             let text = std::str::from_utf8(&page.bytes).unwrap();
             let paths = references(text, name);
-            assert!(
-                paths.len() >= 3,
-                "{name}: script, style and icon, but found {paths:?}"
-            );
+            assert!(paths.len() >= 3, "{name}: script, style and icon, but found {paths:?}");
             for path in paths {
                 let asset = find(&path).unwrap_or_else(|| panic!("{name} lacks {path}"));
                 assert!(asset.immutable && !asset.bytes.is_empty());
@@ -153,13 +144,9 @@ mod tests {
     #[test]
     fn no_path_leads_out_of_the_folder() {
         for (_, find) in PAGES {
-            for path in [
-                "",
-                "../index.html",
-                "/etc/passwd",
-                "assets/",
-                "assets/../../portal/index.html",
-            ] {
+            for path in
+                ["", "../index.html", "/etc/passwd", "assets/", "assets/../../portal/index.html"]
+            {
                 assert!(find(path).is_none(), "{path}");
             }
         }
