@@ -1,20 +1,12 @@
-//! `cargo xtask demo`: a whole cluster on this machine, until Ctrl-C.
+//! `cargo xtask demo`: builds the programs, then becomes `abide-demo`.
 
-use std::io::{Write, stdout};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 
-use abide_cluster::{Binaries, Cluster, Network, Options, Profile, TestUser};
 use anyhow::{Context, bail};
-use serde_json::json;
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::install::{Purpose, ensure as install};
 use crate::{DemoArgs, shell};
-
-/// How often it is looked whether a server has gone.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 pub fn run(args: &DemoArgs) -> anyhow::Result<()> {
     if args.brokers != 1 {
@@ -25,131 +17,16 @@ pub fn run(args: &DemoArgs) -> anyhow::Result<()> {
         );
     }
     install(Purpose::Demo)?;
-    build(args.release)?;
-    let runtime = tokio::runtime::Runtime::new()?;
-    runtime.block_on(show(args))
-}
-
-fn build(release: bool) -> anyhow::Result<()> {
-    let mut cargo = shell::cargo();
-    cargo.args(["build", "--bin", "abide", "--bin", "abide-keeper"]);
-    if release {
-        cargo.arg("--release");
+    let bins = shell::build(&["abide", "abide-keeper", "abide-demo"], args.release)?;
+    let mut demo = Command::new(bins.join("abide-demo"));
+    demo.args(["--agents", &args.agents.to_string()]);
+    demo.args(["--base-port", &args.base_port.to_string()]);
+    if let Some(dir) = &args.dir {
+        demo.arg("--dir").arg(dir);
     }
-    shell::run(&mut cargo)
-}
-
-async fn show(args: &DemoArgs) -> anyhow::Result<()> {
-    // From here on Ctrl-C ends in order, also while the cluster is being started.
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let told = async {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-    };
-    tokio::pin!(told);
-    let options = options(args)?;
-    eprintln!("Starting 1 broker and {} agents …", args.agents);
-    let mut cluster = tokio::select! {
-        started = Cluster::start(options) => started?,
-        () = &mut told => return Ok(()),
-    };
-    let user = cluster.add_user("ada")?;
-    write_json(&cluster, &user)?;
-    tell(&cluster, &user)?;
-    if !args.no_open {
-        open_browser(cluster.broker().url.as_str());
+    if args.no_open {
+        demo.arg("--no-open");
     }
-    tokio::select! {
-        () = watch(&mut cluster) => {}
-        () = &mut told => {}
-    }
-    shell::step("Ending the cluster and its desktops", || {
-        drop(cluster);
-        Ok(())
-    })
-}
-
-fn options(args: &DemoArgs) -> anyhow::Result<Options> {
-    let mode = if args.release { "release" } else { "debug" };
-    Ok(Options {
-        agents: args.agents,
-        dir: args.dir.clone(),
-        network: Network::plain(args.base_port),
-        profiles: vec![Profile::xfce(), Profile::plain()],
-        ..Options::with(Binaries::in_folder(target()?.join(mode))?)
-    })
-}
-
-/// Cargo's target folder: where this program lies in it, at any depth.
-fn target() -> anyhow::Result<PathBuf> {
-    let own = std::env::current_exe()?;
-    let mode = own.parent().context("this program has no folder")?;
-    Ok(mode.parent().unwrap_or(mode).to_owned())
-}
-
-fn write_json(cluster: &Cluster, user: &TestUser) -> anyhow::Result<()> {
-    let broker = cluster.broker();
-    let agents = cluster.agents().iter();
-    let account = |user: &TestUser| json!({"name": user.name, "password": user.password});
-    let demo = json!({
-        "brokers": [{"id": broker.id, "url": broker.url.as_str(), "pid": broker.pid()}],
-        "agents": agents
-            .map(|agent| json!({"id": agent.id, "url": agent.url.as_str(), "pid": agent.pid()}))
-            .collect::<Vec<_>>(),
-        "users": [account(user), account(cluster.admin())],
-        // Nothing is signed by it that a browser sees: the demo serves plain HTTP on loopback.
-        "ca": null,
-    });
-    let path = cluster.dir().join("demo.json");
-    // It holds passwords.
-    let text = serde_json::to_string_pretty(&demo)? + "\n";
-    write_private(&path, &text).with_context(|| format!("cannot write {}", path.display()))
-}
-
-fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
-    use std::os::unix::fs::OpenOptionsExt;
-    let mut options = std::fs::OpenOptions::new();
-    options.create_new(true).write(true).mode(0o600).open(path)?.write_all(text.as_bytes())
-}
-
-fn tell(cluster: &Cluster, user: &TestUser) -> std::io::Result<()> {
-    let url = &cluster.broker().url;
-    let admin = cluster.admin();
-    let dir = cluster.dir().display();
-    writeln!(stdout(), "Ready: {url}  user: {}  password: {}", user.name, user.password)?;
-    eprintln!(
-        "The administrator: {}, password {}\nEverything lies in {dir}, with demo.json and the \
-         servers' logs. Ctrl-C ends it all, the desktops too.",
-        admin.name, admin.password
-    );
-    if let Some(pid) = cluster.broker().pid() {
-        eprintln!("Desktops stay when a server dies. Try it: kill -9 {pid}");
-    }
-    Ok(())
-}
-
-/// Tells which servers have gone, and how they are started again. Does not start them: to see what
-/// goes on without them is what the demo is for.
-async fn watch(cluster: &mut Cluster) {
-    let mut look = tokio::time::interval(LOOK_EVERY);
-    loop {
-        look.tick().await;
-        for gone in cluster.newly_gone() {
-            eprintln!("{} is gone. Start it again: {}", gone.name, gone.start);
-        }
-    }
-}
-
-fn open_browser(url: &str) {
-    let display = ["DISPLAY", "WAYLAND_DISPLAY"].iter().any(|it| std::env::var_os(it).is_some());
-    if !display || !shell::exists("xdg-open") {
-        return;
-    }
-    let mut open = Command::new("xdg-open");
-    let open = open.arg(url).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    // The link is on the screen already.
-    let _ = open.spawn();
+    // Signals are for the demo alone, which ends in order.
+    Err(demo.exec()).context("cannot run abide-demo")
 }

@@ -22,6 +22,26 @@ pub fn cargo() -> Command {
     command
 }
 
+/// Builds these programs of the repository; gives the folder they are in.
+///
+/// No package is named, so that all builds choose the libraries' features alike, and share what is
+/// built.
+pub fn build(programs: &[&str], release: bool) -> anyhow::Result<PathBuf> {
+    let mut cargo = cargo();
+    cargo.arg("build");
+    for program in programs {
+        cargo.args(["--bin", program]);
+    }
+    if release {
+        cargo.arg("--release");
+    }
+    run(&mut cargo)?;
+    let own = std::env::current_exe()?;
+    // Cargo's target folder: this program lies in it, one folder deep.
+    let target = own.ancestors().nth(2).context("this program has no folder")?;
+    Ok(target.join(if release { "release" } else { "debug" }))
+}
+
 /// Whether this program is on the path.
 pub fn exists(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();

@@ -27,8 +27,7 @@ pub fn run(args: &TestArgs) -> anyhow::Result<()> {
 /// Builds for speed, and measures.
 pub fn bench(arguments: &[String]) -> anyhow::Result<()> {
     install(Purpose::Demo)?;
-    let build = ["build", "--release", "--bin", "abide", "--bin", "abide-keeper"];
-    shell::run(shell::cargo().args(build))?;
+    shell::build(&["abide", "abide-keeper", "abide-bench"], true)?;
     let bench = ["run", "--release", "--package", "abide-bench", "--"];
     shell::run(shell::cargo().args(bench).args(arguments))
 }

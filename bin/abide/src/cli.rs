@@ -207,6 +207,8 @@ pub const BROKER_CONFIG: &str = "/etc/abide/broker.toml";
 pub enum BrokerCommand {
     /// Make a cluster: its CA, its keys, its first broker
     Init(InitArgs),
+    /// Write the description of the HTTP interface (OpenAPI, JSON)
+    Openapi,
 }
 
 #[derive(Debug, Args)]

@@ -109,8 +109,13 @@ async fn until_told_to_stop(
 }
 
 async fn broker(args: BrokerArgs) -> anyhow::Result<()> {
-    if let Some(BrokerCommand::Init(args)) = args.command {
-        return init(&args);
+    match args.command {
+        Some(BrokerCommand::Init(args)) => return init(&args),
+        Some(BrokerCommand::Openapi) => {
+            let text = abide_broker::openapi().to_pretty_json()?;
+            return Ok(writeln!(std::io::stdout(), "{text}")?);
+        }
+        None => {}
     }
     let settings = broker_settings(&args.config)?;
     let told = daemon(args.log)?;
