@@ -145,7 +145,7 @@ async fn a_broker_whose_disk_is_full_starts_nothing_and_keeps_what_there_is() {
     assert!(refused.to_string().contains("space"), "{refused}");
     look(&ada.connect(&old.id).await).await.longest_gap(10).await.unwrap();
     assert_eq!(ada.only_session().await.id, old.id);
-    assert_eq!(world.cluster.agents()[0].session_folders(), [old.id.clone()]);
+    assert_eq!(world.cluster.agents()[0].session_folders(), std::slice::from_ref(&old.id));
 
     fs::remove_file(filler).unwrap();
     until("there is room, and a new session starts", async || start(&ada).await.ok())
@@ -170,7 +170,7 @@ async fn an_agent_whose_disk_is_full_starts_nothing_and_keeps_what_there_is() {
     let refused = start(&ada).await.unwrap_err();
     assert_eq!(refused.kind(), Some(ProblemKind::StartFailed), "{refused}");
     assert!(refused.to_string().contains("disk of this agent is full"), "{refused}");
-    assert_eq!(world.cluster.agents()[0].session_folders(), [old.id.clone()]);
+    assert_eq!(world.cluster.agents()[0].session_folders(), std::slice::from_ref(&old.id));
     let told = world.told(&old.id).await.unwrap();
     assert_eq!((told.state, told.reachable), (SessionState::Running, true));
 

@@ -1,5 +1,11 @@
 //! Whole clusters of real processes, looked at from outside. One file a theme; names are promises.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test that cannot go on says where; its figures are for people"
+)]
+
 mod agent_down;
 mod bad_input;
 mod balance;
