@@ -234,8 +234,10 @@ fn a_login_process_has_low_priority_and_shows_its_memory_to_nobody() {
     let helper = helper("abide", &[]);
     let mut login = helper.begin("alice");
     assert!(matches!(login.hear(), Reply::Prompts(_)));
-    let children = abide_desktop::processes::descendants(helper.child.id());
-    let [child] = children[..] else { panic!("{children:?}") };
+    // The connection that found out whether the helper listens had a process too.
+    let children = || abide_desktop::processes::descendants(helper.child.id());
+    eventually("only this login's process is left", || children().len() == 1);
+    let child = children()[0];
     let stat = fs::read_to_string(format!("/proc/{child}/stat")).unwrap();
     let fields: Vec<_> = stat.rsplit_once(')').unwrap().1.split_ascii_whitespace().collect();
     assert_eq!(fields[16], "10", "niceness");

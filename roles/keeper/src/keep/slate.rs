@@ -13,7 +13,6 @@ use std::path::PathBuf;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::stat::{Mode, umask};
-use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::{Gid, Pid, Uid, setgroups, setresgid, setresuid, setsid};
 
 use super::account::Account;
@@ -66,17 +65,16 @@ impl Slate {
         // own cgroup was ever killed). Then the child is moved there, as slow as that is.
         match fork_into(cgroup) {
             Ok(forked) => {
-                let pid = child.launch(forked)?;
-                if cgroup.is_none() || !was_killed(pid) {
+                if let Some(pid) = child.launch(forked)? {
                     return Ok(pid);
                 }
-                children::reap(pid);
             }
             Err(error) if cgroup.is_none() => return Err(error),
             Err(_) => {}
         }
         child.goes_to = cgroup;
-        child.launch(fork_into(None)?)
+        let started = child.launch(fork_into(None)?)?;
+        started.ok_or_else(|| io::Error::other("it was killed at birth"))
     }
 
     /// Where the program is that this name means, as the shell would look for it.
@@ -130,18 +128,15 @@ fn fork_into(cgroup: Option<BorrowedFd<'_>>) -> io::Result<Forked> {
     }
 }
 
-/// The two sides of a fork, and of the pipe between them: exec closes it; before that, the child
-/// says by it the number of the error that stopped it.
+/// The two sides of a fork, and of the pipe between them. By it the child says [`READY`] when only
+/// exec is left to do; then exec closes it, or the number of the error follows that stopped it.
 enum Forked {
     Parent { pid: Pid, failure: io::PipeReader },
     Child { report: io::PipeWriter },
 }
 
-fn was_killed(pid: Pid) -> bool {
-    let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
-    let status = waitid(Id::Pid(pid), flags);
-    matches!(status, Ok(WaitStatus::Signaled(_, Signal::SIGKILL, _)))
-}
+/// The child lived to say something.
+const READY: u8 = 1;
 
 /// What the child has between fork and exec.
 struct Child<'a> {
@@ -159,22 +154,31 @@ struct Child<'a> {
 
 impl Child<'_> {
     /// In the child: becomes the program, or says why not and ends. In the parent: hears how it
-    /// went.
-    fn launch(&self, forked: Forked) -> io::Result<Pid> {
+    /// went; `None` when the child was killed before it could do anything.
+    fn launch(&self, forked: Forked) -> io::Result<Option<Pid>> {
         let (pid, mut failure) = match forked {
             Forked::Parent { pid, failure } => (pid, failure),
             Forked::Child { report } => self.become_program(&report),
         };
-        let mut number = Vec::new();
-        failure.read_to_end(&mut number)?;
-        match <[u8; 4]>::try_from(number) {
-            Ok(number) => Err(io::Error::from_raw_os_error(i32::from_ne_bytes(number))),
-            Err(_) => Ok(pid),
+        let mut said = Vec::new();
+        failure.read_to_end(&mut said)?;
+        match said[..] {
+            [] => {
+                children::reap(pid);
+                Ok(None)
+            }
+            [READY, a, b, c, d] => {
+                let number = i32::from_ne_bytes([a, b, c, d]);
+                Err(io::Error::from_raw_os_error(number))
+            }
+            _ => Ok(Some(pid)),
         }
     }
 
     fn become_program(&self, report: &io::PipeWriter) -> ! {
-        let error = match self.wipe().and_then(|()| self.exec()) {
+        let wiped = self.wipe();
+        let _ = rustix::io::write(report, &[READY]);
+        let error = match wiped.and_then(|()| self.exec()) {
             Ok(never) => match never {},
             Err(error) => error,
         };
