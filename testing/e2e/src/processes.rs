@@ -11,6 +11,8 @@ pub struct Process {
     pub pid: u32,
     /// When it was started, in clock ticks since the boot. With `pid` it names one process for ever.
     pub started: u64,
+    /// Its parent's id.
+    pub parent: u32,
     /// Its program and arguments.
     pub command: Vec<String>,
 }
@@ -43,8 +45,8 @@ pub fn read(pid: u32) -> Option<Process> {
     if matches!(fields.first(), Some(&"Z" | &"X")) {
         return None;
     }
-    let started = fields.get(19)?.parse().ok()?;
-    Some(Process { pid, started, command: words(&fs::read(folder.join("cmdline")).ok()?) })
+    let (parent, started) = (fields.get(1)?.parse().ok()?, fields.get(19)?.parse().ok()?);
+    Some(Process { pid, started, parent, command: words(&fs::read(folder.join("cmdline")).ok()?) })
 }
 
 /// All processes that live.
@@ -68,6 +70,21 @@ pub fn by_session() -> BTreeMap<String, BTreeSet<Process>> {
 /// The processes of one session: those that carry its mark.
 pub fn of_session(session: &str) -> BTreeSet<Process> {
     by_session().remove(session).unwrap_or_default()
+}
+
+/// All that this process has started and their kin, whatever they have made of their environment.
+pub fn below(pid: u32) -> BTreeSet<Process> {
+    let all = all();
+    let mut found = BTreeSet::new();
+    let mut left = vec![pid];
+    while let Some(parent) = left.pop() {
+        for child in all.iter().filter(|it| it.parent == parent) {
+            if found.insert(child.clone()) {
+                left.push(child.pid);
+            }
+        }
+    }
+    found
 }
 
 /// Every process of a session has the session's id in this variable.

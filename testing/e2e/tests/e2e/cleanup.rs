@@ -14,8 +14,13 @@ use crate::support::{World, look, patch_in, scene, scene_of};
 
 /// A program that leaves its parent, its process group and its session twice over, and does not go
 /// when it is asked to.
-const STUBBORN: &str = "(setsid sh -c 'trap \"\" TERM HUP INT; (setsid sh -c \"while :; do sleep 1; done\" &) ; \
-     while :; do sleep 1; done' &) ; exec sleep infinity";
+const STUBBORN: &str = "(setsid sh -c 'trap \"\" TERM HUP INT; \
+     (setsid sh -c \"while :; do sleep 1; done\" &) ; while :; do sleep 1; done' &) ; \
+     exec sleep infinity";
+/// The same without its session's mark.
+const DISGUISED: &str = "(setsid env -i sh -c 'trap \"\" TERM HUP INT; \
+     (setsid sh -c \"while :; do sleep 1; done\" &) ; while :; do sleep 1; done' &) ; \
+     exec sleep infinity";
 
 /// Everything that one session has on its host.
 struct Traces {
@@ -28,6 +33,7 @@ impl Traces {
         let agent = &world.cluster.agents()[world.agent_of(session)];
         let keeper = agent.keeper(&session.id).unwrap();
         let mut processes = processes::of_session(&session.id);
+        processes.extend(processes::below(keeper.pid));
         let pids = [keeper.pid, keeper.display_server_pid, keeper.command_pid];
         processes.extend(pids.map(|pid| processes::read(pid).unwrap()));
         let environments = processes.iter().map(Process::environment);
@@ -88,19 +94,16 @@ fn cgroups_of(session: &str) -> Vec<PathBuf> {
     found
 }
 
-fn stubborn() -> Profile {
-    Profile::new("stubborn", &["sh", "-c", STUBBORN])
-}
-
-async fn stubborn_session(world: &World) -> (Session, Traces, Keeper) {
+async fn session_of(world: &World) -> (Session, Traces, Keeper) {
     let session = world.person("ada").await.open().await.session;
+    let keeper = world.cluster.agents()[0].keeper(&session.id).unwrap();
     // The program that ignores SIGTERM, and the one that it has forked away.
     until("the stubborn ones run", async || {
-        let all = processes::of_session(&session.id);
-        let is = |it: &&Process, begins: &str| it.command.iter().any(|a| a.starts_with(begins));
-        let (first, second) = ("trap", "while");
-        let both = all.iter().any(|it| is(&it, first)) && all.iter().any(|it| is(&it, second));
-        both.then_some(())
+        let all = processes::below(keeper.pid);
+        let is = |begins: &str| {
+            all.iter().any(|it| it.command.iter().any(|word| word.starts_with(begins)))
+        };
+        (is("trap") && is("while")).then_some(())
     })
     .await
     .unwrap();
@@ -110,21 +113,25 @@ async fn stubborn_session(world: &World) -> (Session, Traces, Keeper) {
 
 #[tokio::test]
 async fn an_ended_session_leaves_nothing_however_stubborn_its_programs() {
-    let world = World::start(1, stubborn()).await;
-    let (session, traces, _) = stubborn_session(&world).await;
-    world.admin.end(&session.id).await.unwrap();
-    traces.until_gone().await;
-    let ended = |it: &Session| it.state == SessionState::Ended;
-    let (told, _) = world.until_told(&session.id, "the session has ended", ended).await;
-    assert_eq!(told.reason.as_deref(), Some("ended by admin"));
-    assert_eq!(world.cluster.agents()[0].session_folders(), Vec::<String>::new());
-    assert!(processes::of_session(&session.id).is_empty());
+    for program in [STUBBORN, DISGUISED] {
+        let profile = Profile::new("stubborn", &["sh", "-c", program]);
+        let world = World::start(1, profile).await;
+        let (session, traces, _) = session_of(&world).await;
+        world.admin.end(&session.id).await.unwrap();
+        traces.until_gone().await;
+        let ended = |it: &Session| it.state == SessionState::Ended;
+        let (told, _) = world.until_told(&session.id, "the session has ended", ended).await;
+        assert_eq!(told.reason.as_deref(), Some("ended by admin"));
+        assert_eq!(world.cluster.agents()[0].session_folders(), Vec::<String>::new());
+        assert!(processes::of_session(&session.id).is_empty());
+    }
 }
 
 #[tokio::test]
 async fn a_killed_keepers_session_leaves_nothing_and_is_said_to_be_over() {
-    let world = World::start(1, stubborn()).await;
-    let (session, traces, keeper) = stubborn_session(&world).await;
+    let profile = Profile::new("stubborn", &["sh", "-c", STUBBORN]);
+    let world = World::start(1, profile).await;
+    let (session, traces, keeper) = session_of(&world).await;
     let pid = Pid::from_raw(keeper.pid.cast_signed()).unwrap();
     kill_process(pid, Signal::KILL).unwrap();
     traces.until_gone().await;

@@ -142,6 +142,8 @@ async fn a_neighbours_web_server_never_receives_a_pass() {
     let viewer_url = desktop.url().await.unwrap();
     let host = viewer_url.split("//").nth(1).unwrap().split(':').next().unwrap();
     let (port, requests) = neighbour(host).await;
+    // A cookie that is not kept apart does reach the neighbour.
+    desktop.evaluate("document.cookie = 'careless=1; Path=/'").await.unwrap();
     let tab = browser.open().await.unwrap();
     let id = &session.id;
     let paths = ["/".into(), "/s/".into(), format!("/s/{id}"), format!("/s/{id}/0/rfb")];
@@ -165,6 +167,7 @@ async fn a_neighbours_web_server_never_receives_a_pass() {
     let requests = requests.lock().unwrap().clone();
     assert!(requests.len() >= paths.len());
     for request in requests {
+        assert!(request.contains("careless=1"), "{request}");
         assert!(!request.contains(pass) && !request.contains("abide-pass"), "{request}");
     }
     until("the desktop goes on", async || {
