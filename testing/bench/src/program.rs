@@ -15,6 +15,9 @@ use rustix::process::{Pid, Signal, kill_process_group};
 pub const DEADLINE: Duration = Duration::from_secs(20);
 /// How often it is looked at.
 pub const GLANCE: Duration = Duration::from_micros(200);
+/// Two looks at a process's memory, so far apart, that differ by at most so many bytes, agree.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(200);
+const AGREE: u64 = 16 << 10;
 
 /// A program in a process group of its own, which ends with this value.
 pub struct Program {
@@ -109,8 +112,22 @@ pub fn cpu_of_family(pid: u32) -> Result<Duration, ProcError> {
 }
 
 /// Bytes of memory that a process holds: what it shares counts in equal parts for those who share it.
-pub fn pss(pid: u32) -> Result<u64, ProcError> {
-    kibibytes(&format!("/proc/{pid}/smaps_rollup"), "Pss:")
+///
+/// Taken when two looks in a row agree: a process that has just started others shares its memory with
+/// them until they run programs of their own, and may then give some of it back.
+pub fn pss(pid: u32) -> anyhow::Result<u64> {
+    let began = Instant::now();
+    let look = || kibibytes(&format!("/proc/{pid}/smaps_rollup"), "Pss:");
+    let mut last = look()?;
+    loop {
+        sleep(BETWEEN_LOOKS);
+        let now = look()?;
+        if now.abs_diff(last) <= AGREE {
+            return Ok(now);
+        }
+        ensure!(began.elapsed() < DEADLINE, "the memory of process {pid} does not settle");
+        last = now;
+    }
 }
 
 /// Bytes of memory that a process has mapped and present.
