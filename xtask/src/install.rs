@@ -15,18 +15,24 @@ const DESKTOP: &[&str] =
 const TEST: &[&str] =
     &["chromium", "git", "libnss3-tools", "nodejs", "npm", "python3-venv", "tigervnc-viewer"];
 
+/// What the bench measures beside Abide.
+const REFERENCES: &[&str] = &["haproxy", "websockify"];
+
 /// What is to be done afterwards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
     Demo,
     Test,
+    Bench,
 }
 
 /// Installs what is missing, and says what.
 pub fn ensure(purpose: Purpose) -> anyhow::Result<()> {
     let mut wanted = [BUILD, DESKTOP].concat();
-    if purpose == Purpose::Test {
-        wanted.extend(TEST);
+    match purpose {
+        Purpose::Demo => {}
+        Purpose::Test => wanted.extend(TEST),
+        Purpose::Bench => wanted.extend(REFERENCES),
     }
     if !shell::exists("dpkg-query") || !shell::exists("apt-get") {
         return only_check(purpose);
@@ -84,8 +90,12 @@ fn is_installed(package: &str) -> bool {
 fn only_check(purpose: Purpose) -> anyhow::Result<()> {
     let mut programs = vec!["cc", "Xvnc", "startxfce4", "xfce4-terminal", "xauth", "xclock"];
     programs.push("dbus-run-session");
-    if purpose == Purpose::Test {
-        programs.extend(["chromium", "certutil", "node", "npm", "python3", "vncviewer", "git"]);
+    match purpose {
+        Purpose::Demo => {}
+        Purpose::Test => {
+            programs.extend(["chromium", "certutil", "node", "npm", "python3", "vncviewer", "git"]);
+        }
+        Purpose::Bench => programs.extend(REFERENCES),
     }
     let missing: Vec<&str> = programs.into_iter().filter(|name| !shell::exists(name)).collect();
     if missing.is_empty() {

@@ -26,10 +26,9 @@ pub fn run(args: &TestArgs) -> anyhow::Result<()> {
 
 /// Builds for speed, and measures.
 pub fn bench(arguments: &[String]) -> anyhow::Result<()> {
-    install(Purpose::Demo)?;
-    shell::build(&["abide", "abide-keeper", "abide-bench"], true)?;
-    let bench = ["run", "--release", "--package", "abide-bench", "--"];
-    shell::run(shell::cargo().args(bench).args(arguments))
+    install(Purpose::Bench)?;
+    let bins = shell::build(&["abide", "abide-keeper", "abide-bench"], true)?;
+    shell::run(Command::new(bins.join("abide-bench")).current_dir(shell::root()).args(arguments))
 }
 
 /// The checked-in pages are those that their sources give.
