@@ -12,7 +12,7 @@ use crate::support::{World, alike, xfce};
 const PHOTO_AT: (u16, u16) = (900, 60);
 /// Prints the octal digits of 6·7·1234 as coloured blocks, green between them. The shell computes it:
 /// what can be read from the screen was not in what was typed.
-const COMMAND: &str = r#"clear; for d in $(printf %o $((6*7*1234)) | fold -w1); do printf "\e[48;2;${d}0;9;250m   \e[48;2;9;250;9m "; done; printf '\e[0m\n'"#;
+const COMMAND: &str = r#"for d in $(printf %o $((6*7*1234)) | fold -w1); do printf "\e[48;2;${d}0;9;250m   \e[48;2;9;250;9m "; done; printf '\e[0m\n'"#;
 const ANSWER: &[u8] = &[1, 4, 5, 1, 6, 4];
 
 #[tokio::test]
