@@ -90,6 +90,7 @@ async fn wrong_passwords_and_unknown_users_look_alike_and_are_slowed() {
     let elsewhere = "198.51.100.7".parse().unwrap();
     assert!(desk.begin("ada", answers(&["lovelace"]), elsewhere).await.is_ok());
 
+    drop(desk);
     let log = std::fs::read_to_string(folder.path().join("audit.log")).unwrap();
     let verdicts: Vec<serde_json::Value> =
         log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
