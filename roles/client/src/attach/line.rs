@@ -24,6 +24,12 @@ pub(super) type Line = WebSocketStream<Upgraded>;
 pub(super) enum NoLine {
     /// The agent was not reached, or is not ready.
     Cut,
+    Final(Final),
+}
+
+/// An answer that trying again does not change.
+#[derive(Debug)]
+pub(super) enum Final {
     PassRefused,
     /// The session has ended, the agent says.
     Over {
@@ -74,17 +80,17 @@ fn http_url(url: &str) -> String {
 
 fn no_line(error: reqwest::Error) -> NoLine {
     match is_distrust(&error) {
-        true => NoLine::Distrusted(error),
+        true => NoLine::Final(Final::Distrusted(error)),
         false => NoLine::Cut,
     }
 }
 
 async fn refusal(response: reqwest::Response) -> NoLine {
     match response.status() {
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => NoLine::PassRefused,
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => NoLine::Final(Final::PassRefused),
         StatusCode::GONE => {
             let problem: Option<Problem> = response.json().await.ok();
-            NoLine::Over { reason: problem.and_then(|problem| problem.detail) }
+            NoLine::Final(Final::Over { reason: problem.and_then(|problem| problem.detail) })
         }
         _ => NoLine::Cut,
     }

@@ -24,7 +24,7 @@ use tokio::time::Instant;
 
 use crate::api::{Api, WishKey};
 use crate::backoff;
-use line::{Line, NoLine};
+use line::{Final, Line, NoLine};
 use relay::RelayEnd;
 
 pub use local::{Local, OneTimePassword, Socket};
@@ -99,12 +99,14 @@ pub struct Attachment<'a> {
     api: &'a Api,
     way: Way,
     tell: &'a (dyn Fn(News) + Sync),
+    /// Whether the person waits for the word that there is a line again.
+    troubled: bool,
 }
 
 impl<'a> Attachment<'a> {
     /// By this way; `tell` hears the news.
     pub fn new(api: &'a Api, way: Way, tell: &'a (dyn Fn(News) + Sync)) -> Self {
-        Self { api, way, tell }
+        Self { api, way, tell, troubled: false }
     }
 
     /// Relays between the session and the local end until somebody ends it. A client on a socket
@@ -136,11 +138,20 @@ impl<'a> Attachment<'a> {
                 RelayEnd::TakenOver => return Ok(Ending::TakenOver),
                 // The next try to open the line learns why, and says it.
                 RelayEnd::SessionEnded | RelayEnd::PassRefused => {}
-                RelayEnd::Cut => (self.tell)(News::LineLost),
+                RelayEnd::Cut => {
+                    self.troubled = true;
+                    (self.tell)(News::LineLost);
+                }
             }
             short_lines = if opened.elapsed() < LASTING { short_lines + 1 } else { 0 };
             if short_lines > 1 {
                 tokio::time::sleep(backoff::wait(short_lines, FIRST_RETRY, MOST)).await;
+            }
+            if local.waits_for_its_client() {
+                // The next client may be long in coming, the person is not to wait for the news.
+                if let Err(ending) = self.line().await? {
+                    return Ok(ending);
+                }
             }
         }
     }
@@ -154,15 +165,20 @@ impl<'a> Attachment<'a> {
                 ending = fate::watch(self.api.brokers(), &self.way, self.tell) => return Ok(Err(ending)),
             };
             match sought {
-                Ok(line) => return Ok(Ok(line)),
-                Err(NoLine::Over { reason }) => {
+                Ok((line, failures)) => {
+                    if self.troubled || failures > 0 {
+                        (self.tell)(News::LineBack);
+                    }
+                    self.troubled = false;
+                    return Ok(Ok(line));
+                }
+                Err(Final::Over { reason }) => {
                     let brokers = self.api.brokers();
                     return Ok(Err(fate::of(brokers, &self.way, reason).await));
                 }
-                Err(NoLine::PassRefused) if renewed => return Ok(Err(Ending::PassRefused)),
-                Err(NoLine::PassRefused) => renewed = true,
-                Err(NoLine::Distrusted(cause)) => return Err(AttachError::Distrusted(cause)),
-                Err(NoLine::Cut) => continue,
+                Err(Final::PassRefused) if renewed => return Ok(Err(Ending::PassRefused)),
+                Err(Final::PassRefused) => renewed = true,
+                Err(Final::Distrusted(cause)) => return Err(AttachError::Distrusted(cause)),
             }
             if let Err(ending) = self.renew().await {
                 return Ok(Err(ending));
@@ -170,19 +186,15 @@ impl<'a> Attachment<'a> {
         }
     }
 
-    /// Tries until there is a line, or an answer that more tries do not change.
-    async fn seek(&self) -> Result<Line, NoLine> {
+    /// Tries until there is a line, and how many tries failed, or an answer that more tries do not
+    /// change.
+    async fn seek(&self) -> Result<(Line, u32), Final> {
         let start = Instant::now();
         for failures in 0.. {
             match line::open(self.api.brokers().http(), &self.way).await {
+                Ok(line) => return Ok((line, failures)),
                 Err(NoLine::Cut) => {}
-                Ok(line) => {
-                    if failures > 0 {
-                        (self.tell)(News::LineBack);
-                    }
-                    return Ok(line);
-                }
-                Err(other) => return Err(other),
+                Err(NoLine::Final(answer)) => return Err(answer),
             }
             let most = match start.elapsed() < EAGER_FOR {
                 true => EAGER_MOST,

@@ -35,10 +35,6 @@ pub struct Server {
 impl Server {
     pub async fn start(router: Router) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        Self::on(listener, router)
-    }
-
-    pub fn on(listener: TcpListener, router: Router) -> Self {
         let address = listener.local_addr().unwrap();
         let task = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
         Self { address, task }
