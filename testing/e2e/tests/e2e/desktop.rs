@@ -12,7 +12,7 @@ use crate::support::{World, alike, xfce};
 const PHOTO_AT: (u16, u16) = (900, 60);
 /// Prints the octal digits of 6·7·1234 as coloured blocks, green between them. The shell computes it:
 /// what can be read from the screen was not in what was typed.
-const COMMAND: &str = r#"for d in $(printf %o $((6*7*1234)) | fold -w1); do printf "\e[48;2;${d}0;9;250m   \e[48;2;9;250;9m "; done; printf '\e[0m\n'"#;
+const COMMAND: &str = r#"for d in $(printf %o $((6*7*1234)) | fold -w1); do printf "\e[48;2;$((d*30));9;250m   \e[48;2;9;250;9m "; done; printf '\e[0m\n'"#;
 const ANSWER: &[u8] = &[1, 4, 5, 1, 6, 4];
 
 #[tokio::test]
@@ -117,23 +117,19 @@ async fn answered(tab: &Tab) -> bool {
     (0..screen.height()).any(|y| digits(&screen, y) == ANSWER)
 }
 
-/// The digits that one line of pixels shows.
+/// The digits that one line of pixels shows. What is sent with the whole screen comes as JPEG at first:
+/// a shade off, and blurred where colours meet. So a block's middle counts.
 fn digits(screen: &Image, y: u16) -> Vec<u8> {
     let mut digits = Vec::new();
-    let mut between = true;
+    let mut block = Vec::new();
     for x in 0..screen.width() {
-        // What was sent whole comes as JPEG, a shade off, until Xvnc has the time to send it again.
-        let [red, green, blue] = screen.pixel(x, y);
-        let is = |colour: u8, wanted: u8| colour.abs_diff(wanted) <= 4;
-        if is(red, 9) && is(green, 250) && is(blue, 9) {
-            between = true;
-        } else if between
-            && is(green, 9)
-            && is(blue, 250)
-            && is(red, red.saturating_add(5) / 10 * 10)
-        {
-            digits.push((red + 5) / 10);
-            between = false;
+        match screen.pixel(x, y) {
+            [red, 0..60, 200..=255] => block.push(red),
+            [_, 200..=255, 0..60] if block.len() > 10 => {
+                digits.push(block[block.len() / 2].saturating_add(15) / 30);
+                block.clear();
+            }
+            _ => {}
         }
     }
     digits
