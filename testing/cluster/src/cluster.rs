@@ -5,8 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use abide_client::{Api, Brokers, OneSecret, Trust};
-use abide_config::BaseUrl;
-use abide_tls::{Identity, Node, certificates_from_pem};
+use abide_tls::certificates_from_pem;
 use anyhow::{Context, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
@@ -14,42 +13,15 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use crate::guard::Guard;
-use crate::options::{Options, Setting, WebTls};
-use crate::process::{self, Process, run};
-use crate::sessions::{self, Keeper};
+use crate::options::{Options, WebTls};
+use crate::process::{self, run};
+use crate::servers::{AgentServer, BrokerServer, make_agent, make_broker, node_id, text};
+use crate::sessions;
 
 /// What any single step may take before it counts as failed.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How often something is looked at that gives no sign by itself.
 const GLANCE: Duration = Duration::from_millis(10);
-
-/// A broker.
-#[derive(Debug)]
-pub struct BrokerServer {
-    /// Its id in the cluster.
-    pub id: String,
-    /// Where people reach it.
-    pub url: BaseUrl,
-    /// Where agents reach it, `host:port`.
-    pub agent_address: String,
-    /// Its configuration, identity, data and log.
-    pub dir: PathBuf,
-    process: Process,
-}
-
-/// An agent.
-#[derive(Debug)]
-pub struct AgentServer {
-    /// Its id in the cluster.
-    pub id: String,
-    /// Its name in the cluster.
-    pub name: String,
-    /// Where people reach it.
-    pub url: BaseUrl,
-    /// Its configuration, identity, data, sessions' folders and log.
-    pub dir: PathBuf,
-    process: Process,
-}
 
 /// Somebody who can log in.
 #[derive(Debug, Clone)]
@@ -335,64 +307,6 @@ impl Cluster {
     }
 }
 
-impl BrokerServer {
-    /// The process id, if it was started.
-    pub fn pid(&self) -> Option<u32> {
-        self.process.pid()
-    }
-
-    /// What it said last.
-    pub fn last_words(&self) -> String {
-        self.process.last_words()
-    }
-}
-
-impl AgentServer {
-    /// The daemon's process id, if it was started.
-    pub fn pid(&self) -> Option<u32> {
-        self.process.pid()
-    }
-
-    /// What the daemon said last.
-    pub fn last_words(&self) -> String {
-        self.process.last_words()
-    }
-
-    /// The configuration file.
-    pub fn config(&self) -> PathBuf {
-        self.dir.join("agent.toml")
-    }
-
-    /// Where the sessions' folders are.
-    pub fn run_dir(&self) -> PathBuf {
-        self.dir.join("run")
-    }
-
-    /// The ids of the sessions that have a folder here, living or not.
-    pub fn session_folders(&self) -> Vec<String> {
-        sessions::ids(&self.run_dir())
-    }
-
-    /// The keepers that live here.
-    pub fn keepers(&self) -> Vec<Keeper> {
-        let ids = self.session_folders();
-        ids.iter().filter_map(|id| self.keeper(id).ok()).collect()
-    }
-
-    /// The session's keeper, and what it keeps.
-    ///
-    /// # Errors
-    /// When none answers.
-    pub fn keeper(&self, session: &str) -> anyhow::Result<Keeper> {
-        sessions::keeper(&self.run_dir(), session)
-    }
-
-    /// Every process of the session.
-    pub fn session_processes(&self, session: &str) -> Vec<u32> {
-        sessions::all_processes(&self.run_dir(), session)
-    }
-}
-
 impl Drop for Cluster {
     fn drop(&mut self) {
         self.kill_broker();
@@ -438,97 +352,6 @@ pub async fn until<T, F: Future<Output = Option<T>>>(
         ensure!(Instant::now() < deadline, "{what}: not within {within:?}");
         tokio::time::sleep(GLANCE).await;
     }
-}
-
-fn make_broker(options: &Options, dir: &Path) -> anyhow::Result<BrokerServer> {
-    let own = dir.join("broker1");
-    std::fs::create_dir(&own)?;
-    let (http, agents) = (options.network.broker(0), options.network.broker_for_agents(0));
-    let url = url_of(options, &http.to_string())?;
-    let config = own.join("broker.toml");
-    let users = dir.join("users.toml");
-    let mut table = toml::Table::new();
-    set(&mut table, "data_dir", text(&own.join("data"))?);
-    set(&mut table, "identity_dir", text(&own.join("identity"))?);
-    set(&mut table, "public_url", url.as_str());
-    let listen = [("http", http.to_string()), ("agents", agents.to_string())];
-    table.insert("listen".to_owned(), section(&listen));
-    table.insert("tls".to_owned(), section(&[("mode", options.tls.mode().to_owned())]));
-    let login = [("backend", "users-file".to_owned()), ("users_file", text(&users)?.to_owned())];
-    table.insert("login".to_owned(), section(&login));
-    std::fs::write(&config, toml::to_string(&table)?)?;
-    run(&options.binaries.abide, &["broker", "init", "--config", text(&config)?], "")?;
-    let arguments = ["broker", "--config", text(&config)?];
-    let process = Process::new(&options.binaries.abide, &arguments, own.join("broker.log"));
-    let id = node_id(&own.join("identity"))?;
-    Ok(BrokerServer { id, url, agent_address: agents.to_string(), dir: own, process })
-}
-
-fn make_agent(options: &Options, dir: &Path, index: u8) -> anyhow::Result<AgentServer> {
-    let name = format!("agent{}", index + 1);
-    let own = dir.join(&name);
-    std::fs::create_dir(&own)?;
-    let listen = options.network.agent(index).to_string();
-    let url = url_of(options, &listen)?;
-    let mut table: toml::Table = options.agent_config.parse()?;
-    for (key, value) in [("name", name.as_str()), ("public_url", url.as_str())] {
-        set(&mut table, key, value);
-    }
-    for (key, folder) in [("identity_dir", "identity"), ("data_dir", "data"), ("run_dir", "run")] {
-        set(&mut table, key, text(&own.join(folder))?);
-    }
-    set(&mut table, "run_as", "agent-user");
-    set(&mut table, "keeper", text(&options.binaries.keeper)?);
-    table.insert("listen".to_owned(), section(&[("http", listen)]));
-    table.insert("tls".to_owned(), section(&[("mode", options.tls.mode().to_owned())]));
-    let profiles = options.profiles.iter().map(|profile| {
-        let mut table = toml::Table::new();
-        set(&mut table, "name", &profile.name);
-        set(&mut table, "title", &profile.title);
-        let command = profile.command.iter().map(|word| word.as_str().into());
-        table.insert("command".to_owned(), toml::Value::Array(command.collect()));
-        table.insert("plain".to_owned(), (profile.setting == Setting::Bare).into());
-        toml::Value::Table(table)
-    });
-    table.insert("profile".to_owned(), toml::Value::Array(profiles.collect()));
-    let config = own.join("agent.toml");
-    std::fs::write(&config, toml::to_string(&table)?)?;
-    let arguments = ["agent", "--config", text(&config)?];
-    let process = Process::new(&options.binaries.abide, &arguments, own.join("agent.log"));
-    // Known once it has joined.
-    let id = String::new();
-    Ok(AgentServer { id, name, url, dir: own, process })
-}
-
-fn node_id(identity_dir: &Path) -> anyhow::Result<String> {
-    Ok(match &Identity::load(identity_dir)?.peer().node {
-        Node::Broker(id) => id.to_string(),
-        Node::Agent(id) => id.to_string(),
-    })
-}
-
-fn url_of(options: &Options, authority: &str) -> anyhow::Result<BaseUrl> {
-    let scheme = match options.tls {
-        WebTls::Off => "http",
-        WebTls::Cluster => "https",
-    };
-    Ok(format!("{scheme}://{authority}").parse()?)
-}
-
-fn set(table: &mut toml::Table, key: &str, value: &str) {
-    table.insert(key.to_owned(), value.into());
-}
-
-fn section(pairs: &[(&str, String)]) -> toml::Value {
-    let mut table = toml::Table::new();
-    for (key, value) in pairs {
-        set(&mut table, key, value);
-    }
-    toml::Value::Table(table)
-}
-
-fn text(path: &Path) -> anyhow::Result<&str> {
-    path.to_str().with_context(|| format!("{} is not UTF-8", path.display()))
 }
 
 /// 22 hex digits, more than 80 random bits.

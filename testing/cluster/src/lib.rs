@@ -16,10 +16,12 @@ mod guard;
 mod network;
 mod options;
 mod process;
+mod servers;
 mod sessions;
 
 pub use binaries::Binaries;
-pub use cluster::{AgentServer, BrokerServer, Cluster, Gone, TestUser, until};
+pub use cluster::{Cluster, Gone, TestUser, until};
 pub use network::Network;
 pub use options::{Options, Profile, Setting, WebTls};
+pub use servers::{AgentServer, BrokerServer};
 pub use sessions::Keeper;
