@@ -43,7 +43,8 @@ impl CommandLine {
     fn abide(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(Binaries::beside_this_program().unwrap().abide);
         command.args(arguments).stdin(Stdio::null()).kill_on_drop(true);
-        command.env("HOME", self.home.path());
+        // What it leaves when it is killed goes with the home folder.
+        command.env("HOME", self.home.path()).env("TMPDIR", self.home.path());
         for name in ["XDG_CONFIG_HOME", "XDG_RUNTIME_DIR", "WAYLAND_DISPLAY", "DISPLAY"] {
             command.env_remove(name);
         }
