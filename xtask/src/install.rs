@@ -12,8 +12,16 @@ const BUILD: &[&str] = &["gcc", "libc6-dev", "libpam0g-dev"];
 const DESKTOP: &[&str] =
     &["dbus-x11", "tigervnc-standalone-server", "x11-apps", "xauth", "xfce4", "xfce4-terminal"];
 /// For the tests, besides.
-const TEST: &[&str] =
-    &["chromium", "git", "libnss3-tools", "nodejs", "npm", "python3-venv", "tigervnc-viewer"];
+const TEST: &[&str] = &[
+    "chromium",
+    "git",
+    "libfaketime",
+    "libnss3-tools",
+    "nodejs",
+    "npm",
+    "python3-venv",
+    "tigervnc-viewer",
+];
 
 /// What the bench measures beside Abide.
 const REFERENCES: &[&str] = &["haproxy", "websockify"];

@@ -130,6 +130,6 @@ async fn people_get_in_though_their_agents_clock_is_ten_minutes_off() {
 fn library() -> String {
     let folders = std::fs::read_dir("/usr/lib").unwrap().flatten();
     let mut files = folders.map(|it| it.path().join("faketime/libfaketime.so.1"));
-    let found = files.find(|it| it.is_file()).expect("install the package faketime");
+    let found = files.find(|it| it.is_file()).expect("install the package libfaketime");
     found.to_str().unwrap().to_owned()
 }
