@@ -18,7 +18,7 @@ pub async fn lone_voter(folder: &Path, cluster: Uuid) -> anyhow::Result<Raft<Rep
     let start = Start {
         folder: folder.to_owned(),
         cluster,
-        formation: Formation::Alone(Peer { address: "127.0.0.1:1".into() }),
+        formation: Formation::Alone(Peer { address: "127.0.0.1:1".into(), ..Peer::default() }),
         settings: Settings::default(),
         transport: Arc::new(NoPeers),
     };

@@ -149,7 +149,7 @@ async fn start(folder: &Path) -> Raft<Replica> {
     let start = Start {
         folder: folder.to_owned(),
         cluster: Uuid::from_u128(1),
-        formation: Formation::Alone(Peer { address: "broker:9000".into() }),
+        formation: Formation::Alone(Peer { address: "broker:9000".into(), ..Peer::default() }),
         settings: Settings::default(),
         transport: Arc::new(NoPeers),
     };
