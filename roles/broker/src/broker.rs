@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use abide_auth::{AuditLog, Issuer, Verifier};
-use abide_model::{BrokerId, Change, Command, Fence, Outcome, Table};
-use abide_raft::{ProposeError, Raft, ReadError};
+use abide_model::{BrokerId, Change, Fence, Table};
+use abide_raft::{Peer, Raft, ReadError};
 use abide_ticket::{KeyRing, VerifyingKey};
 use abide_tls::{Authority, BrokerIdentity, Identity};
 use abide_wire::agent as wire;
@@ -13,6 +13,7 @@ use tokio::sync::OnceCell;
 
 use crate::clock;
 use crate::hub::Hub;
+use crate::peers::{Peers, Roster};
 use crate::pending::Pending;
 use crate::replica::Replica;
 use crate::settings::Settings;
@@ -46,6 +47,10 @@ pub struct Parts {
     pub audit: AuditLog,
     /// The agents.
     pub hub: Hub,
+    /// The other brokers.
+    pub peers: Peers,
+    /// Who takes part.
+    pub roster: Roster,
     /// Reservations on their way into the table.
     pub pending: Pending,
     /// Sessions that requests wait for.
@@ -68,11 +73,14 @@ impl Broker {
         raft: Raft<Replica>,
         identity: BrokerIdentity,
         audit: AuditLog,
+        peers: Peers,
         settings: Settings,
     ) -> Self {
         let BrokerIdentity { identity, authority, signing } = identity;
         let id = identity.peer().node.id().parse();
         Self(Arc::new(Parts {
+            roster: Roster::new(raft.clone(), peers.clone()),
+            peers,
             raft,
             id: id.unwrap_or_else(|_| unreachable!("a broker's identity has a broker's id")),
             signing_key: signing.verifying_key(),
@@ -88,14 +96,6 @@ impl Broker {
             waiting: Waiting::default(),
             settings,
         }))
-    }
-
-    /// Commits a change, at this moment.
-    ///
-    /// # Errors
-    /// Those of [`Raft::propose`].
-    pub async fn propose(&self, change: Change) -> Result<Outcome, ProposeError> {
-        self.raft.propose(Command { at: clock::now(), change }).await
     }
 
     /// The table, surely no older than this call.
@@ -127,6 +127,17 @@ impl Broker {
             }
         };
         self.ready.get_or_try_init(ready).await.copied()
+    }
+
+    /// This broker as a member of the consensus.
+    pub fn as_peer(&self) -> Peer {
+        Peer { address: self.settings.agent_address.clone(), name: self.id.to_string() }
+    }
+
+    /// Whether a broker may speak here: it is in the table, or this one's table is too young to say.
+    pub fn admits(&self, broker: &BrokerId) -> bool {
+        let table = self.raft.latest();
+        table.0.broker(broker).is_some() || table.0.brokers().next().is_none()
     }
 
     /// What to command agents with; `None` while this broker may not.
@@ -168,7 +179,7 @@ impl Broker {
                 self.hub.tell_all(&wire::broker_message::Message::Cluster(view.clone()));
                 told = Some(view);
             }
-            if self.needs_publishing(&table.0) && leadership.borrow().is_serving() {
+            if self.needs_publishing(&table.0) && !leadership.borrow().is_leaderless() {
                 let _ = self.propose(Change::PutBroker(self.row())).await;
             }
             let alive = tokio::select! {

@@ -22,6 +22,7 @@ mod hub;
 mod init;
 mod metrics;
 mod openapi;
+mod peers;
 mod pending;
 mod problem;
 mod replica;

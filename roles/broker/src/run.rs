@@ -11,7 +11,8 @@ use std::time::Duration;
 use abide_auth::{
     AuditLog, Backend, HashPool, LoginDesk, PamBackend, Throttle, UsersBackend, UsersFile,
 };
-use abide_raft::{Fault, Formation, NoPeers, Peer, Raft, Start, StartError};
+use abide_peers::Wire;
+use abide_raft::{Fault, Formation, Peer, Raft, Start, StartError};
 use abide_tls::{BrokerIdentity, Clients, IdentityError, WebCertificate, WebError};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -21,10 +22,10 @@ use tracing::{error, info, warn};
 use crate::broker::Broker;
 use crate::http::{App, router};
 use crate::metrics::Metrics;
+use crate::peers::Peers;
 use crate::replica::Replica;
 use crate::settings::{LoginBackend, Settings, WebTls};
-use crate::stream::AgentService;
-use crate::{driver, serve};
+use crate::{driver, peers, serve};
 
 /// How often the site's certificate files are looked at.
 const CERTIFICATE_CHECK: Duration = Duration::from_secs(10);
@@ -79,11 +80,12 @@ pub async fn run(
     let certificate = web_certificate(&settings, &identity)?;
     let backend = login_backend(&settings)?;
     let (web, agents) = (listen(settings.http).await?, listen(settings.agents).await?);
-    let raft = start_engine(&settings, &identity).await?;
+    let others = Peers::new(&identity.identity, abide_raft::Settings::default().timing);
+    let raft = start_engine(&settings, &identity, &others).await?;
     let audit = AuditLog::open(settings.data_dir.join("audit.jsonl"))
         .map_err(|cause| BrokerError::Login(Box::new(cause)))?;
     let logins = LoginDesk::new(identity.id().clone(), backend, Throttle::default(), audit.clone());
-    let broker = Broker::new(raft.clone(), identity, audit, settings);
+    let broker = Broker::new(raft.clone(), identity, audit, others, settings);
 
     let mut tasks = JoinSet::new();
     let stop = watch::Sender::new(false);
@@ -91,10 +93,11 @@ pub async fn run(
         tasks.spawn(certificate.keep_fresh(CERTIFICATE_CHECK));
     }
     tasks.spawn(broker.clone().publish());
+    tasks.spawn(peers::enroll(broker.clone(), Vec::new()));
     tasks.spawn(driver::run(broker.clone()));
     let internal = broker.identity.internal_server(Clients::NodesAndNewcomers);
-    let service = AgentService(broker.clone());
-    tasks.spawn(serve::agents(agents, internal, service, stop.subscribe()));
+    let nodes = serve::nodes(agents, internal, broker.clone(), logins.clone(), stop.subscribe());
+    tasks.spawn(nodes);
     let app = App { broker: broker.clone(), logins, metrics: Arc::new(Metrics::new()) };
     tasks.spawn(serve::web(web, certificate, router(app), stop.subscribe()));
     info!(broker = %broker.id, url = %broker.settings.public_url.as_str(), "Broker started");
@@ -119,13 +122,17 @@ pub async fn run(
 async fn start_engine(
     settings: &Settings,
     identity: &BrokerIdentity,
+    peers: &Peers,
 ) -> Result<Raft<Replica>, BrokerError> {
     let start = Start {
         folder: settings.data_dir.clone(),
         cluster: identity.identity.cluster().0,
-        formation: Formation::Alone(Peer { address: settings.agent_address.clone() }),
+        formation: Formation::Alone(Peer {
+            address: settings.agent_address.clone(),
+            name: identity.id().to_string(),
+        }),
         settings: abide_raft::Settings::default(),
-        transport: Arc::new(NoPeers),
+        transport: Arc::new(Wire(peers.consensus.clone())),
     };
     Raft::start(Replica::default(), start)
         .await

@@ -8,14 +8,14 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use abide_model::{AgentFacts, AgentId, Change, EndReason, Outcome, Report, SessionId};
-use abide_tls::{Node, NodeRole, peer_identity, secret_hash};
+use abide_peers::who;
+use abide_tls::{Node, NodeRole, PeerIdentity, secret_hash};
 use abide_wire::agent::brokerage_server::Brokerage;
 use abide_wire::agent::{
     self, AgentMessage, BrokerMessage, Hello, JoinReply, JoinRequest, LedgerRow, agent_message,
     broker_message,
 };
 use tokio::sync::{Notify, mpsc};
-use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_stream::{Stream, StreamExt};
 use tonic::{Request, Response, Status, Streaming};
@@ -35,10 +35,6 @@ const MAX_SESSIONS: usize = 100_000;
 const MAX_PROFILES: usize = 1_000;
 /// Bytes of a text that an agent says of itself, and that goes into the table.
 const MAX_TEXT: usize = 1_024;
-
-/// The certificate that a connection's client showed.
-#[derive(Debug, Clone)]
-pub struct PeerCertificate(pub Option<CertificateDer<'static>>);
 
 /// The service.
 pub struct AgentService(pub Broker);
@@ -102,15 +98,13 @@ impl Brokerage for AgentService {
 
 impl AgentService {
     fn who<T>(&self, request: &Request<T>) -> Result<AgentId, Status> {
-        let no = |why: &str| Status::unauthenticated(why.to_owned());
-        let seen = request.extensions().get::<PeerCertificate>();
-        let certificate = seen
-            .and_then(|seen| seen.0.as_ref())
-            .ok_or_else(|| no("an agent's certificate is needed"))?;
-        let peer = peer_identity(certificate).map_err(|cause| no(&chain(&cause)))?;
-        match peer.node {
-            Node::Agent(agent) if peer.cluster == self.0.identity.cluster() => Ok(agent),
-            _ => Err(no("the certificate is not that of an agent of this cluster")),
+        match who(request.extensions())? {
+            PeerIdentity { node: Node::Agent(agent), cluster }
+                if cluster == self.0.identity.cluster() =>
+            {
+                Ok(agent)
+            }
+            _ => Err(Status::unauthenticated("the certificate is no agent's of this cluster")),
         }
     }
 }

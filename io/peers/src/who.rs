@@ -1,0 +1,19 @@
+//! Who called, by the certificate that the connection showed.
+
+use abide_tls::{PeerIdentity, peer_identity};
+use rustls::pki_types::CertificateDer;
+use tonic::Status;
+
+/// The certificate that a connection's client showed: an extension of each of its requests.
+#[derive(Debug, Clone)]
+pub struct Shown(pub Option<CertificateDer<'static>>);
+
+/// The node that sent a request with these extensions.
+///
+/// # Errors
+/// `UNAUTHENTICATED` when it showed no node's certificate.
+pub fn who(extensions: &http::Extensions) -> Result<PeerIdentity, Status> {
+    let shown = extensions.get::<Shown>().and_then(|shown| shown.0.as_ref());
+    let certificate = shown.ok_or_else(|| Status::unauthenticated("a certificate is needed"))?;
+    peer_identity(certificate).map_err(|cause| Status::unauthenticated(cause.to_string()))
+}
