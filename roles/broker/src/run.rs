@@ -11,7 +11,7 @@ use std::time::Duration;
 use abide_auth::{
     AuditLog, Backend, HashPool, LoginDesk, PamBackend, Throttle, UsersBackend, UsersFile,
 };
-use abide_raft::{Fault, Formation, NoPeers, Peer, Raft, Start, StartError};
+use abide_raft::{Fault, NoPeers, Peer, Raft, Start, StartError};
 use abide_tls::{BrokerIdentity, Clients, IdentityError, WebCertificate, WebError};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -19,6 +19,7 @@ use tokio::task::JoinSet;
 use tracing::{error, info, warn};
 
 use crate::broker::Broker;
+use crate::formation::{Files, FormationError};
 use crate::http::{App, router};
 use crate::metrics::Metrics;
 use crate::replica::Replica;
@@ -53,6 +54,9 @@ pub enum BrokerError {
         #[source]
         cause: StartError,
     },
+    /// What it is to do with an empty data folder.
+    #[error("cannot tell which cluster's table to take part in")]
+    Formation(#[source] FormationError),
     /// An address.
     #[error("cannot listen on {address}")]
     Listen {
@@ -79,7 +83,8 @@ pub async fn run(
     let certificate = web_certificate(&settings, &identity)?;
     let backend = login_backend(&settings)?;
     let (web, agents) = (listen(settings.http).await?, listen(settings.agents).await?);
-    let raft = start_engine(&settings, &identity).await?;
+    let files = Files::new(&settings.identity_dir);
+    let raft = start_engine(&settings, &identity, &files).await?;
     let audit = AuditLog::open(settings.data_dir.join("audit.jsonl"))
         .map_err(|cause| BrokerError::Login(Box::new(cause)))?;
     let logins = LoginDesk::new(identity.id().clone(), backend, Throttle::default(), audit.clone());
@@ -91,6 +96,7 @@ pub async fn run(
         tasks.spawn(certificate.keep_fresh(CERTIFICATE_CHECK));
     }
     tasks.spawn(broker.clone().publish());
+    tasks.spawn(files.keep_brokers(broker.clone()));
     tasks.spawn(driver::run(broker.clone()));
     let internal = broker.identity.internal_server(Clients::NodesAndNewcomers);
     let service = AgentService(broker.clone());
@@ -119,17 +125,22 @@ pub async fn run(
 async fn start_engine(
     settings: &Settings,
     identity: &BrokerIdentity,
+    files: &Files,
 ) -> Result<Raft<Replica>, BrokerError> {
+    let peer = Peer { address: settings.agent_address.clone() };
+    let formation = files.formation(peer, &settings.data_dir).map_err(BrokerError::Formation)?;
     let start = Start {
         folder: settings.data_dir.clone(),
         cluster: identity.identity.cluster().0,
-        formation: Formation::Alone(Peer { address: settings.agent_address.clone() }),
+        formation,
         settings: abide_raft::Settings::default(),
         transport: Arc::new(NoPeers),
     };
-    Raft::start(Replica::default(), start)
+    let raft = Raft::start(Replica::default(), start)
         .await
-        .map_err(|cause| BrokerError::Data { folder: settings.data_dir.clone(), cause })
+        .map_err(|cause| BrokerError::Data { folder: settings.data_dir.clone(), cause })?;
+    files.consume().map_err(BrokerError::Formation)?;
+    Ok(raft)
 }
 
 fn web_certificate(

@@ -59,14 +59,18 @@ pub async fn agents(
     service: AgentService,
     stop: watch::Receiver<bool>,
 ) {
+    let broker = service.0.clone();
     let routes = Routes::new(BrokerageServer::new(service)).prepare().into_axum_router();
     let acceptor = TlsAcceptor::from(tls);
-    accept(listener, stop, move |stream, _| {
-        let (acceptor, routes) = (acceptor.clone(), routes.clone());
+    accept(listener, stop, move |stream, from| {
+        let (acceptor, routes, broker) = (acceptor.clone(), routes.clone(), broker.clone());
         async move {
             let Some(stream) = shake_hands(acceptor, stream).await else { return };
             let shown = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
             let peer = PeerCertificate(shown.map(|it| it.clone().into_owned()));
+            if peer.is_removed(&broker) {
+                return debug!(%from, "A removed broker is not let in");
+            }
             let service = routes.map_request(move |mut request: http::Request<_>| {
                 request.extensions_mut().insert(peer.clone());
                 request

@@ -11,8 +11,8 @@ use abide_model::{AgentFacts, AgentId, Change, EndReason, Outcome, Report, Sessi
 use abide_tls::{Node, NodeRole, peer_identity, secret_hash};
 use abide_wire::agent::brokerage_server::Brokerage;
 use abide_wire::agent::{
-    self, AgentMessage, BrokerMessage, Hello, JoinReply, JoinRequest, LedgerRow, agent_message,
-    broker_message,
+    self, AgentMessage, BrokerMessage, Hello, JoinBrokerReply, JoinBrokerRequest, JoinReply,
+    JoinRequest, LedgerRow, agent_message, broker_message,
 };
 use tokio::sync::{Notify, mpsc};
 use tokio_rustls::rustls::pki_types::CertificateDer;
@@ -21,6 +21,7 @@ use tokio_stream::{Stream, StreamExt};
 use tonic::{Request, Response, Status, Streaming};
 use tracing::{info, warn};
 
+use crate::admit;
 use crate::broker::Broker;
 use crate::clock;
 use crate::hub::{Greeting, OUTBOX, Order, Reported};
@@ -39,6 +40,18 @@ const MAX_TEXT: usize = 1_024;
 /// The certificate that a connection's client showed.
 #[derive(Debug, Clone)]
 pub struct PeerCertificate(pub Option<CertificateDer<'static>>);
+
+impl PeerCertificate {
+    /// Whether it is that of a broker that was removed from the cluster. One that this table does not
+    /// know yet is none: it may be newer than the table.
+    pub fn is_removed(&self, broker: &Broker) -> bool {
+        let peer = self.0.as_ref().and_then(|it| peer_identity(it).ok());
+        match peer.map(|peer| peer.node) {
+            Some(Node::Broker(id)) => broker.raft.latest().0.was_removed(&id),
+            _ => false,
+        }
+    }
+}
 
 /// The service.
 pub struct AgentService(pub Broker);
@@ -75,6 +88,13 @@ impl Brokerage for AgentService {
             }
             Err(cause) => Err(Status::unavailable(chain(&cause))),
         }
+    }
+
+    async fn join_broker(
+        &self,
+        request: Request<JoinBrokerRequest>,
+    ) -> Result<Response<JoinBrokerReply>, Status> {
+        admit::broker(&self.0, request.into_inner()).await.map(Response::new)
     }
 
     async fn attach(
