@@ -244,6 +244,11 @@ impl<M: Machine> Raft<M> {
         self.0.me.node
     }
 
+    /// The forced takeover that this node stands on.
+    pub fn claim(&self) -> Claim {
+        self.0.me.claim()
+    }
+
     /// Bytes free on the data folder's file system, half a second old at most.
     pub fn free_space(&self) -> u64 {
         self.0.log.free_space()

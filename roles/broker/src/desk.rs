@@ -324,7 +324,11 @@ fn refused(refusal: Refusal) -> Refused {
             return ProblemKind::Conflict.because(detail).into();
         }
         Refusal::AgentUnreachable | Refusal::UnknownAgent => ProblemKind::NoAgent,
-        Refusal::WrongAgent | Refusal::NotReserved | Refusal::JoinToken => ProblemKind::Conflict,
+        Refusal::WrongAgent
+        | Refusal::NotReserved
+        | Refusal::JoinToken
+        | Refusal::UnknownBroker
+        | Refusal::LastBroker => ProblemKind::Conflict,
     };
     kind.because(refusal.to_string()).into()
 }

@@ -12,7 +12,7 @@ use abide_auth::{
     AuditLog, Backend, HashPool, LoginDesk, PamBackend, Throttle, UsersBackend, UsersFile,
 };
 use abide_peers::Wire;
-use abide_raft::{Fault, Formation, Peer, Raft, Start, StartError};
+use abide_raft::{Fault, Peer, Raft, Start, StartError};
 use abide_tls::{BrokerIdentity, Clients, IdentityError, WebCertificate, WebError};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -20,6 +20,7 @@ use tokio::task::JoinSet;
 use tracing::{error, info, warn};
 
 use crate::broker::Broker;
+use crate::formation::{Files, FormationError};
 use crate::http::{App, router};
 use crate::metrics::Metrics;
 use crate::peers::Peers;
@@ -54,6 +55,9 @@ pub enum BrokerError {
         #[source]
         cause: StartError,
     },
+    /// What it is to do with an empty data folder.
+    #[error("cannot tell which cluster's table to take part in")]
+    Formation(#[source] FormationError),
     /// An address.
     #[error("cannot listen on {address}")]
     Listen {
@@ -81,7 +85,9 @@ pub async fn run(
     let backend = login_backend(&settings)?;
     let (web, agents) = (listen(settings.http).await?, listen(settings.agents).await?);
     let others = Peers::new(&identity.identity, abide_raft::Settings::default().timing);
-    let raft = start_engine(&settings, &identity, &others).await?;
+    let files = Files::new(&settings.identity_dir);
+    let known = files.brokers().map_err(BrokerError::Formation)?;
+    let raft = start_engine(&settings, &identity, &files, &others).await?;
     let audit = AuditLog::open(settings.data_dir.join("audit.jsonl"))
         .map_err(|cause| BrokerError::Login(Box::new(cause)))?;
     let logins = LoginDesk::new(identity.id().clone(), backend, Throttle::default(), audit.clone());
@@ -93,7 +99,8 @@ pub async fn run(
         tasks.spawn(certificate.keep_fresh(CERTIFICATE_CHECK));
     }
     tasks.spawn(broker.clone().publish());
-    tasks.spawn(peers::enroll(broker.clone(), Vec::new()));
+    tasks.spawn(peers::enroll(broker.clone(), known));
+    tasks.spawn(files.keep_brokers(broker.clone()));
     tasks.spawn(driver::run(broker.clone()));
     let internal = broker.identity.internal_server(Clients::NodesAndNewcomers);
     let nodes = serve::nodes(agents, internal, broker.clone(), logins.clone(), stop.subscribe());
@@ -122,21 +129,23 @@ pub async fn run(
 async fn start_engine(
     settings: &Settings,
     identity: &BrokerIdentity,
+    files: &Files,
     peers: &Peers,
 ) -> Result<Raft<Replica>, BrokerError> {
+    let peer = Peer { address: settings.agent_address.clone(), name: identity.id().to_string() };
+    let formation = files.formation(peer, &settings.data_dir).map_err(BrokerError::Formation)?;
     let start = Start {
         folder: settings.data_dir.clone(),
         cluster: identity.identity.cluster().0,
-        formation: Formation::Alone(Peer {
-            address: settings.agent_address.clone(),
-            name: identity.id().to_string(),
-        }),
+        formation,
         settings: abide_raft::Settings::default(),
         transport: Arc::new(Wire(peers.consensus.clone())),
     };
-    Raft::start(Replica::default(), start)
+    let raft = Raft::start(Replica::default(), start)
         .await
-        .map_err(|cause| BrokerError::Data { folder: settings.data_dir.clone(), cause })
+        .map_err(|cause| BrokerError::Data { folder: settings.data_dir.clone(), cause })?;
+    files.consume().map_err(BrokerError::Formation)?;
+    Ok(raft)
 }
 
 fn web_certificate(

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use abide_auth::LoginDesk;
 use abide_peers::{ConsensusService, Shown};
-use abide_tls::WebCertificate;
+use abide_tls::{Node, WebCertificate, peer_identity};
 use abide_wire::agent::brokerage_server::BrokerageServer;
 use axum::Router;
 use axum::extract::ConnectInfo;
@@ -71,16 +71,19 @@ pub async fn nodes(
         ConsensusService::server(broker.raft.clone(), move |broker| speaker.admits(broker));
     let routes = Routes::new(BrokerageServer::new(AgentService(broker.clone())))
         .add_service(consensus)
-        .add_service(CooperationService::server(broker, logins))
+        .add_service(CooperationService::server(broker.clone(), logins))
         .prepare()
         .into_axum_router();
     let acceptor = TlsAcceptor::from(tls);
-    accept(listener, stop, move |stream, _| {
-        let (acceptor, routes) = (acceptor.clone(), routes.clone());
+    accept(listener, stop, move |stream, from| {
+        let (acceptor, routes, broker) = (acceptor.clone(), routes.clone(), broker.clone());
         async move {
             let Some(stream) = shake_hands(acceptor, stream).await else { return };
             let shown = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
             let peer = Shown(shown.map(|it| it.clone().into_owned()));
+            if is_removed(&peer, &broker) {
+                return debug!(%from, "A removed broker is not let in");
+            }
             let service = routes.map_request(move |mut request: http::Request<_>| {
                 request.extensions_mut().insert(peer.clone());
                 request
@@ -100,6 +103,16 @@ pub async fn nodes(
         }
     })
     .await;
+}
+
+/// Whether it is the certificate of a broker that was removed from the cluster. One that this table does
+/// not know yet is none: it may be newer than the table.
+fn is_removed(shown: &Shown, broker: &Broker) -> bool {
+    let peer = shown.0.as_ref().and_then(|it| peer_identity(it).ok());
+    match peer.map(|peer| peer.node) {
+        Some(Node::Broker(id)) => !broker.admits(&id),
+        _ => false,
+    }
 }
 
 async fn http<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(

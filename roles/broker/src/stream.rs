@@ -12,8 +12,8 @@ use abide_peers::who;
 use abide_tls::{Node, NodeRole, PeerIdentity, secret_hash};
 use abide_wire::agent::brokerage_server::Brokerage;
 use abide_wire::agent::{
-    self, AgentMessage, BrokerMessage, Hello, JoinReply, JoinRequest, LedgerRow, agent_message,
-    broker_message,
+    self, AgentMessage, BrokerMessage, Hello, JoinBrokerReply, JoinBrokerRequest, JoinReply,
+    JoinRequest, LedgerRow, agent_message, broker_message,
 };
 use tokio::sync::{Notify, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
@@ -21,6 +21,7 @@ use tokio_stream::{Stream, StreamExt};
 use tonic::{Request, Response, Status, Streaming};
 use tracing::{info, warn};
 
+use crate::admit;
 use crate::broker::Broker;
 use crate::clock;
 use crate::hub::{Greeting, OUTBOX, Order, Reported};
@@ -71,6 +72,13 @@ impl Brokerage for AgentService {
             }
             Err(cause) => Err(Status::unavailable(chain(&cause))),
         }
+    }
+
+    async fn join_broker(
+        &self,
+        request: Request<JoinBrokerRequest>,
+    ) -> Result<Response<JoinBrokerReply>, Status> {
+        admit::broker(&self.0, request.into_inner()).await.map(Response::new)
     }
 
     async fn attach(

@@ -12,8 +12,8 @@ use abide_tls::{Authority, Clients, Identity, JoinToken, Node, NodeKey, NodeRole
 use abide_wire::agent::brokerage_server::{Brokerage, BrokerageServer};
 use abide_wire::agent::{
     self, AgentMessage, Answer, BrokerMessage, ClockReply, ClusterView, Command, EndReason, Hello,
-    JoinReply, JoinRequest, LedgerRow, Load, Welcome, agent_message, answer, broker_message,
-    command, ledger_row,
+    JoinBrokerReply, JoinBrokerRequest, JoinReply, JoinRequest, LedgerRow, Load, Welcome,
+    agent_message, answer, broker_message, command, ledger_row,
 };
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
@@ -151,6 +151,7 @@ impl Broker {
                 public_url: PORTAL.to_owned(),
                 agent_address: self.0.address.clone(),
             }],
+            ..ClusterView::default()
         }
     }
 
@@ -273,6 +274,13 @@ impl Brokerage for Broker {
             root_key: authority.root_key().to_string(),
             brokers: vec![self.0.address.clone()],
         }))
+    }
+
+    async fn join_broker(
+        &self,
+        _: Request<JoinBrokerRequest>,
+    ) -> Result<Response<JoinBrokerReply>, Status> {
+        Err(Status::unimplemented("a played broker stays alone"))
     }
 
     async fn attach(

@@ -213,6 +213,8 @@ fn refusal_out(refusal: Refusal) -> peer::Refusal {
     match refusal {
         Refusal::UnknownSession => peer::Refusal::UnknownSession,
         Refusal::UnknownAgent => peer::Refusal::UnknownAgent,
+        Refusal::UnknownBroker => peer::Refusal::UnknownBroker,
+        Refusal::LastBroker => peer::Refusal::LastBroker,
         Refusal::AgentUnreachable => peer::Refusal::AgentUnreachable,
         Refusal::WrongAgent => peer::Refusal::WrongAgent,
         Refusal::KeyReused => peer::Refusal::KeyReused,
@@ -228,6 +230,8 @@ fn refusal_in(refusal: peer::Refusal) -> Option<Refusal> {
         peer::Refusal::Unspecified => return None,
         peer::Refusal::UnknownSession => Refusal::UnknownSession,
         peer::Refusal::UnknownAgent => Refusal::UnknownAgent,
+        peer::Refusal::UnknownBroker => Refusal::UnknownBroker,
+        peer::Refusal::LastBroker => Refusal::LastBroker,
         peer::Refusal::AgentUnreachable => Refusal::AgentUnreachable,
         peer::Refusal::WrongAgent => Refusal::WrongAgent,
         peer::Refusal::KeyReused => Refusal::KeyReused,
