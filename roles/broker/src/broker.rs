@@ -1,5 +1,6 @@
 //! What every part of the broker shares.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use crate::hub::Hub;
 use crate::pending::Pending;
 use crate::replica::Replica;
 use crate::settings::Settings;
+use crate::standing::Group;
 use crate::waiting::Waiting;
 
 /// The broker's parts. Clones are the same broker.
@@ -137,6 +139,22 @@ impl Broker {
             term: fence.term,
             leader: fence.leader.0,
         })
+    }
+
+    /// How the group of brokers stands, as far as this one knows.
+    pub fn group(&self) -> Group {
+        let status = self.raft.status();
+        let leadership = self.raft.leadership().borrow().clone();
+        let nodes = status.members.nodes.keys();
+        Group {
+            me: leadership.me,
+            serving: leadership.is_serving(),
+            leader: leadership.leader.map(|(leader, _)| leader),
+            members: nodes.map(|node| (*node, self.id.to_string())).collect(),
+            voters: status.members.voters,
+            lag: status.lag,
+            silence: BTreeMap::new(),
+        }
     }
 
     /// What agents should know of the cluster.

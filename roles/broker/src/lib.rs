@@ -28,6 +28,7 @@ mod replica;
 mod run;
 mod serve;
 mod settings;
+mod standing;
 mod stream;
 mod view;
 mod waiting;

@@ -9,7 +9,8 @@ use reqwest::Method;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use crate::brokers::{Brokers, Call, Length};
+use crate::brokers::Brokers;
+use crate::call::{Call, Length};
 use crate::error::CallError;
 
 /// The API in the name of one person.

@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use abide_api::{
-    Agents, BrokerRole, Cluster, JoinRole, JoinToken, JoinTokenRequest, Problem, ProblemKind,
-    Profiles, Time,
+    Agents, Cluster, JoinRole, JoinToken, JoinTokenRequest, Problem, ProblemKind, Profiles, Time,
 };
 use abide_model::Change;
 use abide_tls::NodeRole;
@@ -45,27 +44,16 @@ pub async fn profiles(State(app): State<App>, _: Caller) -> Result<Json<Profiles
 #[utoipa::path(get, tag = "cluster", path = "/api/v1/cluster", responses((status = 200, body = Cluster)))]
 pub async fn cluster(State(app): State<App>) -> Json<Cluster> {
     let broker = &app.broker;
-    let replica = broker.raft.latest();
-    let leads = broker.raft.leadership().borrow().is_serving();
-    let brokers: Vec<_> = replica
-        .0
-        .brokers()
-        .map(|row| abide_api::Broker {
-            id: row.id.to_string(),
-            url: row.public_url.clone(),
-            role: match leads && row.id == broker.id {
-                true => BrokerRole::Leader,
-                false => BrokerRole::Follower,
-            },
-            lag: (row.id == broker.id).then_some(0),
-        })
-        .collect();
+    let group = broker.group();
     let cluster = Cluster {
         cluster: broker.identity.cluster().to_string(),
-        leader: leads.then(|| broker.id.to_string()),
-        can_lose: u32::try_from(brokers.len().saturating_sub(1) / 2).unwrap_or(u32::MAX),
-        brokers,
-        generation: broker.fence().map_or(0, |fence| fence.generation),
+        answered_by: broker.id.to_string(),
+        leader: group.leading_broker(),
+        brokers: group.brokers(&broker.raft.latest().0),
+        generation: broker.raft.status().claim.generation,
+        term: broker.raft.leadership().borrow().term,
+        voters: group.voters(),
+        can_lose: group.can_lose(),
     };
     Json(cluster)
 }

@@ -53,6 +53,8 @@ pub async fn cluster_status(store: &Store, format: Format) -> Result<(), Command
             BrokerRole::Leader => "leader",
             BrokerRole::Follower => "follower",
             BrokerRole::Learner => "learner",
+            BrokerRole::Joining => "joining",
+            BrokerRole::Unreachable => "unreachable",
         };
         let lag = broker.lag.map(|lag| lag.to_string()).unwrap_or_default();
         [broker.id.clone(), broker.url.clone(), role.to_owned(), lag]

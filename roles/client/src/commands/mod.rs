@@ -16,7 +16,7 @@ use jiff::Timestamp;
 
 use crate::api::Api;
 use crate::brokers::Brokers;
-use crate::store::Store;
+use crate::store::{KnownCluster, Store, StoreError};
 
 pub use agents::list_agents;
 pub use cluster::{TokenOptions, cluster_status, cluster_token};
@@ -41,6 +41,19 @@ fn api(store: &Store) -> Result<Api, CommandError> {
     if login.expires_at.0.0 <= now {
         return Err(CommandError::NotLoggedIn);
     }
-    let brokers = Brokers::new(cluster.brokers, &cluster.trust).map_err(CommandError::Tls)?;
+    let brokers = Brokers::remembered(&cluster).map_err(CommandError::Tls)?;
     Ok(Api::new(brokers, login.token))
+}
+
+/// Keeps the brokers that are known by now, the one that answered last first.
+///
+/// # Errors
+/// The store's.
+fn remember(store: &Store, brokers: &Brokers) -> Result<(), StoreError> {
+    let Some(old) = store.cluster()? else {
+        return Ok(());
+    };
+    let trust = old.trust.clone();
+    let new = KnownCluster { brokers: brokers.urls(), named: brokers.named(), trust };
+    if new == old { Ok(()) } else { store.keep_cluster(&new) }
 }
