@@ -23,6 +23,7 @@ mod init;
 mod metrics;
 mod openapi;
 mod pending;
+mod pid;
 mod problem;
 mod replica;
 mod run;
@@ -35,6 +36,7 @@ mod waiting;
 
 pub use init::{InitOptions, InitReport, init};
 pub use openapi::openapi;
+pub use pid::pid_file;
 pub use replica::Replica;
 pub use run::{BrokerError, run};
 pub use settings::{Login, LoginBackend, Settings, WebTls, settings_from};

@@ -24,7 +24,7 @@ use crate::metrics::Metrics;
 use crate::replica::Replica;
 use crate::settings::{LoginBackend, Settings, WebTls};
 use crate::stream::AgentService;
-use crate::{driver, serve};
+use crate::{driver, pid, serve};
 
 /// How often the site's certificate files are looked at.
 const CERTIFICATE_CHECK: Duration = Duration::from_secs(10);
@@ -53,6 +53,9 @@ pub enum BrokerError {
         #[source]
         cause: StartError,
     },
+    /// Its process id.
+    #[error("cannot write the process id into the data folder; does another broker run on it?")]
+    Pid(#[source] io::Error),
     /// An address.
     #[error("cannot listen on {address}")]
     Listen {
@@ -80,6 +83,8 @@ pub async fn run(
     let backend = login_backend(&settings)?;
     let (web, agents) = (listen(settings.http).await?, listen(settings.agents).await?);
     let raft = start_engine(&settings, &identity).await?;
+    // Dropped with this function, as the broker is over then.
+    let _pid = pid::claim(&settings.data_dir).map_err(BrokerError::Pid)?;
     let audit = AuditLog::open(settings.data_dir.join("audit.jsonl"))
         .map_err(|cause| BrokerError::Login(Box::new(cause)))?;
     let logins = LoginDesk::new(identity.id().clone(), backend, Throttle::default(), audit.clone());

@@ -6,9 +6,11 @@ mod agents;
 mod cluster;
 mod connect;
 mod console;
+mod drill;
 mod error;
 mod login;
 mod sessions;
+mod standing;
 mod users;
 mod words;
 
@@ -19,12 +21,14 @@ use crate::brokers::Brokers;
 use crate::store::{KnownCluster, Store, StoreError};
 
 pub use agents::list_agents;
-pub use cluster::{TokenOptions, cluster_status, cluster_token};
+pub use cluster::{TokenOptions, cluster_token, remove_broker};
 pub use connect::{ConnectOptions, Target, Through, connect};
 pub use console::{Format, secret_from};
+pub use drill::{Drill, DrillError, DrillOptions, drill};
 pub use error::{CommandError, ExitCode};
 pub use login::{LoginOptions, LogoutScope, login, logout};
 pub use sessions::{Confirmation, abandon_session, end_session, list_sessions};
+pub use standing::{Looking, cluster_status};
 pub use users::{
     NewUser, UserCommandError, add_user, list_users, remove_user, set_password, set_standing,
 };
