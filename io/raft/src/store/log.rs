@@ -133,8 +133,10 @@ impl LogStore {
     /// Gives up a write that waits for room on a full disk, and lets none wait from now on.
     pub(crate) fn stop_waiting(&self) {
         self.shared.closing.store(true, Ordering::Relaxed);
-        if let Jobs::Writer(_, thread) = &self.jobs {
-            thread.unpark();
+        match &self.jobs {
+            Jobs::Writer(_, thread) => thread.unpark(),
+            #[cfg(feature = "sim")]
+            Jobs::Simulated(_) => {}
         }
     }
 

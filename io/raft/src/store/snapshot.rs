@@ -178,11 +178,12 @@ impl Snapshots {
         &self,
         work: impl FnOnce() -> Result<T, SnapshotFault> + Send + 'static,
     ) -> Result<T, SnapshotFault> {
-        #[cfg(feature = "sim")]
-        if self.work == Work::AtOnce {
-            return work();
-        }
-        match spawn_blocking(work).await {
+        let done = match self.work {
+            Work::Apart => spawn_blocking(work).await,
+            #[cfg(feature = "sim")]
+            Work::AtOnce => return work(),
+        };
+        match done {
             Ok(result) => result,
             Err(stopped) => match stopped.try_into_panic() {
                 Ok(panic) => std::panic::resume_unwind(panic),
