@@ -98,6 +98,9 @@ async fn one(world: &Arc<World>) {
         _ if world.brokers.len() == 1 => {
             world.trace.add("the only disk is lost");
             world.brokers[broker].wipe(chance.number());
+            // What no ledger has any more is lost with it.
+            let lives = |session| world.hosts.iter().any(|host| host.lives(session));
+            world.history().made.retain(|_, session| lives(*session));
             tokio::time::sleep(chance.millis(0, 2_000)).await;
             broker::start(world, broker, formation(world)).await;
         }

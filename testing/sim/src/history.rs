@@ -7,8 +7,10 @@ use abide_model::{Fence, IdempotencyKey, SessionId, UserName};
 /// Of one run.
 #[derive(Default)]
 pub struct History {
-    /// What each start was answered with.
-    pub acknowledged: BTreeMap<(UserName, IdempotencyKey), SessionId>,
+    /// What each start that made a session was answered with.
+    pub made: BTreeMap<(UserName, IdempotencyKey), SessionId>,
+    /// Every session that a start was answered with.
+    pub acknowledged: BTreeSet<SessionId>,
     /// Sessions that somebody wanted ended, whether or not that was acknowledged.
     pub asked: BTreeSet<SessionId>,
     /// Sessions whose end was acknowledged.

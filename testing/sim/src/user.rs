@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use abide_broker::Replica;
-use abide_model::EndReason;
 use abide_model::{
-    Change, IdempotencyKey, Outcome, Place, Reach, SessionId, State, Table, UserName, Want,
+    Change, EndReason, IdempotencyKey, Outcome, Place, Reach, Session, SessionId, State, Table,
+    UserName, Want,
 };
 use abide_placement::{Candidate, choose};
 use abide_raft::Raft;
@@ -66,7 +66,7 @@ async fn start(
     key: &IdempotencyKey,
     enough: impl Fn(&World) -> bool,
 ) -> Option<SessionId> {
-    let want = if key.as_str().len() % 2 == 0 && !key.as_str().ends_with("last") {
+    let want = if key.as_str().ends_with(['3', '6', '9']) {
         Want::Start
     } else {
         Want::ResumeOrStart { profile: None }
@@ -74,9 +74,10 @@ async fn start(
     loop {
         let broker = any_broker(world);
         let found = at_broker(world, broker, |raft| desk(world, broker, raft, user, key, &want));
-        if let Some(Some(session)) = found.await {
+        if let Some(Some(row)) = found.await {
+            let session = row.id;
             world.trace.add(&format!("{user} has {key}: {}", names::short(session)));
-            acknowledged::started(world, user, key, session);
+            acknowledged::started(world, user, key, &row);
             return Some(session);
         }
         if enough(world) {
@@ -94,7 +95,7 @@ async fn desk(
     user: &UserName,
     key: &IdempotencyKey,
     want: &Want,
-) -> Option<SessionId> {
+) -> Option<Arc<Session>> {
     let replica = raft.read().await.ok()?;
     if world.brokers[broker].state().recovering {
         return None;
@@ -125,7 +126,7 @@ async fn desk(
         let silent = table.0.unreachable_since(&row);
         let silent = silent.map(|since| world.clock(End::Broker(broker)).since(since));
         match (&row.state, silent) {
-            (State::Running, None) => return Some(session),
+            (State::Running, None) => return Some(row),
             (State::Reserved | State::Starting, Some(silent)) if silent >= REPLACE_AFTER => {
                 if let Some(place) = place(world, broker, &table.0, user) {
                     let change = Change::Supersede { old: session, place };
@@ -134,7 +135,7 @@ async fn desk(
             }
             (State::Reserved | State::Starting, _) => {}
             // Its end is the answer.
-            _ => return Some(session),
+            _ => return Some(row),
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }

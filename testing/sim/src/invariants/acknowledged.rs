@@ -1,6 +1,6 @@
 //! No acknowledged session is lost, and no acknowledged end: whoever reads after the answer sees it.
 
-use abide_model::{IdempotencyKey, SessionId, State, UserName};
+use abide_model::{IdempotencyKey, Session, SessionId, State, UserName};
 
 use crate::names::short;
 use crate::user::{any_broker, at_broker};
@@ -8,9 +8,15 @@ use crate::world::World;
 
 const NAME: &str = "no acknowledged session is lost";
 
-/// A start was answered. Every answer to one key names the same session.
-pub fn started(world: &World, user: &UserName, key: &IdempotencyKey, session: SessionId) {
-    let before = world.history().acknowledged.insert((user.clone(), key.clone()), session);
+/// A start was answered. If its key made the session, every answer to it names that one.
+pub fn started(world: &World, user: &UserName, key: &IdempotencyKey, row: &Session) {
+    let session = row.id;
+    world.history().acknowledged.insert(session);
+    if row.key != *key {
+        return;
+    }
+
+    let before = world.history().made.insert((user.clone(), key.clone()), session);
     if let Some(before) = before.filter(|before| *before != session) {
         let (before, session) = (short(before), short(session));
         let name = "never two sessions from one reservation";
@@ -45,12 +51,12 @@ pub fn check(world: &World) {
     if world.brokers.len() == 1 {
         return;
     }
-    let acknowledged: Vec<_> = world.history().acknowledged.clone().into_iter().collect();
-    for ((user, key), session) in acknowledged {
+    let acknowledged = world.history().acknowledged.clone();
+    for session in acknowledged {
         for broker in 0..world.brokers.len() {
             let Some(raft) = world.raft(broker) else { continue };
             if raft.latest().0.session(session).is_none() {
-                let detail = format!("{user} {key}: {} is not at b{broker}", short(session));
+                let detail = format!("{} is not at b{broker}", short(session));
                 world.fail(NAME, &detail);
             }
         }

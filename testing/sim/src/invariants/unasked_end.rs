@@ -13,7 +13,8 @@ pub fn keeper_ends(world: &World, agent: usize, session: SessionId, reason: &End
     let seen = world.hosts[agent].state().rows.get(&session).is_some_and(|row| row.ever_attached);
     let superseded = &**by == "the cluster";
     let asked = world.history().asked.contains(&session);
-    if !asked && !(superseded && !seen) {
+    let may_end = asked || superseded && !seen;
+    if !may_end {
         let detail = format!("a{agent} ended {} for {by}; attached: {seen}", short(session));
         world.fail(NAME, &detail);
     }
