@@ -6,6 +6,7 @@ mod imports;
 mod install;
 mod openapi;
 mod shell;
+mod sim;
 mod test;
 
 use std::path::PathBuf;
@@ -33,6 +34,8 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Run the whole cluster in a deterministic simulation
+    Sim(SimArgs),
     /// Check formatting, lints, the direction of imports, licences
     Check,
     /// Write proto/api/openapi.json from the broker's own description
@@ -73,11 +76,25 @@ struct TestArgs {
     filter: Option<String>,
 }
 
+#[derive(Debug, Args)]
+struct SimArgs {
+    /// How many seeds to run
+    #[arg(long, value_name = "N", default_value_t = 10_000)]
+    seeds: u64,
+    /// The first of them
+    #[arg(long, value_name = "S", default_value_t = 0)]
+    first: u64,
+    /// Run this one seed instead, and print its trace
+    #[arg(long, value_name = "S", conflicts_with_all = ["seeds", "first"])]
+    seed: Option<u64>,
+}
+
 fn main() -> ExitCode {
     let outcome = match Cli::parse().task {
         Task::Demo(args) => demo::run(&args),
         Task::Test(args) => test::run(&args),
         Task::Bench { arguments } => test::bench(&arguments),
+        Task::Sim(args) => sim::run(&args),
         Task::Check => check::run(),
         Task::Openapi => openapi::write(),
     };

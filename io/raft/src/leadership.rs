@@ -11,10 +11,11 @@
 //! openraft's own state is not enough: a leader that was cut off believes in itself for ever.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use openraft::{RaftMetrics, ServerState};
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tracing::{error, info};
 
 use crate::error::Fault;

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use openraft::{Config, SnapshotPolicy};
 use tokio::sync::{Mutex, watch};
 use tokio::task::{JoinHandle, JoinSet, spawn_blocking};
+use tokio::time::Instant;
 use tracing::{info, warn};
 use uuid::Uuid;
 
@@ -108,11 +109,21 @@ impl<M: Machine> Raft<M> {
     /// # Errors
     /// The folder cannot be used as it is; nothing in it has been changed then.
     pub async fn start(empty: M, start: Start) -> Result<Self, StartError> {
-        let Start { folder, cluster, formation, settings, transport } = start;
-        let began = Instant::now();
+        let (folder, cluster) = (start.folder.clone(), start.cluster);
         let opened = spawn_blocking(move || Store::<M>::open(&folder, cluster));
-        let Store { identity, log, snapshots, machine } =
-            opened.await.map_err(|cause| StartError::Engine(cause.to_string()))??;
+        let store = opened.await.map_err(|cause| StartError::Engine(cause.to_string()))??;
+        Self::start_on(store, empty, start).await
+    }
+
+    /// The rest of a start, once the data folder is open.
+    pub(crate) async fn start_on(
+        store: Store<M>,
+        empty: M,
+        start: Start,
+    ) -> Result<Self, StartError> {
+        let Store { identity, log, snapshots, machine } = store;
+        let Start { formation, settings, transport, .. } = start;
+        let began = Instant::now();
         let state = State::new(empty, machine, snapshots.clone());
         let published = state.published();
         let me = Arc::new(Me::new(identity));
@@ -366,6 +377,10 @@ impl<M: Machine> Raft<M> {
 
     pub(crate) fn log(&self) -> &LogStore {
         &self.0.log
+    }
+
+    pub(crate) fn snapshots(&self) -> &Snapshots {
+        &self.0.snapshots
     }
 
     pub(crate) fn timing(&self) -> Timing {
