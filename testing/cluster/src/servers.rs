@@ -113,9 +113,10 @@ pub(crate) fn make_broker(options: &Options, dir: &Path) -> anyhow::Result<Broke
     let login = [("backend", "users-file".to_owned()), ("users_file", text(&users)?.to_owned())];
     table.insert("login".to_owned(), section(&login));
     std::fs::write(&config, toml::to_string(&table)?)?;
-    run(&options.binaries.abide, &["broker", "init", "--config", text(&config)?], "")?;
+    let (abide, on_host) = (&options.binaries.abide, options.on(http.ip()));
+    run(&on_host, abide, &["broker", "init", "--config", text(&config)?], "")?;
     let arguments = ["broker", "--config", text(&config)?];
-    let process = Process::new(&options.binaries.abide, &arguments, own.join("broker.log"));
+    let process = Process::new(on_host, abide, &arguments, own.join("broker.log"));
     let id = node_id(&own.join("identity"))?;
     Ok(BrokerServer { id, url, agent_address: agents.to_string(), dir: own, process })
 }
@@ -124,7 +125,8 @@ pub(crate) fn make_agent(options: &Options, dir: &Path, index: u8) -> anyhow::Re
     let name = format!("agent{}", index + 1);
     let own = dir.join(&name);
     std::fs::create_dir(&own)?;
-    let listen = options.network.agent(index).to_string();
+    let address = options.network.agent(index);
+    let listen = address.to_string();
     let url = url_of(options, &listen)?;
     let mut table: toml::Table = options.agent_config.parse()?;
     for (key, value) in [("name", name.as_str()), ("public_url", url.as_str())] {
@@ -150,7 +152,8 @@ pub(crate) fn make_agent(options: &Options, dir: &Path, index: u8) -> anyhow::Re
     let config = own.join("agent.toml");
     std::fs::write(&config, toml::to_string(&table)?)?;
     let arguments = ["agent", "--config", text(&config)?];
-    let process = Process::new(&options.binaries.abide, &arguments, own.join("agent.log"));
+    let on_host = options.on(address.ip());
+    let process = Process::new(on_host, &options.binaries.abide, &arguments, own.join("agent.log"));
     // Known once it has joined.
     let id = String::new();
     Ok(AgentServer { id, name, url, dir: own, process })

@@ -1,0 +1,2 @@
+//! `abide-lab`.
+fn main() {}
