@@ -11,8 +11,17 @@
 //! Nothing here touches the machine's own network: all of it is made inside the [`world`], and the
 //! kernel takes all of it away with the world's first process, however that ends.
 
+pub mod acts;
+pub mod audit;
 pub mod cluster;
 pub mod faults;
 mod ip;
+pub mod load;
 pub mod network;
+pub mod people;
+pub mod probe;
+pub mod report;
+pub mod round;
+pub mod scenario;
+pub mod viewer;
 pub mod world;

@@ -19,6 +19,7 @@ use tempfile::TempDir;
 
 /// Set inside.
 const INSIDE: &str = "ABIDE_LAB_INSIDE";
+const OUTCOME: &str = "outcome";
 /// In a room where a test ran to its end.
 const RAN: &str = "ran";
 /// Where a world's folder is, inside.
@@ -92,7 +93,26 @@ pub fn test<T: Copy, F: Future<Output = anyhow::Result<()>>>(test: T, body: F) {
 /// # Errors
 /// When the world cannot be made. What the program does there is in the status.
 pub fn enter(arguments: &[&str]) -> anyhow::Result<ExitStatus> {
-    enter_room(&room()?, arguments)
+    enter_with(arguments, None)
+}
+
+/// The same; what the program has written to [`outcome`] is afterwards in `file`, outside.
+///
+/// # Errors
+/// When the world, or the file, cannot be made.
+pub fn enter_with(arguments: &[&str], file: Option<&Path>) -> anyhow::Result<ExitStatus> {
+    let room = room()?;
+    let status = enter_room(&room, arguments)?;
+    if let Some(file) = file {
+        let made = room.path().join(OUTCOME);
+        std::fs::copy(&made, file).with_context(|| format!("cannot write {}", file.display()))?;
+    }
+    Ok(status)
+}
+
+/// Where a program inside leaves what is to be kept.
+pub fn outcome() -> PathBuf {
+    Path::new(ROOM).join(OUTCOME)
 }
 
 fn enter_room(room: &TempDir, arguments: &[&str]) -> anyhow::Result<ExitStatus> {
