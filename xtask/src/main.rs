@@ -4,6 +4,7 @@ mod check;
 mod demo;
 mod imports;
 mod install;
+mod lab;
 mod openapi;
 mod shell;
 mod test;
@@ -30,6 +31,13 @@ enum Task {
     /// Measure, print a table, write JSON; what follows is for the bench itself
     Bench {
         /// See `cargo xtask bench -- --help`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Play failures on whole hosts (root on Linux); what follows is for the lab itself, and nothing
+    /// means the tests, with three rounds of each
+    Lab {
+        /// See `cargo xtask lab -- --help`
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
@@ -78,6 +86,7 @@ fn main() -> ExitCode {
         Task::Demo(args) => demo::run(&args),
         Task::Test(args) => test::run(&args),
         Task::Bench { arguments } => test::bench(&arguments),
+        Task::Lab { arguments } => lab::run(&arguments),
         Task::Check => check::run(),
         Task::Openapi => openapi::write(),
     };
