@@ -1,11 +1,22 @@
 //! Doing to a cluster what a scenario says, and undoing it.
 
+use std::time::{Duration, Instant};
+
 use anyhow::{Context, ensure};
 
 use crate::cluster::Lab;
 use crate::faults::Fault;
 use crate::network::Host;
 use crate::scenario::Act;
+
+/// A fault that has happened.
+#[derive(Debug)]
+pub struct Struck {
+    /// When.
+    pub at: Instant,
+    /// What lasts.
+    faults: Vec<Fault>,
+}
 
 /// A cluster that things are done to.
 #[derive(Debug)]
@@ -31,25 +42,39 @@ impl Stage {
         Ok(0)
     }
 
-    /// Does it; returns when it is over, but for a broker that only [`Stage::restore`] brings back.
-    /// One that is `alone` comes back at once.
+    /// Does it; returns when it has happened, with the moment from which its cost counts: for a
+    /// process the signal, for a line when nothing goes through it any more. What happens between
+    /// that moment and the return is not probed, so that nothing from before the fault counts.
     ///
     /// # Errors
     /// When it cannot be done.
-    pub async fn play(&mut self, act: Act, victim: usize, alone: bool) -> anyhow::Result<()> {
+    pub fn strike(&mut self, act: Act, victim: usize) -> anyhow::Result<Struck> {
         let host = self.lab.brokers().get(victim).copied().context("no such broker")?;
+        let signalled = Instant::now();
         match act {
             Act::Kill(_) => self.lab.cluster.kill_broker(),
             Act::Stop(_) => self.lab.cluster.stop_broker(),
-            Act::RollingRestart => return self.restart_all().await,
+            Act::RollingRestart => {}
             _ => {
                 let faults = self.faults(act, host)?;
-                tokio::time::sleep(duration(act)).await;
-                drop(faults);
-                return Ok(());
+                return Ok(Struck { at: Instant::now(), faults });
             }
         }
-        self.down = Some(victim);
+        self.down = (act != Act::RollingRestart).then_some(victim);
+        Ok(Struck { at: signalled, faults: Vec::new() })
+    }
+
+    /// Lets it last as long as it is to last, and ends it; but a broker that is down stays so until
+    /// [`Stage::restore`], if it is not `alone`.
+    ///
+    /// # Errors
+    /// When a broker does not come back.
+    pub async fn last(&mut self, act: Act, struck: Struck, alone: bool) -> anyhow::Result<()> {
+        if act == Act::RollingRestart {
+            return self.restart_all().await;
+        }
+        tokio::time::sleep(duration(act)).await;
+        drop(struck.faults);
         if alone { self.restore().await } else { Ok(()) }
     }
 
@@ -90,13 +115,13 @@ impl Stage {
     }
 }
 
-fn duration(act: Act) -> std::time::Duration {
+fn duration(act: Act) -> Duration {
     match act {
         Act::Freeze(_, time)
         | Act::Unplug(_, time)
         | Act::Cut(_, _, time)
         | Act::CutFromAgent(_, time)
         | Act::Loss(_, time) => time,
-        Act::Kill(_) | Act::Stop(_) | Act::RollingRestart => std::time::Duration::ZERO,
+        Act::Kill(_) | Act::Stop(_) | Act::RollingRestart => Duration::ZERO,
     }
 }

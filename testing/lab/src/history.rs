@@ -86,6 +86,8 @@ impl SequentialSpec for Sessions {
                 self.invoke(ask);
                 known
             }
+            // The second one to ask is told so once it is over, and no sooner.
+            (Ask::End(name), Answer::Over) => self.ended.contains(name),
             _ => self.invoke(ask) == *answer,
         }
     }
@@ -176,6 +178,13 @@ mod tests {
     #[test]
     fn one_session_from_two_starts_is_refused() {
         assert!(check(&[start(1, "a"), start(2, "a")].concat()).is_err());
+    }
+
+    #[test]
+    fn an_end_is_refused_by_what_has_ended_only() {
+        let again = [Event::Asked(2, Ask::End("a".into())), Event::Answered(2, Answer::Over)];
+        check(&[&start(1, "a")[..], &end(1, "a"), &again].concat()).unwrap();
+        assert!(check(&[&start(1, "a")[..], &again].concat()).is_err());
     }
 
     #[test]

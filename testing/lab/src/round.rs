@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use abide_api::{StartRequest, Want};
+use abide_api::{SessionState, StartRequest, Want};
 use abide_client::{Api, WishKey};
 use abide_cluster::TestUser;
 use anyhow::{Context, ensure};
@@ -103,13 +103,12 @@ impl Rounds {
         .await?;
         self.viewer.longest_gap()?;
 
-        let fault = Instant::now();
-        let limit = scenario.limit;
+        let struck = self.stage.strike(scenario.act, victim)?;
+        let (fault, limit) = (struck.at, scenario.limit);
         let starts = tokio::spawn(probe(self.prober.clone(), Try::Start, fault, limit));
         let connect = Try::Connect(self.target.clone());
         let connects = tokio::spawn(probe(self.prober.clone(), connect, fault, limit));
-        let alone = brokers == 1;
-        self.stage.play(scenario.act, victim, alone).await?;
+        self.stage.last(scenario.act, struck, brokers == 1).await?;
         let (starts, connects) = (starts.await??, connects.await??);
         self.stage.restore().await?;
 
@@ -118,11 +117,11 @@ impl Rounds {
         living.extend([self.target.clone(), self.watched.clone()]);
         living.extend(starts.sessions.iter().cloned());
         let gap = self.viewer.longest_gap()?;
-        let audit = audit(&self.stage.lab.cluster, &self.people, &living).await?;
+        let failed_starts = done.iter().filter(|it| it.verb == Verb::Start && it.error.is_some());
+        let unheard = failed_starts.count() + starts.failed.len();
+        let audit = audit(&self.stage.lab.cluster, &self.people, &living, unheard).await?;
         let same_leader = self.leader().await? == before;
-        for session in living.iter().filter(|&it| *it != self.target && *it != self.watched) {
-            self.admin.end(session).await?;
-        }
+        self.clear().await?;
         let failures = done.iter().filter_map(|it| {
             it.error.as_ref().map(|error| format!("{:?} of {}: {error}", it.verb, it.user))
         });
@@ -137,6 +136,17 @@ impl Rounds {
             gap_ms: ms(gap),
             same_leader,
         })
+    }
+
+    /// Ends every session but the two that are for measuring.
+    async fn clear(&self) -> anyhow::Result<()> {
+        for session in self.admin.sessions().await?.sessions {
+            let stays = session.id == self.target || session.id == self.watched;
+            if session.state == SessionState::Running && !stays {
+                self.admin.end(&session.id).await?;
+            }
+        }
+        Ok(())
     }
 
     async fn leader(&self) -> anyhow::Result<String> {
