@@ -26,11 +26,15 @@ const TEST: &[&str] = &[
 /// What the bench measures beside Abide.
 const REFERENCES: &[&str] = &["haproxy", "websockify"];
 
+/// What whole hosts are made with, and what they are compared with.
+const LAB: &[&str] = &["iproute2", "iputils-ping", "keepalived", "nftables"];
+
 /// What is to be done afterwards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
     Demo,
     Test,
+    Lab,
     Bench,
 }
 
@@ -40,6 +44,7 @@ pub fn ensure(purpose: Purpose) -> anyhow::Result<()> {
     match purpose {
         Purpose::Demo => {}
         Purpose::Test => wanted.extend(TEST),
+        Purpose::Lab => wanted.extend(LAB),
         Purpose::Bench => wanted.extend(REFERENCES),
     }
     if !shell::exists("dpkg-query") || !shell::exists("apt-get") {
@@ -103,6 +108,7 @@ fn only_check(purpose: Purpose) -> anyhow::Result<()> {
         Purpose::Test => {
             programs.extend(["chromium", "certutil", "node", "npm", "python3", "vncviewer", "git"]);
         }
+        Purpose::Lab => programs.extend(["ip", "keepalived", "nft", "ping", "setpriv", "unshare"]),
         Purpose::Bench => programs.extend(REFERENCES),
     }
     let missing: Vec<&str> = programs.into_iter().filter(|name| !shell::exists(name)).collect();

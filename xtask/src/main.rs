@@ -4,6 +4,7 @@ mod check;
 mod demo;
 mod imports;
 mod install;
+mod lab;
 mod openapi;
 mod shell;
 mod sim;
@@ -36,6 +37,13 @@ enum Task {
     },
     /// Run the whole cluster in a deterministic simulation
     Sim(SimArgs),
+    /// Play failures on whole hosts (root on Linux); what follows is for the lab itself, and nothing
+    /// means the tests, with three rounds of each
+    Lab {
+        /// See `cargo xtask lab -- --help`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Check formatting, lints, the direction of imports, licences
     Check,
     /// Write proto/api/openapi.json from the broker's own description
@@ -95,6 +103,7 @@ fn main() -> ExitCode {
         Task::Test(args) => test::run(&args),
         Task::Bench { arguments } => test::bench(&arguments),
         Task::Sim(args) => sim::run(&args),
+        Task::Lab { arguments } => lab::run(&arguments),
         Task::Check => check::run(),
         Task::Openapi => openapi::write(),
     };
