@@ -11,10 +11,9 @@ use std::time::{Duration, Instant};
 
 use tracing::{info, warn};
 
-use crate::ServiceAddress;
 use crate::decide::{Holding, Put, Step};
 use crate::link::{self, Link};
-use crate::place::{PlaceError, Tools, prepare};
+use crate::place::Place;
 
 /// Dropping it removes the addresses and ends its thread, before it returns.
 #[derive(Debug)]
@@ -29,19 +28,16 @@ impl Holder {
     /// from the call. Zero means that it may not, or no more.
     ///
     /// # Errors
-    /// [`PlaceError`]: they cannot be held here, and nothing was changed.
+    /// There is no thread for it.
     pub fn start(
-        wanted: ServiceAddress,
+        mut place: Place,
         left: impl Fn() -> Duration + Send + 'static,
-    ) -> Result<Self, PlaceError> {
-        let tools = prepare(&wanted)?;
-        let slots = wanted.addresses.into_iter().map(Slot::new).collect();
-        let mut work = Work { interface: wanted.interface, tools, slots };
+    ) -> io::Result<Self> {
+        let mut slots: Vec<Slot> = place.wanted.addresses.iter().copied().map(Slot::new).collect();
         let (stop, told) = sync_channel(0);
         let thread = std::thread::Builder::new()
             .name("service-address".into())
-            .spawn(move || work.run(&told, left))
-            .map_err(PlaceError::Thread)?;
+            .spawn(move || run(&mut place, &mut slots, &told, left))?;
         Ok(Self { stop: Some(stop), thread: Some(thread) })
     }
 }
@@ -55,12 +51,6 @@ impl Drop for Holder {
             warn!("The service address's thread had failed; the kernel removes the address");
         }
     }
-}
-
-struct Work {
-    interface: String,
-    tools: Tools,
-    slots: Vec<Slot>,
 }
 
 struct Slot {
@@ -84,51 +74,47 @@ impl Slot {
     }
 }
 
-impl Work {
-    fn run(&mut self, told: &Receiver<()>, left: impl Fn() -> Duration) {
-        let mut wait = Duration::ZERO;
-        while told.recv_timeout(wait) == Err(RecvTimeoutError::Timeout) {
-            wait = Duration::MAX;
-            for index in 0..self.slots.len() {
-                // Asked anew for each step, and right before it: an answer ages.
-                wait = wait.min(self.step(index, left()));
-            }
-        }
-        for slot in &mut self.slots {
-            if slot.holding != Holding::Free {
-                release(&self.interface, &mut self.tools, slot);
-            }
+fn run(place: &mut Place, slots: &mut [Slot], told: &Receiver<()>, left: impl Fn() -> Duration) {
+    let mut wait = Duration::ZERO;
+    while told.recv_timeout(wait) == Err(RecvTimeoutError::Timeout) {
+        wait = Duration::MAX;
+        for slot in &mut *slots {
+            // Asked anew for each step, and right before it: an answer ages.
+            wait = wait.min(step(place, slot, left()));
         }
     }
-
-    /// Does what is next for one address, and says how long it may then be left alone.
-    fn step(&mut self, index: usize, left: Duration) -> Duration {
-        let Self { interface, tools, slots } = self;
-        let slot = &mut slots[index];
-        match slot.holding.next(Instant::now(), left) {
-            Step::Wait(wait) => return wait,
-            Step::Put => put(interface, tools, slot),
-            Step::Announce => announce(interface, tools, slot),
-            Step::Release => release(interface, tools, slot),
+    for slot in slots {
+        if slot.holding != Holding::Free {
+            release(place, slot);
         }
-        Duration::ZERO
     }
 }
 
-fn put(interface: &str, tools: &mut Tools, slot: &mut Slot) {
-    let outcome = find(interface)
-        .and_then(|link| tools.netlink.put(link.index, slot.address).map_err(|it| it.to_string()));
+/// Does what is next for one address, and says how long it may then be left alone.
+fn step(place: &mut Place, slot: &mut Slot, left: Duration) -> Duration {
+    match slot.holding.next(Instant::now(), left) {
+        Step::Wait(wait) => return wait,
+        Step::Put => put(place, slot),
+        Step::Announce => announce(place, slot),
+        Step::Release => release(place, slot),
+    }
+    Duration::ZERO
+}
+
+fn put(place: &mut Place, slot: &mut Slot) {
+    let outcome = find(place)
+        .and_then(|link| place.netlink.put(link.index, slot.address).map_err(|it| it.to_string()));
     let how = *outcome.as_ref().unwrap_or(&Put::Refused);
     if how == Put::Added {
-        info!(address = %slot.address, interface, "Service address taken");
+        info!(address = %slot.address, interface = place.wanted.interface, "Service address taken");
     }
     slot.holding.put(Instant::now(), how);
     slot.note(outcome.map(drop));
 }
 
-fn announce(interface: &str, tools: &Tools, slot: &mut Slot) {
-    let outcome = find(interface).and_then(|link| {
-        tools.announcer.announce(&link, slot.address).map_err(|it| it.desc().to_owned())
+fn announce(place: &Place, slot: &mut Slot) {
+    let outcome = find(place).and_then(|link| {
+        place.announcer.announce(&link, slot.address).map_err(|it| it.desc().to_owned())
     });
     slot.holding.announced(Instant::now());
     if let Err(cause) = outcome {
@@ -136,12 +122,13 @@ fn announce(interface: &str, tools: &Tools, slot: &mut Slot) {
     }
 }
 
-fn release(interface: &str, tools: &mut Tools, slot: &mut Slot) {
-    let removed = find(interface).map_err(io::Error::other);
-    match removed.and_then(|link| tools.netlink.remove(link.index, slot.address)) {
-        Ok(()) => info!(address = %slot.address, interface, "Service address released"),
+fn release(place: &mut Place, slot: &mut Slot) {
+    let removed = find(place).and_then(|link| {
+        place.netlink.remove(link.index, slot.address).map_err(|it| it.to_string())
+    });
+    match removed {
+        Ok(()) => info!(address = %slot.address, "Service address released"),
         Err(cause) => {
-            let cause: &dyn std::error::Error = &cause;
             warn!(address = %slot.address, cause, "The kernel removes the service address");
         }
     }
@@ -149,6 +136,6 @@ fn release(interface: &str, tools: &mut Tools, slot: &mut Slot) {
     slot.refused = None;
 }
 
-fn find(interface: &str) -> Result<Link, String> {
-    link::find(interface).map_err(|cause| cause.to_string())
+fn find(place: &Place) -> Result<Link, String> {
+    link::find(&place.wanted.interface).map_err(|cause| cause.to_string())
 }

@@ -30,7 +30,7 @@ mod tests;
 use std::net::IpAddr;
 
 pub use holder::Holder;
-pub use place::{PlaceError, release};
+pub use place::{Place, PlaceError, prepare, release};
 
 /// Which addresses, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -42,20 +42,22 @@ pub enum PlaceError {
     /// The kernel refused something else.
     #[error("cannot ask the kernel about addresses")]
     Kernel(#[source] io::Error),
-    /// There is no thread for it.
-    #[error("cannot start a thread")]
-    Thread(#[source] io::Error),
 }
 
-/// What a holder works with.
-pub(crate) struct Tools {
+/// A host that can hold the service address: what a [`Holder`](crate::Holder) works with.
+#[derive(Debug)]
+pub struct Place {
+    pub(crate) wanted: ServiceAddress,
     pub(crate) netlink: Netlink,
     pub(crate) announcer: Announcer,
 }
 
 /// Looks whether the address can be held here, and removes what a killed holder left.
-pub(crate) fn prepare(wanted: &ServiceAddress) -> Result<Tools, PlaceError> {
-    let link = find(wanted)?;
+///
+/// # Errors
+/// [`PlaceError`]: it cannot.
+pub fn prepare(wanted: ServiceAddress) -> Result<Place, PlaceError> {
+    let link = find(&wanted)?;
     let mut netlink = Netlink::open().map_err(PlaceError::Kernel)?;
     let present = netlink.list().map_err(PlaceError::Kernel)?;
     for found in &present {
@@ -72,7 +74,7 @@ pub(crate) fn prepare(wanted: &ServiceAddress) -> Result<Tools, PlaceError> {
     for address in &wanted.addresses {
         netlink.remove(link.index, *address).map_err(refusal)?;
     }
-    Ok(Tools { netlink, announcer })
+    Ok(Place { wanted, netlink, announcer })
 }
 
 /// Removes what a killed holder left, and says what that was. Leaves an address alone that somebody else

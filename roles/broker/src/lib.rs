@@ -31,6 +31,7 @@ mod problem;
 mod replica;
 mod run;
 mod serve;
+mod service_address;
 mod settings;
 mod stream;
 mod view;

@@ -1,1 +1,8 @@
-//! Its tests.
+//! The decision and the frames by themselves; everything else against a real kernel, in namespaces.
+
+mod decide;
+mod frame;
+mod holding;
+mod hosts;
+mod moving;
+mod starting;
