@@ -15,6 +15,8 @@ const DESKTOP: &[&str] =
 const TEST: &[&str] = &[
     "chromium",
     "git",
+    "iproute2",
+    "iputils-ping",
     "libfaketime",
     "libnss3-tools",
     "nodejs",
@@ -102,6 +104,7 @@ fn only_check(purpose: Purpose) -> anyhow::Result<()> {
         Purpose::Demo => {}
         Purpose::Test => {
             programs.extend(["chromium", "certutil", "node", "npm", "python3", "vncviewer", "git"]);
+            programs.extend(["ip", "ping"]);
         }
         Purpose::Bench => programs.extend(REFERENCES),
     }
