@@ -2,8 +2,8 @@
 //! them.
 //!
 //! Owns the addresses' life in the kernel and their announcement to the neighbours. Who may hold them is
-//! decided elsewhere: a [`Holder`] asks how much longer it may, again and again. Touches no address that
-//! it did not put there itself.
+//! decided elsewhere: a [`Holder`] asks how much longer it may, again and again. Refuses addresses that
+//! somebody else has put on the host.
 //!
 //! ```text
 //!            may hold                     every 500 ms, while it may
