@@ -15,6 +15,8 @@ const DESKTOP: &[&str] =
 const TEST: &[&str] = &[
     "chromium",
     "git",
+    "iproute2",
+    "iputils-ping",
     "libfaketime",
     "libnss3-tools",
     "nodejs",
@@ -107,6 +109,7 @@ fn only_check(purpose: Purpose) -> anyhow::Result<()> {
         Purpose::Demo => {}
         Purpose::Test => {
             programs.extend(["chromium", "certutil", "node", "npm", "python3", "vncviewer", "git"]);
+            programs.extend(["ip", "ping"]);
         }
         Purpose::Lab => programs.extend(["ip", "keepalived", "nft", "ping", "setpriv", "unshare"]),
         Purpose::Bench => programs.extend(REFERENCES),

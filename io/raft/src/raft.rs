@@ -220,6 +220,15 @@ impl<M: Machine> Raft<M> {
         at.filter(|_| leads).map(|at| at.elapsed())
     }
 
+    /// For how long this node serves without another acknowledgement; zero if it does not serve.
+    pub fn serves_for(&self) -> Duration {
+        let serving = self.0.standing.leadership.borrow().is_serving();
+        let age = self.quorum_age().filter(|_| serving);
+        let metrics = self.0.engine.metrics();
+        let patience = leadership::patience(&metrics.borrow(), self.0.settings.timing);
+        age.map_or(Duration::ZERO, |age| patience.saturating_sub(age))
+    }
+
     /// What a command to the outside must carry; `None` if this node may not command.
     pub fn command_fence(&self) -> Option<CommandFence> {
         let now = self.0.standing.leadership.borrow();

@@ -32,6 +32,7 @@ mod problem;
 mod replica;
 mod run;
 mod serve;
+mod service_address;
 mod settings;
 mod standing;
 mod stream;

@@ -24,8 +24,8 @@ fn histories_through_a_brokers_death_are_linearizable() {
         }
         // Between them: calls are under way when it dies, and when it is back.
         for _ in 0..2 {
-            lab.cluster.kill_broker();
-            lab.cluster.start_broker().await?;
+            lab.cluster.kill_broker(0);
+            lab.cluster.start_broker(0).await?;
         }
         while let Some(history) = recordings.join_next().await {
             let history: Vec<Event> = history??;
