@@ -20,6 +20,7 @@ mod driver;
 mod http;
 mod hub;
 mod init;
+mod log_outs;
 mod metrics;
 mod openapi;
 mod pending;

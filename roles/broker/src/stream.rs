@@ -249,7 +249,10 @@ impl Listener {
         use agent::answer::Answer;
         let hub = &self.broker.hub;
         let command = hub.answered(&self.agent, self.number, answer.command);
-        let (Some((session, order)), Some(answer)) = (command, answer.answer) else { return };
+        let Some(answer) = answer.answer else { return };
+        let Some((session, order)) = command else {
+            return self.answered_log_out(answer).await;
+        };
         match answer {
             Answer::Obeyed(_) => {}
             Answer::Fenced(it) => {
@@ -267,6 +270,23 @@ impl Listener {
                 if order == Order::Start {
                     self.refused(session, it.detail).await;
                 }
+            }
+        }
+    }
+
+    /// Commands about no session are log-outs.
+    async fn answered_log_out(&self, answer: agent::answer::Answer) {
+        use agent::answer::Answer;
+        match answer {
+            Answer::Obeyed(_) => {}
+            Answer::Fenced(it) => {
+                if !self.rise(it.highest.unwrap_or_default().into()).await {
+                    tokio::time::sleep(FENCED_PAUSE).await;
+                }
+                self.broker.hub.retry_log_outs(&self.agent, self.number);
+            }
+            Answer::Rejected(it) => {
+                warn!(agent = %self.agent, detail = it.detail, "Agent rejected a log-out");
             }
         }
     }

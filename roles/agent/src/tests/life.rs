@@ -180,13 +180,40 @@ async fn log_out_everywhere_ends_passes_and_no_desktop() {
     let order = world.session().await;
     let pass = bearer(&pass(&world, &world.ticket(&order)).await.unwrap());
     let viewer = Viewer::look(&world, &order, &[("authorization", &pass)]).await;
-    let revoke = agent::RevokePasses { user: "ada".to_owned() };
-    world.obey(command::Command::RevokePasses(revoke)).await;
+    let revoke = log_out(world.broker.now().0);
+    world.obey(revoke).await;
     assert_eq!(viewer.closed().await, abide_api::CLOSE_PASS_REFUSED);
     let again = Viewer::open(&world, &order, &[("authorization", &pass)]).await;
     assert_eq!(again.err(), Some(StatusCode::UNAUTHORIZED));
     let keeper = world.keeper(order.session).await;
     assert!(std::path::Path::new(&format!("/proc/{keeper}")).exists());
+}
+
+fn log_out(before_ms: u64) -> command::Command {
+    let user = "ada".to_owned();
+    let revoke = agent::RevokePasses { user, before_ms, others: Vec::new() };
+    command::Command::RevokePasses(revoke)
+}
+
+#[tokio::test]
+async fn log_out_everywhere_ends_what_was_before_it_and_nothing_later() {
+    let mut world = World::new().await;
+    let order = world.session().await;
+    let early = bearer(&pass(&world, &world.ticket(&order)).await.unwrap());
+    let unused = world.ticket(&order);
+    let before = world.broker.now().0;
+    world.broker.set_clock(std::time::Duration::from_secs(1));
+    world.obey(log_out(before)).await;
+    assert_eq!(pass(&world, &unused).await.err(), Some(StatusCode::UNAUTHORIZED));
+    let late = bearer(&pass(&world, &world.ticket(&order)).await.unwrap());
+    // It is told again, after the agent's restart too.
+    world.obey(log_out(before)).await;
+    world.kill_daemon();
+    world.start_daemon().await;
+    world.obey(log_out(before)).await;
+    let refused = Viewer::open(&world, &order, &[("authorization", &early)]).await;
+    assert_eq!(refused.err(), Some(StatusCode::UNAUTHORIZED));
+    Viewer::look(&world, &order, &[("authorization", &late)]).await;
 }
 
 #[tokio::test]
