@@ -288,3 +288,28 @@ async fn a_session_that_the_table_forgot_is_adopted_on_its_order_and_none_withou
     assert_eq!(admin.call("POST", &connect, None, json!({})).await.0, 404);
     assert!(agent.ledger.lock().unwrap().contains_key(&forged.parse().unwrap()), "it lives on");
 }
+
+#[tokio::test]
+async fn an_agent_that_was_away_hears_of_log_out_everywhere_when_it_is_back() {
+    let mut broker = Broker::start().await;
+    let admin = broker.log_in("root").await;
+    let agent = Agent::join(&broker, &admin, "away").await;
+    let ada = broker.log_in("ada").await;
+    let everywhere = json!({"everywhere": true});
+    let (status, reply) = ada.call("POST", "/api/v1/logout", None, everywhere).await;
+    assert_eq!(status, 204, "{reply}");
+
+    let told = || async { agent.log_outs.lock().unwrap().first().cloned() };
+    let link = agent.connect().await;
+    let first = until("the log-out", told).await;
+    assert_eq!(first.0, "ada");
+    assert!(first.1 > 0, "the command carries the time");
+    drop(link);
+    agent.log_outs.lock().unwrap().clear();
+
+    // Again on every link, also of a broker that was started anew.
+    broker.stop().await;
+    broker.run().await;
+    let _link = agent.connect().await;
+    assert_eq!(until("the log-out again", told).await, first);
+}

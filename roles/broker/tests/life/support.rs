@@ -187,6 +187,8 @@ pub struct Agent {
     pub boot: BootId,
     /// Whether sessions that are ordered come to run.
     pub obeys: bool,
+    /// Users that it was told were logged out everywhere, and until when.
+    pub log_outs: Arc<Mutex<Vec<(String, u64)>>>,
 }
 
 impl Agent {
@@ -213,6 +215,7 @@ impl Agent {
             ledger: Arc::default(),
             boot: "boot-1".parse().unwrap(),
             obeys: true,
+            log_outs: Arc::default(),
         }
     }
 
@@ -250,6 +253,7 @@ impl Agent {
             ledger: Arc::clone(&self.ledger),
             boot: self.boot.clone(),
             obeys: self.obeys,
+            log_outs: Arc::clone(&self.log_outs),
         };
         tasks.spawn(player.play(stream));
         JoinSetGuard(tasks)
@@ -266,6 +270,7 @@ struct Player {
     ledger: Arc<Mutex<HashMap<SessionId, LedgerRow>>>,
     boot: BootId,
     obeys: bool,
+    log_outs: Arc<Mutex<Vec<(String, u64)>>>,
 }
 
 impl Player {
@@ -286,6 +291,9 @@ impl Player {
                 }
                 command::Command::Forget(forget) => {
                     self.ledger.lock().unwrap().remove(&forget.session.parse().unwrap());
+                }
+                command::Command::RevokePasses(revoke) => {
+                    self.log_outs.lock().unwrap().push((revoke.user, revoke.before_ms));
                 }
                 _ => {}
             }
