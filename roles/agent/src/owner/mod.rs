@@ -285,10 +285,11 @@ impl Owner {
         let event = match news {
             News::Started(status) => {
                 let mark = KeeperMark { pid: status.pid, start_ticks: status.start_ticks };
-                if let Some(desk) = self.desks.get_mut(&id) {
-                    desk.screen = Some(screen(&status));
+                // It may come again for the same keeper.
+                let known = self.desks.get_mut(&id).map(|it| it.screen.replace(screen(&status)));
+                if matches!(known, Some(None)) {
+                    info!(session = %id, keeper = status.pid, display = status.display, "Session runs");
                 }
-                info!(session = %id, keeper = status.pid, display = status.display, "Session runs");
                 Event::KeeperStarted(mark)
             }
             News::Failed(detail) => {
