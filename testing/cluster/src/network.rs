@@ -1,8 +1,9 @@
 //! Addresses on loopback: each server has one of its own, so that cookies stay apart and every
 //! server can have the usual ports.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 
+use anyhow::Context;
 use uuid::Uuid;
 
 /// A network of 254 addresses in 127.0.0.0/8, and the ports used on each.
@@ -43,6 +44,21 @@ impl Network {
         SocketAddr::new(self.host(11 + index), self.base_port)
     }
 
+    /// Makes sure that nobody listens yet where a broker and this many agents will: another cluster's
+    /// servers would answer in their place.
+    ///
+    /// # Errors
+    /// Names the first address that cannot be had.
+    pub(crate) fn ensure_free(self, agents: u8) -> anyhow::Result<()> {
+        let brokers = [self.broker(0), self.broker_for_agents(0)];
+        for address in brokers.into_iter().chain((0..agents).map(|index| self.agent(index))) {
+            TcpListener::bind(address).with_context(|| {
+                format!("cannot listen on {address}; another cluster may run: choose another port")
+            })?;
+        }
+        Ok(())
+    }
+
     fn host(self, last: u8) -> IpAddr {
         let [second, third] = self.middle;
         Ipv4Addr::new(127, second, third, last).into()
@@ -61,5 +77,15 @@ mod tests {
             assert!(one.ip().is_loopback());
             assert!(all.iter().skip(at + 1).all(|other| other.ip() != one.ip()));
         }
+    }
+
+    #[test]
+    fn an_address_that_somebody_listens_on_is_named() {
+        let network = Network::random();
+        network.ensure_free(2).unwrap();
+        let _other = TcpListener::bind(network.agent(1)).unwrap();
+        let refused = network.ensure_free(2).unwrap_err().to_string();
+        assert!(refused.contains(&network.agent(1).to_string()), "{refused}");
+        network.ensure_free(1).unwrap();
     }
 }
