@@ -10,7 +10,8 @@ use axum::extract::{Path, State};
 use http::StatusCode;
 
 use super::App;
-use super::caller::{Body, Caller, From};
+use super::caller::{Body, Caller};
+use super::origin::From;
 use crate::clock;
 use crate::problem::Refused;
 

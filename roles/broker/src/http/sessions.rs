@@ -13,7 +13,8 @@ use axum::extract::{Path, State};
 use http::{HeaderMap, StatusCode};
 
 use super::App;
-use super::caller::{Asker, Body, Caller, From};
+use super::caller::{Asker, Body, Caller};
+use super::origin::From;
 use crate::broker::Broker;
 use crate::desk::{self, Asked};
 use crate::problem::Refused;

@@ -6,7 +6,7 @@ mod support;
 
 use std::collections::HashMap;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use support::{Agent, Broker, until};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -312,4 +312,29 @@ async fn an_agent_that_was_away_hears_of_log_out_everywhere_when_it_is_back() {
     broker.run().await;
     let _link = agent.connect().await;
     assert_eq!(until("the log-out again", told).await, first);
+}
+
+#[tokio::test]
+async fn the_word_of_a_trusted_proxy_counts_and_nobody_elses() {
+    let mut broker = Broker::start().await;
+    let forged = "198.51.100.1, 192.0.2.7";
+    let address = async |broker: &Broker, user: &str| {
+        let login = reqwest::Client::new()
+            .post(broker.url("/api/v1/login"))
+            .header("x-forwarded-for", forged)
+            .json(&json!({"username": user, "answers": ["wrong"]}));
+        assert_eq!(login.send().await.unwrap().status(), 401);
+        until("the login's line", || async {
+            let text = std::fs::read_to_string(broker.folder.path().join("data/audit.jsonl"));
+            let lines = text.unwrap();
+            let mut lines = lines.lines().filter_map(|it| serde_json::from_str(it).ok());
+            lines.find(|it: &Value| it["user"] == user).map(|it| it["address"].clone())
+        })
+        .await
+    };
+    assert_eq!(address(&broker, "ada").await, "127.0.0.1");
+    broker.stop().await;
+    broker.config = "trusted_proxies = ['127.0.0.0/8']".to_owned();
+    broker.run().await;
+    assert_eq!(address(&broker, "bob").await, "192.0.2.7");
 }

@@ -33,6 +33,8 @@ pub struct Broker {
     pub folder: TempDir,
     pub http: SocketAddr,
     pub agents: SocketAddr,
+    /// What its configuration says first.
+    pub config: String,
     running: Option<(watch::Sender<bool>, JoinHandle<()>)>,
 }
 
@@ -45,7 +47,7 @@ impl Broker {
     pub async fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (http, agents) = (free_address(), free_address());
-        let mut broker = Self { folder, http, agents, running: None };
+        let mut broker = Self { folder, http, agents, config: String::new(), running: None };
         let options = abide_broker::InitOptions {
             identity_dir: broker.folder.path().join("identity"),
             public_url: broker.url("").parse().unwrap(),
@@ -71,9 +73,10 @@ impl Broker {
     pub async fn run(&mut self) {
         let folder = self.folder.path().display();
         let text = format!(
-            "data_dir = '{folder}/data'\nidentity_dir = '{folder}/identity'\n\
+            "{}\ndata_dir = '{folder}/data'\nidentity_dir = '{folder}/identity'\n\
              public_url = '{}'\n[listen]\nhttp = '{}'\nagents = '{}'\n[tls]\nmode = 'off'\n\
              [login]\nbackend = 'users-file'\nusers_file = '{folder}/users.toml'\n",
+            self.config,
             self.url(""),
             self.http,
             self.agents,
