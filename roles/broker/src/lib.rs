@@ -25,6 +25,7 @@ mod metrics;
 mod openapi;
 mod pending;
 mod problem;
+mod renewal;
 mod replica;
 mod run;
 mod serve;

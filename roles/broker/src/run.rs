@@ -24,7 +24,7 @@ use crate::metrics::Metrics;
 use crate::replica::Replica;
 use crate::settings::{LoginBackend, Settings, WebTls};
 use crate::stream::AgentService;
-use crate::{driver, serve};
+use crate::{driver, renewal, serve};
 
 /// How often the site's certificate files are looked at.
 const CERTIFICATE_CHECK: Duration = Duration::from_secs(10);
@@ -90,12 +90,17 @@ pub async fn run(
     if let Some(certificate) = certificate.clone() {
         tasks.spawn(certificate.keep_fresh(CERTIFICATE_CHECK));
     }
+    tasks.spawn(renewal::keep(broker.clone()));
     tasks.spawn(broker.clone().publish());
     tasks.spawn(driver::run(broker.clone()));
     let internal = broker.identity.internal_server(Clients::NodesAndNewcomers);
     let service = AgentService(broker.clone());
     tasks.spawn(serve::agents(agents, internal, service, stop.subscribe()));
-    let app = App { broker: broker.clone(), logins, metrics: Arc::new(Metrics::new()) };
+    let app = App {
+        broker: broker.clone(),
+        logins,
+        metrics: Arc::new(Metrics::new(certificate.clone())),
+    };
     tasks.spawn(serve::web(web, certificate, router(app), stop.subscribe()));
     info!(broker = %broker.id, url = %broker.settings.public_url.as_str(), "Broker started");
 

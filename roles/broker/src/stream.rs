@@ -8,11 +8,11 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use abide_model::{AgentFacts, AgentId, Change, EndReason, Outcome, Report, SessionId};
-use abide_tls::{Node, NodeRole, peer_identity, secret_hash};
+use abide_tls::{Node, NodeRole, certified_names, peer_identity, secret_hash};
 use abide_wire::agent::brokerage_server::Brokerage;
 use abide_wire::agent::{
-    self, AgentMessage, BrokerMessage, Hello, JoinReply, JoinRequest, LedgerRow, agent_message,
-    broker_message,
+    self, AgentMessage, BrokerMessage, Hello, JoinReply, JoinRequest, LedgerRow, RenewReply,
+    RenewRequest, agent_message, broker_message,
 };
 use tokio::sync::{Notify, mpsc};
 use tokio_rustls::rustls::pki_types::CertificateDer;
@@ -77,13 +77,29 @@ impl Brokerage for AgentService {
         }
     }
 
+    async fn renew(&self, request: Request<RenewRequest>) -> Result<Response<RenewReply>, Status> {
+        let agent = self.who(&request)?;
+        if self.0.raft.latest().0.agent(&agent).is_none() {
+            return Err(not_in_the_table());
+        }
+        let names = certified_names(shown(&request)?).map_err(|cause| unknown(&chain(&cause)))?;
+        let asked = &request.get_ref().certificate_request;
+        let issued = self.0.authority.issue(asked, NodeRole::Agent, &names, SystemTime::now());
+        let issued = issued.map_err(|cause| Status::invalid_argument(chain(&cause)))?;
+        if issued.node != Node::Agent(agent.clone()) {
+            return Err(Status::permission_denied("the request is for another key"));
+        }
+        info!(%agent, "Agent's certificate renewed");
+        Ok(Response::new(RenewReply { certificate: issued.pem }))
+    }
+
     async fn attach(
         &self,
         request: Request<Streaming<AgentMessage>>,
     ) -> Result<Response<Self::AttachStream>, Status> {
         let agent = self.who(&request)?;
         if self.0.raft.latest().0.agent(&agent).is_none() {
-            return Err(Status::permission_denied("this agent is not in the cluster's table"));
+            return Err(not_in_the_table());
         }
         let (outbox, messages) = mpsc::channel(OUTBOX);
         let (number, dropped) = self.0.hub.connect(&agent, outbox.clone(), clock::heard());
@@ -102,17 +118,25 @@ impl Brokerage for AgentService {
 
 impl AgentService {
     fn who<T>(&self, request: &Request<T>) -> Result<AgentId, Status> {
-        let no = |why: &str| Status::unauthenticated(why.to_owned());
-        let seen = request.extensions().get::<PeerCertificate>();
-        let certificate = seen
-            .and_then(|seen| seen.0.as_ref())
-            .ok_or_else(|| no("an agent's certificate is needed"))?;
-        let peer = peer_identity(certificate).map_err(|cause| no(&chain(&cause)))?;
+        let peer = peer_identity(shown(request)?).map_err(|cause| unknown(&chain(&cause)))?;
         match peer.node {
             Node::Agent(agent) if peer.cluster == self.0.identity.cluster() => Ok(agent),
-            _ => Err(no("the certificate is not that of an agent of this cluster")),
+            _ => Err(unknown("the certificate is not that of an agent of this cluster")),
         }
     }
+}
+
+fn shown<T>(request: &Request<T>) -> Result<&CertificateDer<'static>, Status> {
+    let seen = request.extensions().get::<PeerCertificate>();
+    seen.and_then(|seen| seen.0.as_ref()).ok_or_else(|| unknown("an agent's certificate is needed"))
+}
+
+fn unknown(why: &str) -> Status {
+    Status::unauthenticated(why.to_owned())
+}
+
+fn not_in_the_table() -> Status {
+    Status::permission_denied("this agent is not in the cluster's table")
 }
 
 /// Hears one agent until its stream ends.

@@ -217,6 +217,29 @@ async fn log_out_everywhere_ends_what_was_before_it_and_nothing_later() {
 }
 
 #[tokio::test]
+async fn a_certificate_in_the_last_third_of_its_life_is_renewed_at_start() {
+    let mut world = World::new().await;
+    let folder = world.settings.identity_dir.clone();
+    let identity = || abide_tls::Identity::load(&folder).unwrap();
+    let now = std::time::SystemTime::now();
+    assert_eq!(identity().names(), ["127.0.0.1"], "one that is young stays");
+    world.kill_daemon();
+    world.broker.age(&folder);
+    assert!(identity().is_due(now));
+    world.start_daemon().await;
+    until("a new certificate", async || (!identity().is_due(now)).then_some(())).await;
+    assert_eq!(identity().names(), ["renewed.test"]);
+    let end = identity().expires_at().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let line =
+        format!("abide_certificate_expiry_timestamp_seconds{{certificate=\"node\"}} {end}\n");
+    until("the new end in the metrics", async || {
+        let metrics = reqwest::get(world.url("/metrics")).await.unwrap().text().await.unwrap();
+        metrics.contains(&line).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_stopping_daemon_sends_viewers_away_for_the_moment() {
     let mut world = World::new().await;
     let order = world.session().await;

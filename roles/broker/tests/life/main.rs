@@ -6,6 +6,9 @@ mod support;
 
 use std::collections::HashMap;
 
+use std::time::SystemTime;
+
+use abide_tls::{BrokerIdentity, NodeKey, NodeRole, certificates_from_pem, certified_names};
 use serde_json::{Value, json};
 use support::{Agent, Broker, until};
 
@@ -312,6 +315,53 @@ async fn an_agent_that_was_away_hears_of_log_out_everywhere_when_it_is_back() {
     broker.run().await;
     let _link = agent.connect().await;
     assert_eq!(until("the log-out again", told).await, first);
+}
+
+#[tokio::test]
+async fn an_agents_certificate_is_renewed_for_its_key_and_names_alone() {
+    let broker = Broker::start().await;
+    let admin = broker.log_in("root").await;
+    let mut agent = Agent::join(&broker, &admin, "old").await;
+    agent.age(&broker);
+    let other = NodeKey::generate().request();
+    let refused = agent.renew(other).await.unwrap_err();
+    assert_eq!(refused.code(), tonic::Code::PermissionDenied, "{refused}");
+    let refused = agent.renew("no request".into()).await.unwrap_err();
+    assert_eq!(refused.code(), tonic::Code::InvalidArgument, "{refused}");
+
+    let renewed = agent.renew(agent.identity.request()).await.unwrap();
+    let certificate = certificates_from_pem(&renewed).unwrap().remove(0);
+    assert_eq!(certified_names(&certificate).unwrap(), ["127.0.0.1"]);
+    let folder = tempfile::tempdir().unwrap();
+    assert!(agent.identity.is_due(SystemTime::now()));
+    agent.identity.renew(folder.path(), &renewed).unwrap();
+    assert!(!agent.identity.is_due(SystemTime::now()));
+    let _link = agent.connect().await;
+
+    let stranger = Agent::unadmitted(&broker);
+    let refused = stranger.renew(stranger.identity.request()).await.unwrap_err();
+    assert_eq!(refused.code(), tonic::Code::PermissionDenied, "{refused}");
+}
+
+#[tokio::test]
+async fn a_broker_renews_its_own_certificate_at_start() {
+    let mut broker = Broker::start().await;
+    broker.stop().await;
+    let folder = broker.identity_dir();
+    let identity = || BrokerIdentity::load(&folder).unwrap().identity;
+    let names = identity().names();
+    let old = broker.certificate_of_old(&identity().request(), NodeRole::Broker, &names);
+    std::fs::write(folder.join("cert.pem"), old).unwrap();
+    let now = SystemTime::now();
+    assert!(identity().is_due(now));
+    broker.run().await;
+    until("a new certificate", || async { (!identity().is_due(now)).then_some(()) }).await;
+    assert_eq!(identity().names(), names);
+    let end = identity().expires_at().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+    let metrics = reqwest::get(broker.url("/metrics")).await.unwrap().text().await.unwrap();
+    let line =
+        format!("abide_certificate_expiry_timestamp_seconds{{certificate=\"node\"}} {end}\n");
+    assert!(metrics.contains(&line), "{metrics}");
 }
 
 #[tokio::test]

@@ -2,14 +2,16 @@
 
 use std::collections::HashMap;
 use std::net::{SocketAddr, TcpListener};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use abide_auth::{PasswordHash, Standing, User, UsersFile};
 use abide_model::{AgentId, BootId, SessionId};
-use abide_ticket::Role;
-use abide_tls::{Identity, JoinToken, NodeKey, NodeRole, internal_name, join_client};
+use abide_ticket::{Role, VerifyingKey};
+use abide_tls::{
+    BrokerIdentity, Identity, JoinToken, NodeKey, NodeRole, internal_name, join_client,
+};
 use abide_wire::agent::brokerage_client::BrokerageClient;
 use abide_wire::agent::{
     self, AgentMessage, Hello, JoinRequest, LedgerRow, agent_message, answer, broker_message,
@@ -93,6 +95,18 @@ impl Broker {
             ready.ok().filter(|it| it.status().is_success())
         })
         .await;
+    }
+
+    /// The broker's own identity folder.
+    pub fn identity_dir(&self) -> PathBuf {
+        self.folder.path().join("identity")
+    }
+
+    /// A certificate by the cluster's CA that was made 600 days ago.
+    pub fn certificate_of_old(&self, request: &str, role: NodeRole, names: &[String]) -> String {
+        let authority = BrokerIdentity::load(&self.identity_dir()).unwrap().authority;
+        let then = std::time::SystemTime::now() - Duration::from_secs(600 * 24 * 3600);
+        authority.issue(request, role, names, then).unwrap().pem
     }
 
     pub async fn stop(&mut self) {
@@ -184,7 +198,9 @@ pub async fn until<T, F: Future<Output = Option<T>>>(what: &str, look: impl Fn()
 /// A played agent's identity and ledger; they outlive its connections.
 pub struct Agent {
     pub id: AgentId,
-    identity: Identity,
+    pub identity: Identity,
+    /// In PEM.
+    key: String,
     broker: SocketAddr,
     pub ledger: Arc<Mutex<HashMap<SessionId, LedgerRow>>>,
     pub boot: BootId,
@@ -211,15 +227,51 @@ impl Agent {
         let reply = client.join(request).await.unwrap().into_inner();
         assert_eq!(reply.agent, key.node(NodeRole::Agent).id());
         let root = reply.root_key.parse().unwrap();
+        let told = (reply.certificate.as_str(), reply.ca.as_str(), root);
+        Self::new(broker, reply.agent.parse().unwrap(), key, told)
+    }
+
+    /// `told` are its certificate, the CA's, and the root key.
+    fn new(broker: &Broker, id: AgentId, key: NodeKey, told: (&str, &str, VerifyingKey)) -> Self {
+        let (certificate, ca, root) = told;
         Self {
-            id: reply.agent.parse().unwrap(),
-            identity: Identity::new(key, &reply.certificate, &reply.ca, root).unwrap(),
+            id,
+            key: key.to_pem().to_string(),
+            identity: Identity::new(key, certificate, ca, root).unwrap(),
             broker: broker.agents,
             ledger: Arc::default(),
             boot: "boot-1".parse().unwrap(),
             obeys: true,
             log_outs: Arc::default(),
         }
+    }
+
+    /// An agent with a good certificate that no broker has let in.
+    pub fn unadmitted(broker: &Broker) -> Self {
+        let of_broker = BrokerIdentity::load(&broker.identity_dir()).unwrap();
+        let key = NodeKey::generate();
+        let now = std::time::SystemTime::now();
+        let issued = of_broker.authority.issue(&key.request(), NodeRole::Agent, &[], now).unwrap();
+        let (ca, root) = (of_broker.authority.ca_pem(), of_broker.authority.root_key());
+        let id = issued.node.id().parse().unwrap();
+        Self::new(broker, id, key, (&issued.pem, &ca, root))
+    }
+
+    /// Has a certificate from now on that ends in 224 days, of 824.
+    pub fn age(&mut self, broker: &Broker) {
+        let request = self.identity.request();
+        let pem = broker.certificate_of_old(&request, NodeRole::Agent, &self.identity.names());
+        let old = NodeKey::from_pem(&self.key).unwrap();
+        self.identity =
+            Identity::new(old, &pem, &self.identity.ca_pem(), self.identity.root_key()).unwrap();
+    }
+
+    /// Asks for a new certificate for the key of this request.
+    pub async fn renew(&self, request: String) -> Result<String, tonic::Status> {
+        let channel = channel(self.broker, self.identity.internal_client()).await;
+        let request = agent::RenewRequest { certificate_request: request };
+        let reply = BrokerageClient::new(channel).renew(request).await?;
+        Ok(reply.into_inner().certificate)
     }
 
     /// Connects, greets, and obeys until the handle is dropped.
