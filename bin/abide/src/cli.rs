@@ -173,12 +173,15 @@ pub struct TokenArgs {
 pub enum Role {
     /// It runs desktops
     Agent,
+    /// It keeps the table
+    Broker,
 }
 
 impl From<Role> for JoinRole {
     fn from(role: Role) -> Self {
         match role {
             Role::Agent => JoinRole::Agent,
+            Role::Broker => JoinRole::Broker,
         }
     }
 }
@@ -187,6 +190,8 @@ const BROKER_EXAMPLES: &str = "\
 Examples:
   abide broker init --public-url https://desk.example.org
                                                makes a cluster and its first broker
+  abide broker join --broker desk.example.org:7443 --token-file token
+                                               makes this machine a further broker
   abide broker                                 runs it, until SIGTERM";
 
 #[derive(Debug, Args)]
@@ -207,6 +212,8 @@ pub const BROKER_CONFIG: &str = "/etc/abide/broker.toml";
 pub enum BrokerCommand {
     /// Make a cluster: its CA, its keys, its first broker
     Init(InitArgs),
+    /// Join a cluster as a further broker, by a one-time token: `abide cluster token broker`
+    Join(BrokerJoinArgs),
     /// Write the description of the HTTP interface (OpenAPI, JSON)
     Openapi,
 }
@@ -219,6 +226,19 @@ pub struct InitArgs {
     /// Where browsers will reach the broker; for a configuration file that is missing
     #[arg(long, value_name = "URL")]
     pub public_url: Option<BaseUrl>,
+}
+
+#[derive(Debug, Args)]
+pub struct BrokerJoinArgs {
+    /// The configuration file
+    #[arg(long, value_name = "FILE", default_value = BROKER_CONFIG)]
+    pub config: PathBuf,
+    /// A broker's address for agents; more may be given
+    #[arg(long, value_name = "HOST:PORT", required = true)]
+    pub broker: Vec<String>,
+    /// The token's file; - is standard input; asked for if absent
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
 }
 
 const AGENT_EXAMPLES: &str = "\

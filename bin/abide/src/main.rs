@@ -21,9 +21,9 @@ use abide_tls::JoinToken;
 use anyhow::{Context, anyhow, bail};
 use clap::Parser;
 use cli::{
-    AgentArgs, AgentCommand, BrokerArgs, BrokerCommand, Cli, ClusterCommand, Command, ConnectArgs,
-    InitArgs, JoinArgs, JsonArg, LogArgs, LoginArgs, LogoutArgs, SessionCommand, UserArgs,
-    UserCommand,
+    AgentArgs, AgentCommand, BrokerArgs, BrokerCommand, BrokerJoinArgs, Cli, ClusterCommand,
+    Command, ConnectArgs, InitArgs, JoinArgs, JsonArg, LogArgs, LoginArgs, LogoutArgs,
+    SessionCommand, UserArgs, UserCommand,
 };
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -111,6 +111,7 @@ async fn until_told_to_stop(
 async fn broker(args: BrokerArgs) -> anyhow::Result<()> {
     match args.command {
         Some(BrokerCommand::Init(args)) => return init(&args),
+        Some(BrokerCommand::Join(args)) => return join_as_broker(args).await,
         Some(BrokerCommand::Openapi) => {
             let text = abide_broker::openapi().to_pretty_json()?;
             return Ok(writeln!(std::io::stdout(), "{text}")?);
@@ -156,6 +157,18 @@ fn init(args: &InitArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
+async fn join_as_broker(args: BrokerJoinArgs) -> anyhow::Result<()> {
+    let settings = broker_settings(&args.config)?;
+    let token = join_token(args.token_file.as_deref())?;
+    let broker = abide_broker::join(&settings, &args.broker, &token).await?;
+    eprintln!(
+        "This machine is broker {broker} of cluster {}.\nRun it: abide broker --config {}",
+        token.cluster,
+        args.config.display()
+    );
+    Ok(())
+}
+
 async fn agent(args: AgentArgs) -> anyhow::Result<()> {
     match args.command {
         Some(AgentCommand::List(json)) => {
@@ -172,18 +185,7 @@ async fn agent(args: AgentArgs) -> anyhow::Result<()> {
 
 async fn join(args: JoinArgs) -> anyhow::Result<()> {
     let settings = agent_settings(&args.config)?;
-    let token = match args.token_file {
-        None => commands::secret_from(false, "Token: ")?,
-        Some(path) if path == Path::new("-") => commands::secret_from(true, "Token: ")?,
-        Some(path) => {
-            let mut text = String::new();
-            fs::File::open(&path)
-                .and_then(|mut file| file.read_to_string(&mut text))
-                .with_context(|| format!("cannot read {}", path.display()))?;
-            text.into()
-        }
-    };
-    let token: JoinToken = token.trim().parse()?;
+    let token = join_token(args.token_file.as_deref())?;
     let names = vec![settings.public_url.host()];
     let agent =
         join_any(&args.broker, &token, &settings.name, names, &settings.identity_dir).await?;
@@ -193,6 +195,22 @@ async fn join(args: JoinArgs) -> anyhow::Result<()> {
         args.config.display()
     );
     Ok(())
+}
+
+/// From the file that was named, or from standard input, or asked for.
+fn join_token(file: Option<&Path>) -> anyhow::Result<JoinToken> {
+    let token = match file {
+        None => commands::secret_from(false, "Token: ")?,
+        Some(path) if path == Path::new("-") => commands::secret_from(true, "Token: ")?,
+        Some(path) => {
+            let mut text = String::new();
+            fs::File::open(path)
+                .and_then(|mut file| file.read_to_string(&mut text))
+                .with_context(|| format!("cannot read {}", path.display()))?;
+            text.into()
+        }
+    };
+    Ok(token.trim().parse()?)
 }
 
 /// By the first broker that answers.

@@ -12,11 +12,11 @@
 
 use std::sync::Arc;
 
-use crate::table::{Expiring, JoinToken, LoggedOut, Start};
+use crate::table::{Admission, Expiring, JoinToken, LoggedOut, Removed, Start};
 use crate::{
-    Agent, AgentFacts, AgentId, BootId, Broker, Change, Command, ENDED_KEPT_MS, EndReason,
-    IdempotencyKey, KEYS_KEPT_MS, Outcome, Place, ProfileName, Reach, Refusal, Report, Session,
-    SessionId, State, Table, Timestamp, TokenHash, UserName, Want,
+    Agent, AgentFacts, AgentId, BootId, Broker, BrokerId, Change, Command, ENDED_KEPT_MS,
+    EndReason, IdempotencyKey, Joins, KEYS_KEPT_MS, Outcome, Place, ProfileName, Reach, Refusal,
+    Report, Session, SessionId, State, Table, Timestamp, TokenHash, UserName, Want,
 };
 
 impl Table {
@@ -26,7 +26,11 @@ impl Table {
         self.expire();
         match command.change {
             Change::PutBroker(broker) => self.put_broker(broker),
-            Change::AddJoinToken { hash, expires } => self.add_join_token(hash, expires),
+            Change::AdmitBroker { hash, broker } => self.admit_broker(hash, broker),
+            Change::RemoveBroker { broker } => self.remove_broker(&broker),
+            Change::AddJoinToken { hash, expires, joins } => {
+                self.add_join_token(hash, expires, joins)
+            }
             Change::AdmitAgent { hash, agent, name } => self.admit_agent(hash, agent, name),
             Change::AgentHeard { agent, facts } => self.agent_heard(&agent, facts),
             Change::AgentUnheard { agent, since } => self.agent_unheard(&agent, since),
@@ -50,27 +54,67 @@ impl Table {
         if self.brokers.get(&broker.id).is_some_and(|known| **known == broker) {
             return Outcome::Unchanged;
         }
-        self.brokers.insert(broker.id.clone(), Arc::new(broker));
+        if !self.brokers.is_empty() && !self.brokers.contains_key(&broker.id) {
+            return Outcome::Refused(Refusal::UnknownBroker);
+        }
+        self.insert_broker(broker);
         Outcome::Done
     }
 
-    fn add_join_token(&mut self, hash: TokenHash, expires: Timestamp) -> Outcome {
+    fn admit_broker(&mut self, hash: TokenHash, broker: Broker) -> Outcome {
+        let token = self.join_tokens.get_mut(&hash).map(|token| &mut token.admission);
+        let Some(Admission::Broker(used_by)) = token else {
+            return Outcome::Refused(Refusal::JoinToken);
+        };
+        match used_by {
+            // The token of one that was removed since lets nobody in again.
+            Some(user) if *user == broker.id && self.brokers.contains_key(user) => {
+                return Outcome::Unchanged;
+            }
+            Some(_) => return Outcome::Refused(Refusal::JoinToken),
+            None => *used_by = Some(broker.id.clone()),
+        }
+        self.insert_broker(broker);
+        Outcome::Done
+    }
+
+    fn insert_broker(&mut self, broker: Broker) {
+        self.revision += 1;
+        self.brokers.insert(broker.id.clone(), Arc::new(broker));
+    }
+
+    fn remove_broker(&mut self, id: &BrokerId) -> Outcome {
+        let Some(row) = self.brokers.get(id) else {
+            return Outcome::Unchanged;
+        };
+        if self.brokers.len() == 1 {
+            return Outcome::Refused(Refusal::LastBroker);
+        }
+        let removed = Removed { certificate: row.certificate.as_str().into(), at: self.now };
+        self.brokers.remove(id);
+        self.removed.insert(id.clone(), removed);
+        self.revision += 1;
+        Outcome::Done
+    }
+
+    fn add_join_token(&mut self, hash: TokenHash, expires: Timestamp, joins: Joins) -> Outcome {
         if self.join_tokens.contains_key(&hash) || expires <= self.now {
             return Outcome::Unchanged;
         }
         self.expiry.insert((expires, Expiring::JoinToken(hash)));
-        self.join_tokens.insert(hash, JoinToken { expires, used_by: None });
+        self.join_tokens.insert(hash, JoinToken { expires, admission: joins.into() });
         Outcome::Done
     }
 
     fn admit_agent(&mut self, hash: TokenHash, id: AgentId, name: String) -> Outcome {
-        let Some(token) = self.join_tokens.get_mut(&hash) else {
+        let token = self.join_tokens.get_mut(&hash).map(|token| &mut token.admission);
+        let Some(Admission::Agent(used_by)) = token else {
             return Outcome::Refused(Refusal::JoinToken);
         };
-        match &token.used_by {
+        match used_by {
             Some(user) if *user == id => return Outcome::Unchanged,
             Some(_) => return Outcome::Refused(Refusal::JoinToken),
-            None => token.used_by = Some(id.clone()),
+            None => *used_by = Some(id.clone()),
         }
         match self.agents.get_mut(&id) {
             Some(agent) => Arc::make_mut(agent).name = name,
@@ -395,6 +439,15 @@ impl Table {
                 Expiring::Revoked(jti) => drop(self.revoked.remove(&jti)),
                 Expiring::LoggedOut(user) => drop(self.logged_out.remove(&user)),
             }
+        }
+    }
+}
+
+impl From<Joins> for Admission {
+    fn from(joins: Joins) -> Self {
+        match joins {
+            Joins::Agent => Self::Agent(None),
+            Joins::Broker => Self::Broker(None),
         }
     }
 }

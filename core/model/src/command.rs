@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use crate::{
-    AgentFacts, AgentId, BootId, Broker, EndReason, IdempotencyKey, ProfileName, Session,
+    AgentFacts, AgentId, BootId, Broker, BrokerId, EndReason, IdempotencyKey, ProfileName, Session,
     SessionId, Timestamp, UserName, ViewKey,
 };
 
@@ -22,14 +22,29 @@ pub struct Command {
 /// What happens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
-    /// A broker says who it is.
+    /// A broker says who it is. One that was not admitted is refused; only the founder needs no
+    /// leave.
     PutBroker(Broker),
+    /// A broker joins on a token.
+    AdmitBroker {
+        /// The SHA-256 of the secret that it brought.
+        hash: TokenHash,
+        /// The broker.
+        broker: Broker,
+    },
+    /// A broker is gone for good: its row goes, and with it the belief in its key.
+    RemoveBroker {
+        /// The broker.
+        broker: BrokerId,
+    },
     /// A one-time token may be used to join.
     AddJoinToken {
         /// The SHA-256 of its secret.
         hash: TokenHash,
         /// When it ends if unused.
         expires: Timestamp,
+        /// What joins on it.
+        joins: Joins,
     },
     /// An agent joins on a token.
     AdmitAgent {
@@ -122,6 +137,15 @@ pub enum Change {
     },
 }
 
+/// What may join on a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Joins {
+    /// An agent.
+    Agent,
+    /// A broker.
+    Broker,
+}
+
 /// The SHA-256 of a join token's secret.
 pub type TokenHash = [u8; 32];
 
@@ -193,6 +217,12 @@ pub enum Refusal {
     /// No such agent.
     #[error("there is no such agent")]
     UnknownAgent,
+    /// The broker was never admitted, or was removed.
+    #[error("the broker does not belong to the cluster")]
+    UnknownBroker,
+    /// There would be no broker left.
+    #[error("it is the last broker")]
+    LastBroker,
     /// The agent is not heard.
     #[error("the agent cannot be reached")]
     AgentUnreachable,
@@ -211,7 +241,8 @@ pub enum Refusal {
     /// The session has begun, so it cannot be reserved, or not elsewhere.
     #[error("the session is no mere reservation any more")]
     NotReserved,
-    /// No such token, or it was used by another machine, or its time is over.
-    #[error("the join token is unknown, used or expired")]
+    /// No such token, or it was used by another machine, or is for the other kind, or its time is
+    /// over.
+    #[error("the join token is unknown, used, expired, or for another kind of machine")]
     JoinToken,
 }

@@ -14,11 +14,11 @@ mod table;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 
-pub use command::{Change, Command, Outcome, Place, Refusal, Report, TokenHash, Want};
+pub use command::{Change, Command, Joins, Outcome, Place, Refusal, Report, TokenHash, Want};
 pub use ids::*;
 pub use parts::{Part, PartError};
 pub use rows::{Agent, AgentFacts, Broker, EndReason, Profile, Reach, Session, State};
-pub use table::{ENDED_KEPT_MS, KEYS_KEPT_MS, Table};
+pub use table::{Admission, ENDED_KEPT_MS, KEYS_KEPT_MS, Removed, Table};
 
 #[cfg(test)]
 mod tests;

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::table::{Expiring, JoinToken, LoggedOut, Start};
+use crate::table::{Admission, Expiring, JoinToken, LoggedOut, Removed, Start};
 use crate::{
-    Agent, AgentId, Broker, IdempotencyKey, Session, SessionId, Table, Timestamp, TokenHash,
-    UserName, Want,
+    Agent, AgentId, Broker, BrokerId, IdempotencyKey, Session, SessionId, Table, Timestamp,
+    TokenHash, UserName, Want,
 };
 
 /// One part of a table. All of them, in any order that has agents before sessions, are the whole.
@@ -15,6 +15,10 @@ pub enum Part {
     Now(Timestamp),
     /// A broker.
     Broker(Arc<Broker>),
+    /// How often the brokers' rows changed.
+    Revision(u64),
+    /// A broker that was removed.
+    Removed(BrokerId, Removed),
     /// An agent. Its count of live sessions is not part of it: it follows from the sessions.
     Agent(Arc<Agent>),
     /// A session.
@@ -38,8 +42,8 @@ pub enum Part {
         hash: TokenHash,
         /// When it goes.
         expires: Timestamp,
-        /// Who used it.
-        used_by: Option<AgentId>,
+        /// Whom it lets in, and who used it.
+        admission: Admission,
     },
     /// A login that was ended.
     Revoked {
@@ -85,7 +89,7 @@ impl Table {
         let tokens = self.join_tokens.iter().map(|(hash, token)| Part::JoinToken {
             hash: *hash,
             expires: token.expires,
-            used_by: token.used_by.clone(),
+            admission: token.admission.clone(),
         });
         let revoked =
             self.revoked.iter().map(|(jti, until)| Part::Revoked { jti: *jti, until: *until });
@@ -94,7 +98,10 @@ impl Table {
             before: out.before,
             until: out.until,
         });
-        std::iter::once(Part::Now(self.now))
+        let removed = self.removed.iter().map(|(id, it)| Part::Removed(id.clone(), it.clone()));
+        [Part::Now(self.now), Part::Revision(self.revision)]
+            .into_iter()
+            .chain(removed)
             .chain(self.brokers.values().cloned().map(Part::Broker))
             .chain(self.agents.values().cloned().map(Part::Agent))
             .chain(self.sessions.values().cloned().map(Part::Session))
@@ -112,6 +119,8 @@ impl Table {
         match part {
             Part::Now(now) => self.now = now,
             Part::Broker(broker) => drop(self.brokers.insert(broker.id.clone(), broker)),
+            Part::Revision(revision) => self.revision = revision,
+            Part::Removed(id, removed) => drop(self.removed.insert(id, removed)),
             Part::Agent(mut agent) => {
                 Arc::make_mut(&mut agent).live = 0;
                 self.agents.insert(agent.id.clone(), agent);
@@ -128,9 +137,9 @@ impl Table {
                 self.expiry.insert((until, Expiring::Start(key.clone())));
                 self.starts.insert(key, Start { session, want, until });
             }
-            Part::JoinToken { hash, expires, used_by } => {
+            Part::JoinToken { hash, expires, admission } => {
                 self.expiry.insert((expires, Expiring::JoinToken(hash)));
-                self.join_tokens.insert(hash, JoinToken { expires, used_by });
+                self.join_tokens.insert(hash, JoinToken { expires, admission });
             }
             Part::Revoked { jti, until } => {
                 self.expiry.insert((until, Expiring::Revoked(jti)));

@@ -21,6 +21,11 @@ pub struct Table {
     /// INVARIANT: never runs backwards.
     pub(crate) now: Timestamp,
     pub(crate) brokers: OrdMap<BrokerId, Arc<Broker>>,
+    /// INVARIANT: grows whenever a broker's row comes, changes or goes.
+    pub(crate) revision: u64,
+    /// Brokers that were removed. Never empties: none comes back under its old id, and sessions that
+    /// it started outlive it.
+    pub(crate) removed: OrdMap<BrokerId, Removed>,
     pub(crate) agents: OrdMap<AgentId, Arc<Agent>>,
     pub(crate) sessions: OrdMap<SessionId, Arc<Session>>,
     /// INVARIANT: exactly one entry for each session.
@@ -50,12 +55,30 @@ pub(crate) struct Start {
     pub until: Timestamp,
 }
 
+/// What is kept of a broker that was removed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Removed {
+    /// Its key's, which is believed no more.
+    pub certificate: Arc<str>,
+    /// Since when.
+    pub at: Timestamp,
+}
+
 /// A token to join with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct JoinToken {
     pub expires: Timestamp,
-    /// Who used it. A repeat by the same machine is granted, for its first answer may be lost.
-    pub used_by: Option<AgentId>,
+    pub admission: Admission,
+}
+
+/// Whom a token lets in, and who used it. A repeat by the same machine is granted, for its first
+/// answer may be lost.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Admission {
+    /// One agent.
+    Agent(Option<AgentId>),
+    /// One broker.
+    Broker(Option<BrokerId>),
 }
 
 /// A user's logins before this are over.
@@ -85,6 +108,21 @@ impl Table {
     /// All brokers.
     pub fn brokers(&self) -> impl Iterator<Item = &Arc<Broker>> {
         self.brokers.values()
+    }
+
+    /// Counts the changes of the brokers' rows.
+    pub fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    /// The brokers that were removed.
+    pub fn removed(&self) -> impl Iterator<Item = (&BrokerId, &Removed)> {
+        self.removed.iter()
+    }
+
+    /// Whether a broker was removed.
+    pub fn was_removed(&self, broker: &BrokerId) -> bool {
+        self.removed.contains_key(broker)
     }
 
     /// One broker.

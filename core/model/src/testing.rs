@@ -65,7 +65,13 @@ pub fn commands(most: usize) -> impl Strategy<Value = Vec<Command>> {
 pub fn change() -> impl Strategy<Value = Change> {
     let cluster = prop_oneof![
         broker().prop_map(Change::PutBroker),
-        (hash(), moment()).prop_map(|(hash, expires)| Change::AddJoinToken { hash, expires }),
+        (hash(), broker()).prop_map(|(hash, broker)| Change::AdmitBroker { hash, broker }),
+        broker().prop_map(|it| Change::RemoveBroker { broker: it.id }),
+        (hash(), moment(), joins()).prop_map(|(hash, expires, joins)| Change::AddJoinToken {
+            hash,
+            expires,
+            joins
+        }),
         (hash(), any_agent(), text()).prop_map(|(hash, agent, name)| Change::AdmitAgent {
             hash,
             agent,
@@ -109,8 +115,14 @@ pub fn part() -> impl Strategy<Value = Part> {
             want,
             until
         }),
-        (hash(), moment(), prop::option::of(any_agent()))
-            .prop_map(|(hash, expires, used_by)| Part::JoinToken { hash, expires, used_by }),
+        any::<u64>().prop_map(Part::Revision),
+        (broker(), by(), moment())
+            .prop_map(|(it, certificate, at)| Part::Removed(it.id, Removed { certificate, at })),
+        (hash(), moment(), admission()).prop_map(|(hash, expires, admission)| Part::JoinToken {
+            hash,
+            expires,
+            admission
+        }),
         (jti(), moment()).prop_map(|(jti, until)| Part::Revoked { jti, until }),
         (user(), moment(), moment()).prop_map(|(user, before, until)| Part::LoggedOut {
             user,
@@ -189,6 +201,18 @@ fn broker() -> impl Strategy<Value = Broker> {
     (0..NODES, text(), text(), text()).prop_map(|(n, public_url, agent_address, certificate)| {
         Broker { id: id(&format!("{n:032x}")), public_url, agent_address, certificate }
     })
+}
+
+fn joins() -> impl Strategy<Value = Joins> {
+    select(vec![Joins::Agent, Joins::Broker])
+}
+
+fn admission() -> impl Strategy<Value = Admission> {
+    let broker = broker().prop_map(|it| it.id);
+    prop_oneof![
+        prop::option::of(any_agent()).prop_map(Admission::Agent),
+        prop::option::of(broker).prop_map(Admission::Broker),
+    ]
 }
 
 fn place() -> impl Strategy<Value = Place> {

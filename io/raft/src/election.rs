@@ -35,14 +35,18 @@ impl Ear {
         *self.0.lock().expect("no holder of this lock panics") = Instant::now();
     }
 
+    /// How long ago a leader was heard.
+    pub(crate) fn silence(&self) -> Duration {
+        self.0.lock().expect("no holder of this lock panics").elapsed()
+    }
+
     pub(crate) fn hears_leader(&self, lease: Duration) -> bool {
         !self.patience(lease).is_zero()
     }
 
     /// How long until the lease of the leader last heard has passed.
     fn patience(&self, lease: Duration) -> Duration {
-        let heard = self.0.lock().expect("no holder of this lock panics").elapsed();
-        lease.saturating_sub(heard)
+        lease.saturating_sub(self.silence())
     }
 }
 

@@ -99,6 +99,27 @@ pub enum StopError {
     Store(#[from] StoreFault),
 }
 
+/// Why the members were not changed. Nothing is half changed: a change that was begun is finished by
+/// whoever leads next.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum MembersError {
+    /// Another node leads, or none does.
+    #[error("this node is not the leader")]
+    NotLeader,
+    /// An earlier change is not finished yet.
+    #[error("another change of the members is under way")]
+    UnderWay,
+    /// The new member does not catch up.
+    #[error("node {0} has not caught up in time")]
+    Behind(NodeId),
+    /// What is asked for makes no group.
+    #[error("the change is not possible: {0}")]
+    Impossible(String),
+    /// No majority has confirmed it in time. It may still take effect.
+    #[error("no majority has confirmed the change in time; it may still take effect")]
+    Unknown,
+}
+
 /// Why a claim was not raised.
 #[derive(Debug, thiserror::Error)]
 pub enum ClaimError {

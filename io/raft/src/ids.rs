@@ -40,11 +40,15 @@ impl From<u64> for NodeId {
     }
 }
 
-/// Where to reach a member of the group.
+/// A member of the group: which server it is, and where to reach it. The engine only passes both on.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Peer {
-    /// What the [`Transport`](crate::Transport) dials. The engine only passes it on.
+    /// What the [`Transport`](crate::Transport) dials.
     pub address: String,
+    /// The server's name, the same over all lives of its data folder. Two members of one name are an
+    /// earlier and a later life.
+    #[serde(default)]
+    pub name: String,
 }
 
 /// A place in the log: which leader wrote it, and its index. Ordered as Raft compares logs.

@@ -6,6 +6,7 @@ use openraft::{Entry, LogId, Snapshot, SnapshotMeta};
 use tokio::io::AsyncRead;
 use uuid::Uuid;
 
+use crate::error::ReadError;
 use crate::ids::{Ballot, Claim, NodeId};
 use crate::leadership::Role;
 use crate::machine::Machine;
@@ -26,6 +27,9 @@ pub enum Refusal {
     /// From before or after a forced takeover that the other side has not seen, or has.
     #[error("this node stands on claim {0:?}")]
     OtherClaim(Claim),
+    /// It does not lead, or no majority has confirmed in time that it does.
+    #[error("no surely right answer can be given here")]
+    Read(#[source] ReadError),
     /// The snapshot did not arrive whole.
     #[error("cannot receive the snapshot")]
     Snapshot(#[source] std::io::Error),
@@ -123,6 +127,15 @@ impl<M: Machine> Inbound<'_, M> {
             hears_leader: leads || self.0.ear().hears_leader(self.0.timing().lease),
             last: self.0.log().last(),
         })
+    }
+
+    /// How much of the log a follower must have applied to read surely right: the next index.
+    ///
+    /// # Errors
+    /// As of [`append`](Self::append), or this node is not surely the leader.
+    pub async fn read_index(&self, stamp: Stamp) -> Result<u64, Refusal> {
+        self.check(stamp)?;
+        self.0.reader().index().await.map_err(Refusal::Read)
     }
 
     fn check(&self, stamp: Stamp) -> Result<(), Refusal> {

@@ -27,6 +27,7 @@ mod inbound;
 mod leadership;
 mod machine;
 mod me;
+mod members;
 mod network;
 mod raft;
 mod read;
@@ -37,7 +38,7 @@ mod store;
 mod transport;
 mod types;
 
-pub use error::{ClaimError, Fault, ProposeError, ReadError, StartError, StopError};
+pub use error::{ClaimError, Fault, MembersError, ProposeError, ReadError, StartError, StopError};
 pub use ids::{Ballot, Claim, CommandFence, Members, NodeId, Peer, Position};
 pub use inbound::{Inbound, Refusal};
 pub use leadership::{Leadership, Role};

@@ -71,6 +71,8 @@ pub struct Status {
     pub lag: BTreeMap<NodeId, u64>,
     /// Of the current snapshot; 0 if there is none.
     pub snapshot_bytes: u64,
+    /// How long ago a leader was last heard; what it says while this node leads means nothing.
+    pub leader_heard: Duration,
 }
 
 /// A running node. Clones are the same node.
@@ -131,7 +133,13 @@ impl<M: Machine> Raft<M> {
             &settings,
             stop.subscribe(),
         );
-        let reader = Reader::start(engine.clone(), published.clone(), standing.clone(), &settings);
+        let reader = Reader::start(
+            engine.clone(),
+            network.clone(),
+            published.clone(),
+            standing.clone(),
+            &settings,
+        );
         let ear = Arc::new(Ear::new());
         let deciding = JoinSet::new();
         let running = Mutex::new(Some(Running { writing, deciding }));
@@ -169,11 +177,11 @@ impl<M: Machine> Raft<M> {
         self.0.batcher.propose(&command).await
     }
 
-    /// The state, with everything in it that was acknowledged before this call.
+    /// The state, with everything in it that was acknowledged before this call, on every node: one that
+    /// does not lead asks the leader how much of the log it must have applied.
     ///
     /// # Errors
-    /// This node does not lead, or no majority has confirmed in
-    /// [`read_timeout`](Settings::read_timeout) that it does.
+    /// In [`read_timeout`](Settings::read_timeout) nobody led whom a majority confirmed.
     pub async fn read(&self) -> Result<Arc<M>, ReadError> {
         self.0.reader.read().await
     }
@@ -227,12 +235,18 @@ impl<M: Machine> Raft<M> {
             applied: next(now.last_applied.map(|at| at.index)),
             lag: lag.collect(),
             snapshot_bytes: self.0.snapshots.size(),
+            leader_heard: self.0.ear.silence(),
         }
     }
 
     /// This node's id.
     pub fn node(&self) -> NodeId {
         self.0.me.node
+    }
+
+    /// The forced takeover that this node stands on.
+    pub fn claim(&self) -> Claim {
+        self.0.me.claim()
     }
 
     /// Bytes free on the data folder's file system, half a second old at most.
@@ -336,6 +350,10 @@ impl<M: Machine> Raft<M> {
 
     pub(crate) fn engine(&self) -> &RaftOf<M> {
         &self.0.engine
+    }
+
+    pub(crate) fn reader(&self) -> &Reader<M> {
+        &self.0.reader
     }
 
     pub(crate) fn ear(&self) -> &Ear {

@@ -2,6 +2,8 @@
 //!
 //! While a question is on its way, new readers gather for the next one: joining the one that is under
 //! way would be wrong, because a write may have been acknowledged to them since it was put.
+//!
+//! A follower puts the same question to the leader, and answers once it has applied as much.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,12 +11,14 @@ use std::time::Duration;
 use openraft::error::{CheckIsLeaderError, RaftError};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout, timeout_at};
+use tracing::debug;
 
 use crate::error::ReadError;
 use crate::ids::{NodeId, Peer};
-use crate::leadership::{Role, Standing};
+use crate::leadership::{Leadership, Role, Standing};
 use crate::machine::Machine;
-use crate::settings::Settings;
+use crate::network::Network;
+use crate::settings::{Settings, Timing};
 use crate::state::Published;
 use crate::types::RaftOf;
 
@@ -22,7 +26,20 @@ use crate::types::RaftOf;
 /// all of them; the bound only keeps a stalled engine from gathering them without end.
 const READERS: usize = 65_536;
 
-type Answer<M> = Result<Arc<M>, ReadError>;
+type Answer<M> = Result<Right<M>, ReadError>;
+
+/// The state, surely right when it was asked for.
+struct Right<M> {
+    machine: Arc<M>,
+    /// The log before this index is in it.
+    next: u64,
+}
+
+impl<M> Clone for Right<M> {
+    fn clone(&self) -> Self {
+        Self { machine: self.machine.clone(), next: self.next }
+    }
+}
 
 /// Takes readers from any number of callers.
 pub(crate) struct Reader<M> {
@@ -35,22 +52,37 @@ impl<M: Machine> Reader<M> {
     /// Starts the task that asks.
     pub(crate) fn start(
         raft: RaftOf<M>,
+        network: Network,
         published: Arc<Published<M>>,
         standing: Standing,
         settings: &Settings,
     ) -> Self {
         let (queue, readers) = mpsc::channel(READERS);
+        let (standing_of_asker, timing) = (standing.clone(), settings.timing);
+        let timeout = settings.read_timeout;
         let asker =
-            Asker { raft, published, standing: standing.clone(), timeout: settings.read_timeout };
+            Asker { raft, network, published, standing: standing_of_asker, timing, timeout };
         tokio::spawn(asker.run(readers));
         Self { queue, standing, timeout: settings.read_timeout }
     }
 
     /// See [`Raft::read`](crate::Raft::read).
-    pub(crate) async fn read(&self) -> Answer<M> {
-        let deadline = Instant::now() + self.timeout;
+    pub(crate) async fn read(&self) -> Result<Arc<M>, ReadError> {
+        self.read_with(Instant::now() + self.timeout).await.map(|right| right.machine)
+    }
+
+    /// How much of the log must be applied for a read that is surely right; on the leader alone.
+    pub(crate) async fn index(&self) -> Result<u64, ReadError> {
+        let now = self.standing.leadership.borrow().clone();
+        if now.role == Role::Following {
+            return Err(ReadError::NotLeader { leader: now.leader });
+        }
+        self.ask(Instant::now() + self.timeout).await.map(|right| right.next)
+    }
+
+    async fn read_with(&self, deadline: Instant) -> Answer<M> {
         loop {
-            self.await_leadership(deadline).await?;
+            self.await_leader(deadline).await?;
             match self.ask(deadline).await {
                 // Deposed, and no successor known yet: a failover costs time, not an error.
                 Err(ReadError::NotLeader { leader: None }) if Instant::now() < deadline => {}
@@ -59,18 +91,13 @@ impl<M: Machine> Reader<M> {
         }
     }
 
-    async fn await_leadership(&self, deadline: Instant) -> Result<(), ReadError> {
+    async fn await_leader(&self, deadline: Instant) -> Result<(), ReadError> {
         let mut leadership = self.standing.leadership.clone();
         let known = timeout_at(deadline, leadership.wait_for(|now| !now.is_leaderless())).await;
-        let now = match known {
-            Ok(Ok(now)) => now.clone(),
-            Ok(Err(_)) => return Err(stopped(&self.standing)),
-            Err(_) => return Err(ReadError::NotLeader { leader: None }),
-        };
-        match now.role {
-            Role::Stopped => Err(stopped(&self.standing)),
-            Role::Following => Err(ReadError::NotLeader { leader: now.leader }),
-            Role::Elected | Role::Serving | Role::Unconfirmed => Ok(()),
+        match known {
+            Ok(Ok(now)) if now.role != Role::Stopped => Ok(()),
+            Ok(_) => Err(stopped(&self.standing)),
+            Err(_) => Err(ReadError::NotLeader { leader: None }),
         }
     }
 
@@ -98,8 +125,10 @@ fn stopped(standing: &Standing) -> ReadError {
 
 struct Asker<M: Machine> {
     raft: RaftOf<M>,
+    network: Network,
     published: Arc<Published<M>>,
     standing: Standing,
+    timing: Timing,
     timeout: Duration,
 }
 
@@ -121,13 +150,39 @@ impl<M: Machine> Asker<M> {
 
     /// Asks a majority whether this node still leads, then waits until what was committed is applied.
     async fn ask(&self, applied: &mut watch::Receiver<u64>) -> Answer<M> {
-        let (committed, _) =
-            self.raft.get_read_log_id().await.map_err(|cause| self.refusal(cause))?;
-        let next = committed.map_or(0, |at| at.index + 1);
+        let now = self.standing.leadership.borrow().clone();
+        let next = match (now.role, now.leader) {
+            (Role::Following, Some((leader, peer))) => self.ask_leader(leader, &peer).await?,
+            _ => {
+                let (committed, _) =
+                    self.raft.get_read_log_id().await.map_err(|cause| self.refusal(cause))?;
+                committed.map_or(0, |at| at.index + 1)
+            }
+        };
         match applied.wait_for(|applied| *applied >= next).await {
-            Ok(_) => Ok(self.published.latest()),
+            Ok(_) => Ok(Right { machine: self.published.latest(), next }),
             Err(_) => Err(stopped(&self.standing)),
         }
+    }
+
+    /// The next index, from the leader. A leader that does not answer is asked no longer than it leads.
+    async fn ask_leader(&self, leader: NodeId, peer: &Peer) -> Result<u64, ReadError> {
+        let mut leadership = self.standing.leadership.clone();
+        let Network { me, transport } = &self.network;
+        let question = transport.read_index(me.stamp(leader), &peer.address, self.timing.lease);
+        let is_other =
+            |now: &Leadership| now.leader.as_ref().is_none_or(|(other, _)| *other != leader);
+        tokio::select! {
+            answer = timeout(self.timing.lease, question) => match answer {
+                Ok(Ok(next)) => return Ok(next),
+                Ok(Err(cause)) => debug!(%leader, %cause, "The leader gave no read index"),
+                Err(_) => debug!(%leader, "The leader did not answer"),
+            },
+            _ = leadership.wait_for(is_other) => {}
+        }
+        // Whoever is refused at once would ask again at once.
+        let _ = timeout(self.timing.heartbeat / 4, leadership.wait_for(is_other)).await;
+        Err(ReadError::NotLeader { leader: None })
     }
 
     fn refusal(&self, cause: RaftError<NodeId, CheckIsLeaderError<NodeId, Peer>>) -> ReadError {

@@ -111,7 +111,7 @@ mod tests {
 
     #[test]
     fn every_kind_of_entry_comes_back_as_it_was() {
-        let peer = Peer { address: "127.0.0.1:1".into() };
+        let peer = Peer { address: "127.0.0.1:1".into(), ..Peer::default() };
         let members = Members {
             voters: vec![BTreeSet::from([NodeId(7)])],
             nodes: BTreeMap::from([(NodeId(7), peer)]),

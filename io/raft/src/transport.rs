@@ -139,6 +139,15 @@ pub trait Transport: Send + Sync + 'static {
         address: &str,
         deadline: Duration,
     ) -> Result<Hearing, TransportError>;
+
+    /// A follower's question to the leader, for a read that is surely right: how much of the log
+    /// (the next index) it must have applied before it answers.
+    async fn read_index(
+        &self,
+        stamp: Stamp,
+        address: &str,
+        deadline: Duration,
+    ) -> Result<u64, TransportError>;
 }
 
 /// The transport of a node that is alone.
@@ -179,6 +188,10 @@ impl Transport for NoPeers {
     }
 
     async fn hearing(&self, stamp: Stamp, _: &str, _: Duration) -> Result<Hearing, TransportError> {
+        Err(TransportError::UnknownPeer(stamp.to))
+    }
+
+    async fn read_index(&self, stamp: Stamp, _: &str, _: Duration) -> Result<u64, TransportError> {
         Err(TransportError::UnknownPeer(stamp.to))
     }
 }

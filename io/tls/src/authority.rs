@@ -148,6 +148,16 @@ impl Authority {
         Fingerprint::of(&self.certificate)
     }
 
+    /// The CA's key as PEM: for a new broker alone.
+    pub fn ca_key_pem(&self) -> Zeroizing<String> {
+        self.key.to_pem()
+    }
+
+    /// The root key's seed in hex: for a new broker alone.
+    pub fn root_seed_hex(&self) -> Zeroizing<String> {
+        Zeroizing::new(hex::encode(self.root_seed()))
+    }
+
     pub(crate) fn key(&self) -> &NodeKey {
         &self.key
     }

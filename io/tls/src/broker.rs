@@ -29,6 +29,23 @@ pub struct BrokerIdentity {
     pub signing: SigningKey,
 }
 
+/// What a new broker made, and what it was given.
+#[derive(Debug)]
+pub struct JoinAnswer<'a> {
+    /// What it asked with.
+    pub key: NodeKey,
+    /// Of its own signing key.
+    pub signing_seed: &'a [u8; 32],
+    /// PEM.
+    pub certificate: &'a str,
+    /// The CA's certificate, PEM.
+    pub ca: &'a str,
+    /// The CA's key, PEM.
+    pub ca_key: &'a str,
+    /// The root key's, hex.
+    pub root_seed: &'a str,
+}
+
 /// Why there is no new certificate for a broker, or no new cluster.
 #[derive(Debug, thiserror::Error)]
 pub enum CreateError {
@@ -63,6 +80,40 @@ impl BrokerIdentity {
         let seed = fresh_seed();
         let broker = Self { identity, authority, signing: SigningKey::from_seed(&seed) };
         broker.save(folder, &seed)?;
+        Ok(broker)
+    }
+
+    /// The signing key that a broker makes for itself before it joins.
+    ///
+    /// # Panics
+    /// When the system has no random numbers to give.
+    pub fn new_signing_seed() -> Zeroizing<[u8; 32]> {
+        fresh_seed()
+    }
+
+    /// Makes a broker of what a join's answer gave, and writes it. `key` is what the machine asked
+    /// with, `signing_seed` its own.
+    ///
+    /// # Errors
+    /// [`IdentityError`]: the parts do not belong together, the folder holds an identity already or
+    /// cannot be written. Nothing that loads was written then.
+    pub fn join(folder: &Path, answer: JoinAnswer<'_>) -> Result<Self, IdentityError> {
+        if folder.join(identity::KEY).exists() {
+            return Err(IdentityError::Exists { folder: folder.to_owned() });
+        }
+        let JoinAnswer { key, signing_seed, certificate, ca, ca_key, root_seed } = answer;
+        let ca_key = NodeKey::from_pem(ca_key).map_err(IdentityError::Key)?;
+        let seed = seed_from(root_seed, Path::new(ROOT_KEY))?;
+        let root = SigningKey::from_seed(&seed).verifying_key();
+        let identity = Identity::new(key, certificate, ca, root)?;
+        if !matches!(identity.peer().node, Node::Broker(_)) {
+            return Err(IdentityError::Mismatch);
+        }
+        let authority =
+            Authority::from_parts(identity.cluster(), ca_key, identity.ca().clone(), seed);
+        let signing = SigningKey::from_seed(signing_seed);
+        let broker = Self { identity, authority, signing };
+        broker.save(folder, signing_seed)?;
         Ok(broker)
     }
 
@@ -127,7 +178,10 @@ fn write_seed(path: &Path, seed: &[u8; 32]) -> Result<(), IdentityError> {
 }
 
 fn read_seed(path: &Path) -> Result<Zeroizing<[u8; 32]>, IdentityError> {
-    let text = read_private(path)?;
+    seed_from(&read_private(path)?, path)
+}
+
+fn seed_from(text: &str, path: &Path) -> Result<Zeroizing<[u8; 32]>, IdentityError> {
     let mut seed = Zeroizing::new([0; 32]);
     hex::decode_to_slice(text.trim(), &mut seed[..]).map_err(|_| IdentityError::Content {
         path: path.to_owned(),

@@ -31,7 +31,7 @@ mod trust;
 mod web;
 
 pub use authority::{Authority, IssueError, Issued};
-pub use broker::{BrokerIdentity, CreateError};
+pub use broker::{BrokerIdentity, CreateError, JoinAnswer};
 pub use fingerprint::{Fingerprint, InvalidFingerprint};
 pub use identity::{Identity, IdentityError};
 pub use internal::{Clients, INTERNAL_NAME, internal_name};

@@ -129,6 +129,8 @@ pub struct JoinTokenRequest {
 pub enum JoinRole {
     /// It runs desktops.
     Agent,
+    /// It keeps the table.
+    Broker,
 }
 
 /// A one-time token; it pins the cluster's CA.

@@ -33,6 +33,14 @@ pub mod keeper {
     include!(concat!(env!("OUT_DIR"), "/abide.keeper.v1.rs"));
 }
 
+/// Broker ⇄ broker.
+#[cfg(feature = "grpc")]
+#[expect(missing_docs, reason = "generated; the .proto file has the comments")]
+#[expect(clippy::allow_attributes, clippy::allow_attributes_without_reason, reason = "generated")]
+pub mod peer {
+    include!(concat!(env!("OUT_DIR"), "/abide.peer.v1.rs"));
+}
+
 /// The log and the snapshots of the replicated table.
 #[expect(missing_docs, reason = "generated; the .proto file has the comments")]
 pub mod table {

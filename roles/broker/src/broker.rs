@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use abide_auth::{AuditLog, Issuer, Verifier};
-use abide_model::{BrokerId, Change, Command, Fence, Outcome, Table};
-use abide_raft::{ProposeError, Raft, ReadError};
+use abide_model::{BrokerId, Change, Fence, Table, Timestamp};
+use abide_raft::{Peer, Raft, ReadError};
 use abide_ticket::{KeyRing, VerifyingKey};
 use abide_tls::{Authority, BrokerIdentity, Identity};
 use abide_wire::agent as wire;
@@ -13,6 +13,7 @@ use tokio::sync::OnceCell;
 
 use crate::clock;
 use crate::hub::Hub;
+use crate::peers::{Peers, Roster};
 use crate::pending::Pending;
 use crate::replica::Replica;
 use crate::settings::Settings;
@@ -38,14 +39,18 @@ pub struct Parts {
     signing_key: VerifyingKey,
     /// Everybody's signatures. Knows none before [`Broker::ready`].
     pub verifier: Verifier,
-    /// The certificates of the keys that the verifier believes.
-    believed: Mutex<Vec<String>>,
+    /// What the verifier believes.
+    believed: Mutex<Option<wire::ClusterView>>,
     /// Set once tokens can be judged.
     ready: OnceCell<()>,
     /// What was decided about whom.
     pub audit: AuditLog,
     /// The agents.
     pub hub: Hub,
+    /// The other brokers.
+    pub peers: Peers,
+    /// Who takes part.
+    pub roster: Roster,
     /// Reservations on their way into the table.
     pub pending: Pending,
     /// Sessions that requests wait for.
@@ -68,11 +73,14 @@ impl Broker {
         raft: Raft<Replica>,
         identity: BrokerIdentity,
         audit: AuditLog,
+        peers: Peers,
         settings: Settings,
     ) -> Self {
         let BrokerIdentity { identity, authority, signing } = identity;
         let id = identity.peer().node.id().parse();
         Self(Arc::new(Parts {
+            roster: Roster::new(raft.clone(), peers.clone()),
+            peers,
             raft,
             id: id.unwrap_or_else(|_| unreachable!("a broker's identity has a broker's id")),
             signing_key: signing.verifying_key(),
@@ -88,14 +96,6 @@ impl Broker {
             waiting: Waiting::default(),
             settings,
         }))
-    }
-
-    /// Commits a change, at this moment.
-    ///
-    /// # Errors
-    /// Those of [`Raft::propose`].
-    pub async fn propose(&self, change: Change) -> Result<Outcome, ProposeError> {
-        self.raft.propose(Command { at: clock::now(), change }).await
     }
 
     /// The table, surely no older than this call.
@@ -129,6 +129,17 @@ impl Broker {
         self.ready.get_or_try_init(ready).await.copied()
     }
 
+    /// This broker as a member of the consensus.
+    pub fn as_peer(&self) -> Peer {
+        Peer { address: self.settings.agent_address.clone(), name: self.id.to_string() }
+    }
+
+    /// Whether a broker may speak here: it was not removed. One that this table does not know may be newer
+    /// than the table; its certificate says that it was let in.
+    pub fn admits(&self, broker: &BrokerId) -> bool {
+        !self.raft.latest().0.was_removed(broker)
+    }
+
     /// What to command agents with; `None` while this broker may not.
     pub fn fence(&self) -> Option<Fence> {
         self.raft.command_fence().map(|fence| Fence {
@@ -141,7 +152,21 @@ impl Broker {
 
     /// What agents should know of the cluster.
     pub fn cluster_view(&self, table: &Table) -> wire::ClusterView {
+        let claim = self.raft.claim();
         wire::ClusterView {
+            cluster: self.identity.cluster().to_string(),
+            version: Some(wire::Version {
+                generation: claim.generation,
+                claimant: claim.claimant.0,
+                revision: table.revision(),
+            }),
+            withdrawn: table
+                .removed()
+                .map(|(_, it)| wire::WithdrawnKey {
+                    certificate: it.certificate.to_string(),
+                    at_ms: it.at.0,
+                })
+                .collect(),
             key_certificates: table.brokers().map(|it| it.certificate.clone()).collect(),
             brokers: table
                 .brokers()
@@ -168,7 +193,7 @@ impl Broker {
                 self.hub.tell_all(&wire::broker_message::Message::Cluster(view.clone()));
                 told = Some(view);
             }
-            if self.needs_publishing(&table.0) && leadership.borrow().is_serving() {
+            if self.needs_publishing(&table.0) && !leadership.borrow().is_leaderless() {
                 let _ = self.propose(Change::PutBroker(self.row())).await;
             }
             let alive = tokio::select! {
@@ -186,21 +211,27 @@ impl Broker {
         // Held meanwhile, so that no older table overtakes a newer one.
         let mut believed = self.believed.lock().unwrap_or_else(PoisonError::into_inner);
         let table = self.raft.latest();
-        let certificates: Vec<_> = table.0.brokers().map(|it| it.certificate.clone()).collect();
-        if *believed == certificates {
+        let view = self.cluster_view(&table.0);
+        if believed.as_ref() == Some(&view) {
             return;
         }
         let mut ring = KeyRing::new(self.identity.cluster(), self.authority.root_key());
-        for certificate in &certificates {
-            if let Err(cause) = ring.admit(certificate) {
-                let cause: &dyn std::error::Error = &cause;
-                tracing::warn!(cause, "A broker's key certificate is not good");
+        let current = view.key_certificates.iter().map(|it| (it, None));
+        let removed = view.withdrawn.iter().map(|it| (&it.certificate, Some(Timestamp(it.at_ms))));
+        for (certificate, withdrawn) in current.chain(removed) {
+            match (ring.admit(certificate), withdrawn) {
+                (Ok(key), Some(at)) => ring.withdraw(key, at),
+                (Ok(_), None) => {}
+                (Err(cause), _) => {
+                    let cause: &dyn std::error::Error = &cause;
+                    tracing::warn!(cause, "A broker's key certificate is not good");
+                }
             }
         }
         self.verifier.set_ring(ring);
         // What was signed with a key that was not known may be good now.
         self.hub.mark_all_unread();
-        *believed = certificates;
+        *believed = Some(view);
     }
 
     fn needs_publishing(&self, table: &Table) -> bool {
@@ -210,12 +241,17 @@ impl Broker {
         })
     }
 
+    /// A key that is certified already keeps its certificate: a new one would not cover what the key
+    /// signed before.
     fn row(&self) -> abide_model::Broker {
+        let table = self.raft.latest();
+        let known = table.0.broker(&self.id).map(|row| row.certificate.clone());
+        let certify = || self.authority.certify(self.id.clone(), self.signing_key, clock::now());
         abide_model::Broker {
             id: self.id.clone(),
             public_url: self.settings.public_url.as_str().to_owned(),
             agent_address: self.settings.agent_address.clone(),
-            certificate: self.authority.certify(self.id.clone(), self.signing_key, clock::now()),
+            certificate: known.unwrap_or_else(certify),
         }
     }
 }

@@ -42,22 +42,33 @@ pub struct Asked {
     pub key: IdempotencyKey,
 }
 
+impl Asked {
+    fn want(&self) -> Want {
+        match self.resume {
+            true => Want::ResumeOrStart { profile: self.profile.clone() },
+            false => Want::Start,
+        }
+    }
+}
+
 /// Gives the person a session that runs, and the way in.
 ///
 /// # Errors
 /// The problem, for the person.
 pub async fn start(broker: &Broker, asked: Asked) -> Result<SessionReply, Refused> {
-    let want = match asked.resume {
-        true => Want::ResumeOrStart { profile: asked.profile.clone() },
-        false => Want::Start,
-    };
+    let want = asked.want();
     let deadline = Instant::now() + PATIENCE;
     let table = broker.table().await?;
     let session = match table.0.started_by(&asked.user, &asked.key, &want) {
         Ok(Some(session)) => session,
         Ok(None) => match table.0.resumable(&asked.user, &want) {
             Some(session) => session.id,
-            None => reserve(broker, &table.0, &asked, want).await?,
+            None => {
+                let session = broker.reserve(&asked).await?;
+                // What the leader has committed is to be seen here too.
+                broker.table().await?;
+                session
+            }
         },
         Err(refusal) => return Err(refused(refusal)),
     };
@@ -147,15 +158,16 @@ fn way_in(broker: &Broker, table: &Table, session: &Session) -> SessionReply {
     }
 }
 
-async fn reserve(
-    broker: &Broker,
-    table: &Table,
-    asked: &Asked,
-    want: Want,
-) -> Result<SessionId, Refused> {
+/// Chooses an agent and commits the reservation; for the leader alone, which knows of all that are on
+/// their way.
+///
+/// # Errors
+/// The problem, for the person; or this broker does not lead.
+pub async fn reserve_here(broker: &Broker, asked: &Asked) -> Result<SessionId, Refused> {
+    let want = asked.want();
     let profile = match &asked.profile {
         Some(profile) => profile.clone(),
-        None => default_profile(table)?,
+        None => default_profile(&broker.raft.latest().0)?,
     };
     // Another try only when the agent was lost between the choice and the commit.
     for _ in 0..3 {
@@ -171,7 +183,7 @@ async fn reserve(
             key: asked.key.clone(),
             want: want.clone(),
         };
-        match broker.propose(change).await? {
+        match broker.commit(change).await? {
             Outcome::Reserved(session) => {
                 info!(%session, user = %asked.user, agent = %placed.agent, "Session reserved");
                 return Ok(session);
@@ -214,8 +226,9 @@ async fn wait_until_running(
                 return Err(unreachable(broker, &table.0, &row));
             }
             (State::Reserved | State::Starting, Some(silent))
-                if silent >= REPLACE_AFTER && supersede(broker, &row).await? =>
+                if silent >= REPLACE_AFTER && broker.supersede(row.id).await? =>
             {
+                broker.table().await?;
                 continue;
             }
             (State::Ending { .. }, None) => {
@@ -241,13 +254,17 @@ async fn wait_until_running(
 }
 
 /// Reserves another session instead of one whose agent is not heard; false if that cannot be done
-/// now. No other agent may be there: then this one is waited for on.
-async fn supersede(broker: &Broker, old: &Session) -> Result<bool, Refused> {
+/// now. No other agent may be there: then this one is waited for on. For the leader alone.
+///
+/// # Errors
+/// The problem, for the person; or this broker does not lead.
+pub async fn supersede_here(broker: &Broker, old: SessionId) -> Result<bool, Refused> {
+    let Some(old) = broker.raft.latest().0.session(old).cloned() else { return Ok(false) };
     let session = SessionId(Uuid::now_v7());
     let placed = broker.pending.place(&broker.raft, session, &old.user, &old.profile);
     let Ok(placed) = placed else { return Ok(false) };
     let place = new_place(session, placed.agent.clone());
-    match broker.propose(Change::Supersede { old: old.id, place }).await? {
+    match broker.commit(Change::Supersede { old: old.id, place }).await? {
         Outcome::Reserved(session) => {
             info!(old = %old.id, %session, agent = %placed.agent, "Reservation placed anew");
             Ok(true)
@@ -307,7 +324,11 @@ fn refused(refusal: Refusal) -> Refused {
             return ProblemKind::Conflict.because(detail).into();
         }
         Refusal::AgentUnreachable | Refusal::UnknownAgent => ProblemKind::NoAgent,
-        Refusal::WrongAgent | Refusal::NotReserved | Refusal::JoinToken => ProblemKind::Conflict,
+        Refusal::WrongAgent
+        | Refusal::NotReserved
+        | Refusal::JoinToken
+        | Refusal::UnknownBroker
+        | Refusal::LastBroker => ProblemKind::Conflict,
     };
     kind.because(refusal.to_string()).into()
 }

@@ -8,6 +8,8 @@ use abide_model::{BrokerId, ClusterId};
 use abide_tls::{BrokerIdentity, CreateError, Fingerprint};
 use uuid::Uuid;
 
+use crate::formation::{Files, Mark};
+
 /// What a new cluster is made from.
 #[derive(Debug, Clone)]
 pub struct InitOptions {
@@ -30,15 +32,35 @@ pub struct InitReport {
     pub ca_pem: String,
 }
 
+/// Why no cluster was made.
+#[derive(Debug, thiserror::Error)]
+pub enum InitError {
+    /// The identity.
+    #[error(transparent)]
+    Create(#[from] CreateError),
+    /// The mark by which the first start knows that it forms a cluster.
+    #[error("cannot write to {}", folder.display())]
+    Mark {
+        /// The folder.
+        folder: PathBuf,
+        /// Why not.
+        #[source]
+        cause: std::io::Error,
+    },
+}
+
 /// Makes a cluster. Changes nothing where there is one already.
 ///
 /// # Errors
-/// [`CreateError`].
-pub fn init(options: &InitOptions) -> Result<InitReport, CreateError> {
+/// [`InitError`].
+pub fn init(options: &InitOptions) -> Result<InitReport, InitError> {
     let cluster = ClusterId(Uuid::new_v4());
     let names = [options.public_url.host()];
     let folder: &Path = &options.identity_dir;
     let broker = BrokerIdentity::create(folder, cluster, &names, SystemTime::now())?;
+    let files = Files::new(folder);
+    let marked = files.mark(Mark::New);
+    marked.map_err(|cause| InitError::Mark { folder: folder.to_owned(), cause })?;
     Ok(InitReport {
         cluster,
         broker: broker.id().clone(),

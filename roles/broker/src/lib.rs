@@ -13,16 +13,20 @@
 //! The desk commits what people want and waits. The driver, on the leader alone, makes the agents do
 //! what the table says, and writes into the table what they say. Neither calls the other.
 
+mod admit;
 mod broker;
 mod clock;
 mod desk;
 mod driver;
+mod formation;
 mod http;
 mod hub;
 mod init;
+mod join;
 mod log_outs;
 mod metrics;
 mod openapi;
+mod peers;
 mod pending;
 mod problem;
 mod renewal;
@@ -34,7 +38,8 @@ mod stream;
 mod view;
 mod waiting;
 
-pub use init::{InitOptions, InitReport, init};
+pub use init::{InitError, InitOptions, InitReport, init};
+pub use join::{JoinError, join};
 pub use openapi::openapi;
 pub use replica::Replica;
 pub use run::{BrokerError, run};

@@ -13,6 +13,8 @@ pub enum Refused {
     Problem(Box<Problem>),
     /// The session exists but cannot be reached; it stands beside the problem.
     Unreachable(Box<UnreachableProblem>),
+    /// This broker does not lead, or not any more: another may do it.
+    NotLeader,
 }
 
 /// Seconds after which a client should try again.
@@ -33,8 +35,8 @@ impl From<ProposeError> for Refused {
             ProposeError::TooLarge { .. } => {
                 ProblemKind::TooLarge.because(cause.to_string()).into()
             }
-            ProposeError::NotLeader { .. }
-            | ProposeError::Busy
+            ProposeError::NotLeader { .. } => Self::NotLeader,
+            ProposeError::Busy
             | ProposeError::Unknown
             | ProposeError::Stopping
             | ProposeError::Failed(_) => ProblemKind::Unavailable.because(cause.to_string()).into(),
@@ -51,6 +53,10 @@ impl From<ReadError> for Refused {
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
         let (status, body) = match self {
+            Self::NotLeader => {
+                let detail = "No broker leads at the moment, or it does not answer. Try again.";
+                return Self::from(ProblemKind::Unavailable.because(detail)).into_response();
+            }
             Self::Problem(problem) => (problem.status, Json(problem).into_response()),
             Self::Unreachable(it) => (it.problem.status, Json(it).into_response()),
         };

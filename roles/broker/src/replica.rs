@@ -41,7 +41,10 @@ impl Machine for Replica {
     fn is_essential(command: &Command) -> bool {
         !matches!(
             command.change,
-            Change::Reserve { .. } | Change::AddJoinToken { .. } | Change::AdmitAgent { .. }
+            Change::Reserve { .. }
+                | Change::AddJoinToken { .. }
+                | Change::AdmitAgent { .. }
+                | Change::AdmitBroker { .. }
         )
     }
 

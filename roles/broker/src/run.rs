@@ -11,7 +11,8 @@ use std::time::Duration;
 use abide_auth::{
     AuditLog, Backend, HashPool, LoginDesk, PamBackend, Throttle, UsersBackend, UsersFile,
 };
-use abide_raft::{Fault, Formation, NoPeers, Peer, Raft, Start, StartError};
+use abide_peers::Wire;
+use abide_raft::{Fault, Peer, Raft, Start, StartError};
 use abide_tls::{BrokerIdentity, Clients, IdentityError, WebCertificate, WebError};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -19,12 +20,13 @@ use tokio::task::JoinSet;
 use tracing::{error, info, warn};
 
 use crate::broker::Broker;
+use crate::formation::{Files, FormationError};
 use crate::http::{App, router};
 use crate::metrics::Metrics;
+use crate::peers::Peers;
 use crate::replica::Replica;
 use crate::settings::{LoginBackend, Settings, WebTls};
-use crate::stream::AgentService;
-use crate::{driver, renewal, serve};
+use crate::{driver, peers, renewal, serve};
 
 /// How often the site's certificate files are looked at.
 const CERTIFICATE_CHECK: Duration = Duration::from_secs(10);
@@ -53,6 +55,9 @@ pub enum BrokerError {
         #[source]
         cause: StartError,
     },
+    /// What it is to do with an empty data folder.
+    #[error("cannot tell which cluster's table to take part in")]
+    Formation(#[source] FormationError),
     /// An address.
     #[error("cannot listen on {address}")]
     Listen {
@@ -79,11 +84,14 @@ pub async fn run(
     let certificate = web_certificate(&settings, &identity)?;
     let backend = login_backend(&settings)?;
     let (web, agents) = (listen(settings.http).await?, listen(settings.agents).await?);
-    let raft = start_engine(&settings, &identity).await?;
+    let others = Peers::new(&identity.identity, abide_raft::Settings::default().timing);
+    let files = Files::new(&settings.identity_dir);
+    let known = files.brokers().map_err(BrokerError::Formation)?;
+    let raft = start_engine(&settings, &identity, &files, &others).await?;
     let audit = AuditLog::open(settings.data_dir.join("audit.jsonl"))
         .map_err(|cause| BrokerError::Login(Box::new(cause)))?;
     let logins = LoginDesk::new(identity.id().clone(), backend, Throttle::default(), audit.clone());
-    let broker = Broker::new(raft.clone(), identity, audit, settings);
+    let broker = Broker::new(raft.clone(), identity, audit, others, settings);
 
     let mut tasks = JoinSet::new();
     let stop = watch::Sender::new(false);
@@ -92,10 +100,12 @@ pub async fn run(
     }
     tasks.spawn(renewal::keep(broker.clone()));
     tasks.spawn(broker.clone().publish());
+    tasks.spawn(peers::enroll(broker.clone(), known));
+    tasks.spawn(files.keep_brokers(broker.clone()));
     tasks.spawn(driver::run(broker.clone()));
     let internal = broker.identity.internal_server(Clients::NodesAndNewcomers);
-    let service = AgentService(broker.clone());
-    tasks.spawn(serve::agents(agents, internal, service, stop.subscribe()));
+    let nodes = serve::nodes(agents, internal, broker.clone(), logins.clone(), stop.subscribe());
+    tasks.spawn(nodes);
     let app = App {
         broker: broker.clone(),
         logins,
@@ -124,17 +134,23 @@ pub async fn run(
 async fn start_engine(
     settings: &Settings,
     identity: &BrokerIdentity,
+    files: &Files,
+    peers: &Peers,
 ) -> Result<Raft<Replica>, BrokerError> {
+    let peer = Peer { address: settings.agent_address.clone(), name: identity.id().to_string() };
+    let formation = files.formation(peer, &settings.data_dir).map_err(BrokerError::Formation)?;
     let start = Start {
         folder: settings.data_dir.clone(),
         cluster: identity.identity.cluster().0,
-        formation: Formation::Alone(Peer { address: settings.agent_address.clone() }),
+        formation,
         settings: abide_raft::Settings::default(),
-        transport: Arc::new(NoPeers),
+        transport: Arc::new(Wire(peers.consensus.clone())),
     };
-    Raft::start(Replica::default(), start)
+    let raft = Raft::start(Replica::default(), start)
         .await
-        .map_err(|cause| BrokerError::Data { folder: settings.data_dir.clone(), cause })
+        .map_err(|cause| BrokerError::Data { folder: settings.data_dir.clone(), cause })?;
+    files.consume().map_err(BrokerError::Formation)?;
+    Ok(raft)
 }
 
 fn web_certificate(

@@ -1,11 +1,13 @@
-//! The two listeners: one for browsers and the command line, one for agents.
+//! The two listeners: one for browsers and the command line, one for agents and brokers.
 
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use abide_tls::WebCertificate;
+use abide_auth::LoginDesk;
+use abide_peers::{ConsensusService, Shown};
+use abide_tls::{Node, WebCertificate, peer_identity};
 use abide_wire::agent::brokerage_server::BrokerageServer;
 use axum::Router;
 use axum::extract::ConnectInfo;
@@ -21,12 +23,16 @@ use tonic::service::Routes;
 use tower::ServiceExt;
 use tracing::debug;
 
-use crate::stream::{AgentService, PeerCertificate};
+use crate::broker::Broker;
+use crate::peers::CooperationService;
+use crate::stream::AgentService;
 
 /// How long a client may take to shake hands or to send a request's head.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// Silence after which an agent's connection is probed, and how long it may take to answer.
 const KEEP_ALIVE: Duration = Duration::from_secs(2);
+/// Enough for an append of the largest size to be on its way while heartbeats pass.
+const WINDOW: u32 = 4 << 20;
 
 /// Serves browsers until `stop` changes.
 pub async fn web(
@@ -52,21 +58,32 @@ pub async fn web(
     .await;
 }
 
-/// Serves agents until `stop` changes.
-pub async fn agents(
+/// Serves agents and the other brokers until `stop` changes.
+pub async fn nodes(
     listener: TcpListener,
     tls: Arc<ServerConfig>,
-    service: AgentService,
+    broker: Broker,
+    logins: LoginDesk,
     stop: watch::Receiver<bool>,
 ) {
-    let routes = Routes::new(BrokerageServer::new(service)).prepare().into_axum_router();
+    let speaker = broker.clone();
+    let consensus =
+        ConsensusService::server(broker.raft.clone(), move |broker| speaker.admits(broker));
+    let routes = Routes::new(BrokerageServer::new(AgentService(broker.clone())))
+        .add_service(consensus)
+        .add_service(CooperationService::server(broker.clone(), logins))
+        .prepare()
+        .into_axum_router();
     let acceptor = TlsAcceptor::from(tls);
-    accept(listener, stop, move |stream, _| {
-        let (acceptor, routes) = (acceptor.clone(), routes.clone());
+    accept(listener, stop, move |stream, from| {
+        let (acceptor, routes, broker) = (acceptor.clone(), routes.clone(), broker.clone());
         async move {
             let Some(stream) = shake_hands(acceptor, stream).await else { return };
             let shown = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
-            let peer = PeerCertificate(shown.map(|it| it.clone().into_owned()));
+            let peer = Shown(shown.map(|it| it.clone().into_owned()));
+            if is_removed(&peer, &broker) {
+                return debug!(%from, "A removed broker is not let in");
+            }
             let service = routes.map_request(move |mut request: http::Request<_>| {
                 request.extensions_mut().insert(peer.clone());
                 request
@@ -76,14 +93,26 @@ pub async fn agents(
                 .http2()
                 .timer(TokioTimer::new())
                 .keep_alive_interval(KEEP_ALIVE)
-                .keep_alive_timeout(KEEP_ALIVE);
+                .keep_alive_timeout(KEEP_ALIVE)
+                .initial_stream_window_size(WINDOW)
+                .initial_connection_window_size(2 * WINDOW);
             let service = TowerToHyperService::new(service);
             if let Err(cause) = builder.serve_connection(TokioIo::new(stream), service).await {
-                debug!(cause, "An agent's connection ended");
+                debug!(cause, "A node's connection ended");
             }
         }
     })
     .await;
+}
+
+/// Whether it is the certificate of a broker that was removed from the cluster. One that this table does
+/// not know yet is none: it may be newer than the table.
+fn is_removed(shown: &Shown, broker: &Broker) -> bool {
+    let peer = shown.0.as_ref().and_then(|it| peer_identity(it).ok());
+    match peer.map(|peer| peer.node) {
+        Some(Node::Broker(id)) => !broker.admits(&id),
+        _ => false,
+    }
 }
 
 async fn http<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(

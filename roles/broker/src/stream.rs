@@ -8,19 +8,20 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use abide_model::{AgentFacts, AgentId, Change, EndReason, Outcome, Report, SessionId};
-use abide_tls::{Node, NodeRole, certified_names, peer_identity, secret_hash};
+use abide_peers::{shown, who};
+use abide_tls::{Node, NodeRole, PeerIdentity, certified_names, secret_hash};
 use abide_wire::agent::brokerage_server::Brokerage;
 use abide_wire::agent::{
-    self, AgentMessage, BrokerMessage, Hello, JoinReply, JoinRequest, LedgerRow, RenewReply,
-    RenewRequest, agent_message, broker_message,
+    self, AgentMessage, BrokerMessage, Hello, JoinBrokerReply, JoinBrokerRequest, JoinReply,
+    JoinRequest, LedgerRow, RenewReply, RenewRequest, agent_message, broker_message,
 };
 use tokio::sync::{Notify, mpsc};
-use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_stream::{Stream, StreamExt};
 use tonic::{Request, Response, Status, Streaming};
 use tracing::{info, warn};
 
+use crate::admit;
 use crate::broker::Broker;
 use crate::clock;
 use crate::hub::{Greeting, OUTBOX, Order, Reported};
@@ -35,10 +36,6 @@ const MAX_SESSIONS: usize = 100_000;
 const MAX_PROFILES: usize = 1_000;
 /// Bytes of a text that an agent says of itself, and that goes into the table.
 const MAX_TEXT: usize = 1_024;
-
-/// The certificate that a connection's client showed.
-#[derive(Debug, Clone)]
-pub struct PeerCertificate(pub Option<CertificateDer<'static>>);
 
 /// The service.
 pub struct AgentService(pub Broker);
@@ -82,7 +79,8 @@ impl Brokerage for AgentService {
         if self.0.raft.latest().0.agent(&agent).is_none() {
             return Err(not_in_the_table());
         }
-        let names = certified_names(shown(&request)?).map_err(|cause| unknown(&chain(&cause)))?;
+        let names = certified_names(shown(request.extensions())?)
+            .map_err(|cause| Status::unauthenticated(chain(&cause)))?;
         let asked = &request.get_ref().certificate_request;
         let issued = self.0.authority.issue(asked, NodeRole::Agent, &names, SystemTime::now());
         let issued = issued.map_err(|cause| Status::invalid_argument(chain(&cause)))?;
@@ -91,6 +89,13 @@ impl Brokerage for AgentService {
         }
         info!(%agent, "Agent's certificate renewed");
         Ok(Response::new(RenewReply { certificate: issued.pem }))
+    }
+
+    async fn join_broker(
+        &self,
+        request: Request<JoinBrokerRequest>,
+    ) -> Result<Response<JoinBrokerReply>, Status> {
+        admit::broker(&self.0, request.into_inner()).await.map(Response::new)
     }
 
     async fn attach(
@@ -118,21 +123,15 @@ impl Brokerage for AgentService {
 
 impl AgentService {
     fn who<T>(&self, request: &Request<T>) -> Result<AgentId, Status> {
-        let peer = peer_identity(shown(request)?).map_err(|cause| unknown(&chain(&cause)))?;
-        match peer.node {
-            Node::Agent(agent) if peer.cluster == self.0.identity.cluster() => Ok(agent),
-            _ => Err(unknown("the certificate is not that of an agent of this cluster")),
+        match who(request.extensions())? {
+            PeerIdentity { node: Node::Agent(agent), cluster }
+                if cluster == self.0.identity.cluster() =>
+            {
+                Ok(agent)
+            }
+            _ => Err(Status::unauthenticated("the certificate is no agent's of this cluster")),
         }
     }
-}
-
-fn shown<T>(request: &Request<T>) -> Result<&CertificateDer<'static>, Status> {
-    let seen = request.extensions().get::<PeerCertificate>();
-    seen.and_then(|seen| seen.0.as_ref()).ok_or_else(|| unknown("an agent's certificate is needed"))
-}
-
-fn unknown(why: &str) -> Status {
-    Status::unauthenticated(why.to_owned())
 }
 
 fn not_in_the_table() -> Status {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use abide_broker::Replica;
 use abide_model::{
-    AgentFacts, AgentId, BootId, Change, Command, IdempotencyKey, Place, Profile, ProfileName,
-    Report, SessionId, Timestamp, UserName, ViewKey, Want,
+    AgentFacts, AgentId, BootId, Change, Command, IdempotencyKey, Joins, Place, Profile,
+    ProfileName, Report, SessionId, Timestamp, UserName, ViewKey, Want,
 };
 use abide_raft::{Formation, NoPeers, Peer, Raft, Role, Settings, Start};
 use anyhow::Context;
@@ -18,7 +18,7 @@ pub async fn lone_voter(folder: &Path, cluster: Uuid) -> anyhow::Result<Raft<Rep
     let start = Start {
         folder: folder.to_owned(),
         cluster,
-        formation: Formation::Alone(Peer { address: "127.0.0.1:1".into() }),
+        formation: Formation::Alone(Peer { address: "127.0.0.1:1".into(), ..Peer::default() }),
         settings: Settings::default(),
         transport: Arc::new(NoPeers),
     };
@@ -44,7 +44,7 @@ pub fn agent(now: Timestamp) -> anyhow::Result<(AgentId, [Command; 3])> {
         profiles: vec![Profile { name: "desk".parse()?, title: "Desktop".into() }],
     };
     let changes = [
-        Change::AddJoinToken { hash, expires: now.plus(60_000) },
+        Change::AddJoinToken { hash, expires: now.plus(60_000), joins: Joins::Agent },
         Change::AdmitAgent { hash, agent: agent.clone(), name: "desk-01".into() },
         Change::AgentHeard { agent: agent.clone(), facts: facts.into() },
     ];

@@ -3,7 +3,11 @@
 use super::*;
 
 fn token(expires: u64) -> Change {
-    Change::AddJoinToken { hash: [1; 32], expires: BEGIN.plus(expires) }
+    token_for(expires, Joins::Agent)
+}
+
+fn token_for(expires: u64, joins: Joins) -> Change {
+    Change::AddJoinToken { hash: [1; 32], expires: BEGIN.plus(expires), joins }
 }
 
 fn join(number: u64) -> Change {
@@ -54,21 +58,82 @@ fn a_machine_that_joins_again_stays_the_same_agent() {
     assert_eq!(row.reach, Reach::Reachable);
 }
 
+fn row(letter: &str) -> Broker {
+    Broker {
+        id: id(&letter.repeat(32)),
+        public_url: format!("https://{letter}"),
+        agent_address: format!("{letter}:9000"),
+        certificate: format!("certificate of {letter}"),
+    }
+}
+
+fn admit(letter: &str) -> Change {
+    Change::AdmitBroker { hash: [1; 32], broker: row(letter) }
+}
+
+fn remove(letter: &str) -> Change {
+    Change::RemoveBroker { broker: row(letter).id }
+}
+
 #[test]
 fn a_broker_says_the_same_of_itself_only_once() {
-    let row = Broker {
-        id: id(&"b".repeat(32)),
-        public_url: "https://broker".into(),
-        agent_address: "broker:9000".into(),
-        certificate: "certificate".into(),
-    };
-    let moved = Broker { public_url: "https://elsewhere".into(), ..row.clone() };
+    let moved = Broker { public_url: "https://elsewhere".into(), ..row("b") };
+    let mut table = cluster();
     let steps = [
-        (0, Change::PutBroker(row.clone()), DONE),
-        (0, Change::PutBroker(row), UNCHANGED),
+        (0, Change::PutBroker(row("b")), DONE),
+        (0, Change::PutBroker(row("b")), UNCHANGED),
         (0, Change::PutBroker(moved), DONE),
     ];
-    drive(&mut cluster(), steps);
+    drive(&mut table, steps);
+    assert_eq!(table.revision(), 2);
+}
+
+#[test]
+fn a_broker_comes_in_by_a_token_for_brokers_alone() {
+    let mut table = cluster();
+    let steps = [
+        (0, Change::PutBroker(row("b")), DONE),
+        (0, Change::PutBroker(row("c")), refused(Refusal::UnknownBroker)),
+        (0, admit("c"), refused(Refusal::JoinToken)),
+        (0, token_for(HOUR, Joins::Broker), DONE),
+        // A token for brokers gives no agent's place.
+        (0, join(2), refused(Refusal::JoinToken)),
+        (1, admit("c"), DONE),
+        (2, admit("c"), UNCHANGED),
+        (2, admit("d"), refused(Refusal::JoinToken)),
+        (3, Change::PutBroker(row("c")), UNCHANGED),
+    ];
+    drive(&mut table, steps);
+    assert_eq!((table.revision(), table.brokers().count()), (2, 2));
+}
+
+#[test]
+fn a_token_for_agents_makes_no_broker() {
+    let mut table = cluster();
+    let steps = [(0, token(HOUR), DONE), (0, admit("c"), refused(Refusal::JoinToken))];
+    drive(&mut table, steps);
+}
+
+#[test]
+fn a_removed_broker_does_not_come_back_by_itself_nor_by_its_old_token() {
+    let mut table = cluster();
+    let steps = [
+        (0, Change::PutBroker(row("b")), DONE),
+        (0, remove("b"), refused(Refusal::LastBroker)),
+        (0, token_for(HOUR, Joins::Broker), DONE),
+        (1, admit("c"), DONE),
+        (5, remove("c"), DONE),
+        (6, remove("c"), UNCHANGED),
+        (6, admit("c"), refused(Refusal::JoinToken)),
+        (6, Change::PutBroker(row("c")), refused(Refusal::UnknownBroker)),
+    ];
+    drive(&mut table, steps);
+    assert_eq!(table.revision(), 3);
+    // Its key is known as one that is believed no more.
+    let certificate = "certificate of c".into();
+    let removed: Vec<_> = table.removed().collect();
+    assert_eq!(removed, [(&row("c").id, &Removed { certificate, at: BEGIN.plus(5) })]);
+    assert!(!table.was_removed(&row("b").id));
 }
 
 #[test]

@@ -26,7 +26,7 @@ fn cluster() -> Table {
         let expires = BEGIN.plus(HOUR);
         let name = format!("host{number}");
         let steps = [
-            (0, Change::AddJoinToken { hash, expires }, DONE),
+            (0, Change::AddJoinToken { hash, expires, joins: Joins::Agent }, DONE),
             (0, Change::AdmitAgent { hash, agent: agent(number), name }, DONE),
             (0, heard(number), DONE),
         ];

@@ -134,7 +134,7 @@ fn an_agent_that_joined_takes_sessions_only_once_it_is_heard() {
     drive(
         &mut table,
         [
-            (0, Change::AddJoinToken { hash, expires }, DONE),
+            (0, Change::AddJoinToken { hash, expires, joins: Joins::Agent }, DONE),
             (0, Change::AdmitAgent { hash, agent: agent(2), name: "host2".into() }, DONE),
             (0, reserve(1, 2, "k"), refused(Refusal::AgentUnreachable)),
             (0, heard(2), DONE),

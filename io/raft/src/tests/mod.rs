@@ -104,7 +104,7 @@ fn alone(folder: &Path, settings: Settings) -> Start {
     Start {
         folder: folder.to_owned(),
         cluster: CLUSTER,
-        formation: Formation::Alone(Peer { address: "127.0.0.1:1".into() }),
+        formation: Formation::Alone(Peer { address: "127.0.0.1:1".into(), ..Peer::default() }),
         settings,
         transport: Arc::new(NoPeers),
     }

@@ -34,6 +34,26 @@ impl Wires {
         self.0.lock().unwrap().cut.remove(&node);
     }
 
+    /// A node that waits to be taken in.
+    async fn start_node(&self) -> (Raft<Table>, TempDir) {
+        let folder = TempDir::new().unwrap();
+        let start = Start {
+            folder: folder.path().to_owned(),
+            cluster: CLUSTER,
+            formation: Formation::Join,
+            settings: Settings {
+                snapshot_every: SnapshotEvery { least: 50_000, most: 50_000 },
+                propose_timeout: Duration::from_secs(3),
+                read_timeout: Duration::from_secs(1),
+                ..Settings::default()
+            },
+            transport: Arc::new(self.clone()),
+        };
+        let raft = Raft::start(Table::default(), start).await.unwrap();
+        self.0.lock().unwrap().nodes.insert(raft.node(), raft.clone());
+        (raft, folder)
+    }
+
     fn reach(&self, stamp: Stamp) -> Result<Raft<Table>, TransportError> {
         let switch = self.0.lock().unwrap();
         if switch.cut.contains(&stamp.from) || switch.cut.contains(&stamp.to) {
@@ -92,6 +112,11 @@ impl Transport for Wires {
         let node = self.reach(stamp)?;
         node.inbound().hearing(stamp).map_err(|cause| unreachable(stamp, cause))
     }
+
+    async fn read_index(&self, stamp: Stamp, _: &str, _: Duration) -> Result<u64, TransportError> {
+        let node = self.reach(stamp)?;
+        node.inbound().read_index(stamp).await.map_err(|cause| unreachable(stamp, cause))
+    }
 }
 
 struct Trio {
@@ -105,27 +130,17 @@ impl Trio {
         let wires = Wires::default();
         let (mut nodes, mut folders) = (Vec::new(), Vec::new());
         for _ in 0..3 {
-            let folder = TempDir::new().unwrap();
-            let start = Start {
-                folder: folder.path().to_owned(),
-                cluster: CLUSTER,
-                formation: Formation::Join,
-                settings: Settings {
-                    snapshot_every: SnapshotEvery { least: 50_000, most: 50_000 },
-                    propose_timeout: Duration::from_secs(3),
-                    read_timeout: Duration::from_secs(1),
-                    ..Settings::default()
-                },
-                transport: Arc::new(wires.clone()),
-            };
-            let raft = Raft::start(Table::default(), start).await.unwrap();
-            wires.0.lock().unwrap().nodes.insert(raft.node(), raft.clone());
+            let (raft, folder) = wires.start_node().await;
             nodes.push(raft);
             folders.push(folder);
         }
         let members = nodes.iter().map(|raft| (raft.node(), Peer::default())).collect();
         nodes[0].form(members).await.unwrap();
         Self { nodes, wires, _folders: folders }
+    }
+
+    async fn newcomer(&self) -> (Raft<Table>, TempDir) {
+        self.wires.start_node().await
     }
 
     /// Waits until one of the nodes that are not cut off serves.
@@ -262,5 +277,63 @@ async fn messages_of_another_cluster_life_or_claim_are_refused() {
     let claim = Claim { generation: 1, claimant: NodeId(3) };
     let refused = inbound.hearing(Stamp { claim, ..right });
     assert!(matches!(refused, Err(Refusal::OtherClaim(ours)) if ours == right.claim));
+    trio.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_node_reads_what_was_acknowledged_before() {
+    let trio = Trio::start().await;
+    let leader = trio.leader().await;
+    for key in 0..50 {
+        leader.propose(put(key, "x")).await.unwrap();
+        for follower in trio.others(&leader) {
+            assert!(follower.read().await.unwrap().rows.contains_key(&key), "{key}");
+        }
+    }
+    trio.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_on_a_follower_outlives_the_leader() {
+    let trio = Trio::start().await;
+    let old = trio.leader().await;
+    old.propose(put(1, "x")).await.unwrap();
+    let follower = trio.others(&old).remove(0);
+    trio.wires.cut(old.node());
+    assert!(within(follower.read()).await.unwrap().rows.contains_key(&1));
+    let refused = within(old.read()).await;
+    assert!(refused.is_err(), "a leader that was cut off has answered");
+    trio.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_later_life_of_a_voter_replaces_the_earlier_one() {
+    let trio = Trio::start().await;
+    let leader = trio.leader().await;
+    for key in 0..200 {
+        leader.propose(put(key, vec![1; 1000])).await.unwrap();
+    }
+    let dead = trio.others(&leader).remove(0);
+    trio.wires.cut(dead.node());
+
+    let (again, _folder) = trio.newcomer().await;
+    let refused = leader.set_voters([leader.node(), again.node()].into()).await;
+    assert!(refused.is_err(), "a voter that has no log");
+    leader.add_learner(again.node(), Peer::default()).await.unwrap();
+    leader.caught_up(again.node(), DEADLINE).await.unwrap();
+    let mut voters: BTreeSet<_> = trio.nodes.iter().map(Raft::node).collect();
+    voters.remove(&dead.node());
+    voters.insert(again.node());
+    leader.set_voters(voters.clone()).await.unwrap();
+    assert_eq!(leader.status().members.voters, [voters]);
+    assert!(!leader.status().members.nodes.contains_key(&dead.node()));
+
+    // The earlier life may come back: it belongs no more, and disturbs nobody.
+    let fence = leader.command_fence();
+    trio.wires.heal(dead.node());
+    leader.propose(put(1000, "x")).await.unwrap();
+    has(&again, 1000).await;
+    assert_eq!(leader.command_fence(), fence);
+    again.stop().await.unwrap();
     trio.stop().await;
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use abide_model::{Change, Command, Place, Report, Timestamp};
+use abide_model::{Change, Command, Joins, Place, Report, Timestamp};
 
 use super::shared::{ConvertError, bytes, need, parse, raw_id, session_id};
 use crate::agent;
@@ -17,10 +17,16 @@ impl From<&Command> for table::Command {
 fn change(change: &Change) -> Wire {
     match change {
         Change::PutBroker(broker) => Wire::PutBroker(broker.into()),
-        Change::AddJoinToken { hash, expires } => Wire::AddJoinToken(table::JoinToken {
+        Change::AdmitBroker { hash, broker } => Wire::AdmitBroker(table::AdmitBroker {
+            hash: hash.to_vec(),
+            broker: Some(broker.into()),
+        }),
+        Change::RemoveBroker { broker } => Wire::RemoveBroker(broker.to_string()),
+        Change::AddJoinToken { hash, expires, joins } => Wire::AddJoinToken(table::JoinToken {
             hash: hash.to_vec(),
             expires_ms: expires.0,
             used_by: String::new(),
+            broker: *joins == Joins::Broker,
         }),
         Change::AdmitAgent { hash, agent, name } => Wire::AdmitAgent(table::AdmitAgent {
             hash: hash.to_vec(),
@@ -75,9 +81,17 @@ impl TryFrom<table::Command> for Command {
     fn try_from(command: table::Command) -> Result<Self, ConvertError> {
         let change = match need("change", command.change)? {
             Wire::PutBroker(broker) => Change::PutBroker(broker.try_into()?),
+            Wire::AdmitBroker(it) => Change::AdmitBroker {
+                hash: bytes("token hash", &it.hash)?,
+                broker: need("broker", it.broker)?.try_into()?,
+            },
+            Wire::RemoveBroker(broker) => {
+                Change::RemoveBroker { broker: parse("broker", &broker)? }
+            }
             Wire::AddJoinToken(it) => Change::AddJoinToken {
                 hash: bytes("token hash", &it.hash)?,
                 expires: Timestamp(it.expires_ms),
+                joins: if it.broker { Joins::Broker } else { Joins::Agent },
             },
             Wire::AdmitAgent(it) => Change::AdmitAgent {
                 hash: bytes("token hash", &it.hash)?,

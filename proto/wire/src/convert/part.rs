@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use abide_model::{Agent, Part, Reach, Session, State, Timestamp};
+use abide_model::{Admission, Agent, Part, Reach, Removed, Session, State, Timestamp};
 
 use super::shared::{ConvertError, bytes, need, parse, raw_id, session_id, since};
 use crate::agent;
@@ -19,6 +19,12 @@ impl From<&Part> for Wire {
         match part {
             Part::Now(now) => Self::NowMs(now.0),
             Part::Broker(broker) => Self::Broker((&**broker).into()),
+            Part::Revision(revision) => Self::Revision(*revision),
+            Part::Removed(broker, it) => Self::Removed(table::RemovedBroker {
+                broker: broker.to_string(),
+                certificate: it.certificate.to_string(),
+                at_ms: it.at.0,
+            }),
             Part::Agent(agent) => Self::Agent((&**agent).into()),
             Part::Session(session) => Self::Session((&**session).into()),
             Part::Start { user, key, session, want, until } => Self::Start(table::StartKey {
@@ -28,10 +34,15 @@ impl From<&Part> for Wire {
                 want: want.as_ref().map(Into::into),
                 until_ms: until.0,
             }),
-            Part::JoinToken { hash, expires, used_by } => Self::JoinToken(table::JoinToken {
+            Part::JoinToken { hash, expires, admission } => Self::JoinToken(table::JoinToken {
                 hash: hash.to_vec(),
                 expires_ms: expires.0,
-                used_by: used_by.as_ref().map(ToString::to_string).unwrap_or_default(),
+                used_by: match admission {
+                    Admission::Agent(user) => user.as_ref().map(ToString::to_string),
+                    Admission::Broker(user) => user.as_ref().map(ToString::to_string),
+                }
+                .unwrap_or_default(),
+                broker: matches!(admission, Admission::Broker(_)),
             }),
             Part::Revoked { jti, until } => {
                 Self::Revoked(table::Revoked { jti: jti.to_vec(), until_ms: until.0 })
@@ -52,6 +63,12 @@ impl TryFrom<Wire> for Part {
         Ok(match part {
             Wire::NowMs(now) => Self::Now(Timestamp(now)),
             Wire::Broker(broker) => Self::Broker(Arc::new(broker.try_into()?)),
+            Wire::Revision(revision) => Self::Revision(revision),
+            Wire::Removed(it) => {
+                let removed =
+                    Removed { certificate: it.certificate.into(), at: Timestamp(it.at_ms) };
+                Self::Removed(parse("broker", &it.broker)?, removed)
+            }
             Wire::Agent(agent) => Self::Agent(Arc::new(agent.try_into()?)),
             Wire::Session(session) => Self::Session(Arc::new(session.try_into()?)),
             Wire::Start(it) => Self::Start {
@@ -64,9 +81,11 @@ impl TryFrom<Wire> for Part {
             Wire::JoinToken(it) => Self::JoinToken {
                 hash: bytes("token hash", &it.hash)?,
                 expires: Timestamp(it.expires_ms),
-                used_by: match it.used_by.as_str() {
-                    "" => None,
-                    agent => Some(parse("agent", agent)?),
+                admission: match (it.broker, it.used_by.as_str()) {
+                    (false, "") => Admission::Agent(None),
+                    (false, agent) => Admission::Agent(Some(parse("agent", agent)?)),
+                    (true, "") => Admission::Broker(None),
+                    (true, broker) => Admission::Broker(Some(parse("broker", broker)?)),
                 },
             },
             Wire::Revoked(it) => {

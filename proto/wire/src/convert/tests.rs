@@ -95,7 +95,7 @@ fn each_kind_of_command_keeps_its_number() {
     let session = testing::session(1);
     let (until, by) = (Timestamp(1), "ada".into());
     let kinds = [
-        (3, Change::AddJoinToken { hash: [0; 32], expires: until }),
+        (3, Change::AddJoinToken { hash: [0; 32], expires: until, joins: Joins::Agent }),
         (6, Change::AgentUnheard { agent: testing::agent(1), since: until }),
         (7, reserve().change),
         (11, Change::Unlisted { session }),

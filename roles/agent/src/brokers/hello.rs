@@ -1,6 +1,6 @@
 //! What a broker is greeted with: the whole ledger, in pieces.
 
-use abide_wire::agent::{Fence, Hello, LedgerRow, Profile};
+use abide_wire::agent::{ClusterView, Fence, Hello, LedgerRow, Profile};
 use prost::Message;
 
 use crate::settings::Settings;
@@ -16,6 +16,7 @@ pub(super) fn hello(
     boot: &str,
     fence: Fence,
     rows: Vec<LedgerRow>,
+    told: ClusterView,
 ) -> Vec<Hello> {
     let profiles = settings
         .profiles
@@ -32,6 +33,7 @@ pub(super) fn hello(
         fence: Some(fence),
         sessions: Vec::new(),
         more: false,
+        cluster: None,
     };
     let mut pieces = vec![first.clone()];
     let mut size = 0;
@@ -50,6 +52,7 @@ pub(super) fn hello(
     for piece in &mut pieces[..last] {
         piece.more = true;
     }
+    pieces[last].cluster = Some(told);
     pieces
 }
 
@@ -67,14 +70,16 @@ mod tests {
         };
         let folder = tempfile::tempdir().unwrap();
         let settings = settings(folder.path());
-        let pieces = hello(&settings, "boot", Fence::default(), (0..5000).map(row).collect());
+        let rows = (0..5000).map(row).collect();
+        let pieces = hello(&settings, "boot", Fence::default(), rows, ClusterView::default());
         assert!(pieces.len() > 4);
         assert!(pieces.iter().all(|piece| piece.encoded_len() < PIECE + 64 * 1024));
         assert!(pieces.iter().rev().skip(1).all(|piece| piece.more));
         let sessions: Vec<_> = pieces.iter().flat_map(|piece| &piece.sessions).collect();
         assert_eq!(sessions.len(), 5000);
         assert!(!pieces.last().unwrap().more);
-        let empty = hello(&settings, "boot", Fence::default(), Vec::new());
+        let none = ClusterView::default();
+        let empty = hello(&settings, "boot", Fence::default(), Vec::new(), none);
         assert_eq!((empty.len(), empty[0].more), (1, false));
     }
 }

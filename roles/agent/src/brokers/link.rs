@@ -119,7 +119,8 @@ impl Link {
         let greeting = self.streams.owner.greet().await.ok_or(Broken::Stopping)?;
         let out = Out(outbox);
         let fence = greeting.fence.into();
-        for piece in hello(&self.streams.settings, &self.streams.boot, fence, greeting.rows) {
+        let Streams { settings, boot, cluster, .. } = &self.streams;
+        for piece in hello(settings, boot, fence, greeting.rows, cluster.last_told()) {
             out.send(Message::Hello(piece)).await?;
         }
         let counts = self.streams.owner.counts();

@@ -13,8 +13,8 @@ use abide_tls::{Authority, Clients, Identity, JoinToken, Node, NodeKey, NodeRole
 use abide_wire::agent::brokerage_server::{Brokerage, BrokerageServer};
 use abide_wire::agent::{
     self, AgentMessage, Answer, BrokerMessage, ClockReply, ClusterView, Command, EndReason, Hello,
-    JoinReply, JoinRequest, LedgerRow, Load, RenewReply, RenewRequest, Welcome, agent_message,
-    answer, broker_message, command, ledger_row,
+    JoinBrokerReply, JoinBrokerRequest, JoinReply, JoinRequest, LedgerRow, Load, RenewReply,
+    RenewRequest, Welcome, agent_message, answer, broker_message, command, ledger_row,
 };
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
@@ -161,6 +161,7 @@ impl Broker {
                 public_url: PORTAL.to_owned(),
                 agent_address: self.0.address.clone(),
             }],
+            ..ClusterView::default()
         }
     }
 
@@ -292,6 +293,13 @@ impl Brokerage for Broker {
         let issued = self.0.authority.issue(asked, NodeRole::Agent, &names, now);
         let issued = issued.map_err(|cause| Status::invalid_argument(cause.to_string()))?;
         Ok(Response::new(RenewReply { certificate: issued.pem }))
+    }
+
+    async fn join_broker(
+        &self,
+        _: Request<JoinBrokerRequest>,
+    ) -> Result<Response<JoinBrokerReply>, Status> {
+        Err(Status::unimplemented("a played broker stays alone"))
     }
 
     async fn attach(

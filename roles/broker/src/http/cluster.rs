@@ -6,7 +6,7 @@ use abide_api::{
     Agents, BrokerRole, Cluster, JoinRole, JoinToken, JoinTokenRequest, Problem, ProblemKind,
     Profiles, Time,
 };
-use abide_model::Change;
+use abide_model::{Change, Joins};
 use abide_tls::NodeRole;
 use axum::Json;
 use axum::extract::State;
@@ -84,8 +84,9 @@ pub async fn join_token(
         let detail = format!("valid_for_s must be between 1 and {WEEK_S}.");
         return Err(ProblemKind::BadRequest.because(detail).into());
     }
-    let role = match request.role {
-        JoinRole::Agent => NodeRole::Agent,
+    let (role, joins) = match request.role {
+        JoinRole::Agent => (NodeRole::Agent, Joins::Agent),
+        JoinRole::Broker => (NodeRole::Broker, Joins::Broker),
     };
     let identity = &app.broker.identity;
     let expires = clock::now().plus(u64::from(seconds) * 1000);
@@ -95,7 +96,7 @@ pub async fn join_token(
         role,
         expires,
     );
-    app.broker.propose(Change::AddJoinToken { hash: token.hash(), expires }).await?;
+    app.broker.propose(Change::AddJoinToken { hash: token.hash(), expires, joins }).await?;
     Ok(Json(JoinToken { token: token.to_text().to_string(), expires_at: Time(expires) }))
 }
 

@@ -3,7 +3,7 @@
 use abide_api::{
     Account, AnswerRequest, LoginReply, LoginRequest, LogoutRequest, Problem, ProblemKind, Time,
 };
-use abide_auth::{Answer, DeskReply, LoginError, RefusalReason};
+use abide_auth::{Answer, ConversationId, DeskReply, LoginDesk, LoginError, RefusalReason};
 use abide_model::Change;
 use axum::Json;
 use axum::extract::{Path, State};
@@ -12,6 +12,7 @@ use http::StatusCode;
 use super::App;
 use super::caller::{Body, Caller};
 use super::origin::From;
+use crate::broker::Broker;
 use crate::clock;
 use crate::problem::Refused;
 
@@ -25,7 +26,7 @@ pub async fn begin(
 ) -> Result<Json<LoginReply>, Refused> {
     let answers = request.answers.into_iter().map(Answer::new).collect();
     let reply = app.logins.begin(&request.username, answers, from).await.map_err(in_words)?;
-    Ok(Json(answered(&app, reply)))
+    Ok(Json(answered(&app.broker, reply)))
 }
 
 /// Answers a login's prompts.
@@ -37,20 +38,37 @@ pub async fn answer(
     Path(conversation): Path<String>,
     Body(request): Body<AnswerRequest>,
 ) -> Result<Json<LoginReply>, Refused> {
+    let id: ConversationId = conversation.parse().map_err(in_words)?;
+    if *id.broker() != app.broker.id {
+        return app.broker.answer_elsewhere(&id, conversation, request.answers).await.map(Json);
+    }
     let answers = request.answers.into_iter().map(Answer::new).collect();
-    let conversation = conversation.parse().map_err(in_words)?;
-    let reply = app.logins.answer(&conversation, answers).await.map_err(in_words)?;
-    Ok(Json(answered(&app, reply)))
+    answer_here(&app.broker, &app.logins, &conversation, answers).await.map(Json)
 }
 
-fn answered(app: &App, reply: DeskReply) -> LoginReply {
+/// Answers prompts of a conversation that this broker holds.
+///
+/// # Errors
+/// The problem, for the person.
+pub async fn answer_here(
+    broker: &Broker,
+    logins: &LoginDesk,
+    conversation: &str,
+    answers: Vec<Answer>,
+) -> Result<LoginReply, Refused> {
+    let conversation = conversation.parse().map_err(in_words)?;
+    let reply = logins.answer(&conversation, answers).await.map_err(in_words)?;
+    Ok(answered(broker, reply))
+}
+
+fn answered(broker: &Broker, reply: DeskReply) -> LoginReply {
     match reply {
         DeskReply::Prompts { conversation, messages, prompts } => {
             LoginReply::Prompts { conversation: conversation.to_string(), messages, prompts }
         }
         DeskReply::Accepted(accepted) => {
-            let lifetime = app.broker.settings.login.token_lifetime;
-            let (token, claims) = app.broker.issuer.login(&accepted, clock::now(), lifetime);
+            let lifetime = broker.settings.login.token_lifetime;
+            let (token, claims) = broker.issuer.login(&accepted, clock::now(), lifetime);
             LoginReply::Accepted {
                 token,
                 user: accepted.user.to_string(),

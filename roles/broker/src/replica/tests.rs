@@ -3,7 +3,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use abide_model::testing::{self, BEGIN, HOUR};
-use abide_model::{AgentFacts, Change, Command, Outcome, Part, Place, Profile, State, Table, Want};
+use abide_model::{
+    AgentFacts, Change, Command, Joins, Outcome, Part, Place, Profile, State, Table, Want,
+};
 use abide_raft::{Formation, Machine, NoPeers, Peer, Raft, Settings, Start};
 use abide_wire::table;
 use proptest::prelude::*;
@@ -62,7 +64,7 @@ fn join() -> [Command; 3] {
         profiles: vec![Profile { name: testing::id("gnome"), title: "GNOME".into() }],
     };
     [
-        Change::AddJoinToken { hash, expires: BEGIN.plus(HOUR) },
+        Change::AddJoinToken { hash, expires: BEGIN.plus(HOUR), joins: Joins::Agent },
         Change::AdmitAgent { hash, agent: agent.clone(), name: "host".into() },
         Change::AgentHeard { agent, facts: Arc::new(facts) },
     ]
@@ -149,7 +151,7 @@ async fn start(folder: &Path) -> Raft<Replica> {
     let start = Start {
         folder: folder.to_owned(),
         cluster: Uuid::from_u128(1),
-        formation: Formation::Alone(Peer { address: "broker:9000".into() }),
+        formation: Formation::Alone(Peer { address: "broker:9000".into(), ..Peer::default() }),
         settings: Settings::default(),
         transport: Arc::new(NoPeers),
     };

@@ -47,9 +47,7 @@ fn free_address() -> SocketAddr {
 impl Broker {
     /// A new cluster with one broker and the users `root` (an administrator), `ada` and `bob`.
     pub async fn start() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let (http, agents) = (free_address(), free_address());
-        let mut broker = Self { folder, http, agents, config: String::new(), running: None };
+        let mut broker = Self::unmade();
         let options = abide_broker::InitOptions {
             identity_dir: broker.folder.path().join("identity"),
             public_url: broker.url("").parse().unwrap(),
@@ -73,17 +71,7 @@ impl Broker {
 
     /// Runs the broker on its folder.
     pub async fn run(&mut self) {
-        let folder = self.folder.path().display();
-        let text = format!(
-            "{}\ndata_dir = '{folder}/data'\nidentity_dir = '{folder}/identity'\n\
-             public_url = '{}'\n[listen]\nhttp = '{}'\nagents = '{}'\n[tls]\nmode = 'off'\n\
-             [login]\nbackend = 'users-file'\nusers_file = '{folder}/users.toml'\n",
-            self.config,
-            self.url(""),
-            self.http,
-            self.agents,
-        );
-        let settings = abide_broker::settings_from(Path::new("broker.toml"), &text).unwrap();
+        let settings = self.settings();
         let (stop, mut stopped) = watch::channel(false);
         let task = tokio::spawn(async move {
             let shutdown = async move { drop(stopped.wait_for(|stop| *stop).await) };
@@ -107,6 +95,28 @@ impl Broker {
         let authority = BrokerIdentity::load(&self.identity_dir()).unwrap().authority;
         let then = std::time::SystemTime::now() - Duration::from_secs(600 * 24 * 3600);
         authority.issue(request, role, names, then).unwrap().pem
+    }
+
+    /// As its configuration says.
+    pub fn settings(&self) -> abide_broker::Settings {
+        let folder = self.folder.path().display();
+        let text = format!(
+            "{}\ndata_dir = '{folder}/data'\nidentity_dir = '{folder}/identity'\n\
+             public_url = '{}'\n[listen]\nhttp = '{}'\nagents = '{}'\n[tls]\nmode = 'off'\n\
+             [login]\nbackend = 'users-file'\nusers_file = '{folder}/users.toml'\n",
+            self.config,
+            self.url(""),
+            self.http,
+            self.agents,
+        );
+        abide_broker::settings_from(Path::new("broker.toml"), &text).unwrap()
+    }
+
+    /// One that has neither identity nor data yet.
+    pub fn unmade() -> Self {
+        let (http, agents) = (free_address(), free_address());
+        let folder = tempfile::tempdir().unwrap();
+        Self { folder, http, agents, config: String::new(), running: None }
     }
 
     pub async fn stop(&mut self) {
@@ -290,6 +300,7 @@ impl Agent {
             fence: None,
             sessions,
             more: false,
+            cluster: None,
         };
         send(&out, agent_message::Message::Hello(hello)).await;
         let mut client = BrokerageClient::new(channel);

@@ -1,0 +1,72 @@
+//! Asking to take part, until this broker votes; and again whenever it does not any more, or has another
+//! address.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use abide_raft::Peer;
+use abide_wire::peer::{EnrollReply, EnrollRequest};
+use tokio::time::{sleep, timeout};
+use tracing::{debug, info};
+
+use crate::broker::Broker;
+
+/// Between two rounds while this broker does not take part.
+const AGAIN: Duration = Duration::from_millis(250);
+/// Between two looks while it does.
+const LOOK: Duration = Duration::from_secs(2);
+/// For one broker's answer.
+const WITHIN: Duration = Duration::from_secs(3);
+
+/// Runs until the broker stops. `known` are the other brokers' addresses as they were known last.
+pub async fn enroll(broker: Broker, known: Vec<String>) {
+    let me = broker.as_peer();
+    let mut waiting = false;
+    loop {
+        if broker.roster.is_settled(broker.raft.node(), &me) {
+            if std::mem::take(&mut waiting) {
+                info!("This broker takes part");
+            }
+            sleep(LOOK).await;
+            continue;
+        }
+        if !std::mem::replace(&mut waiting, true) {
+            info!("Asking the other brokers to take part");
+        }
+        for address in addresses(&broker, &known, &me) {
+            if let Some(leader) = ask(&broker, &address, &me).await
+                && !leader.is_empty()
+                && leader != address
+            {
+                ask(&broker, &leader, &me).await;
+            }
+        }
+        sleep(AGAIN).await;
+    }
+}
+
+fn addresses(broker: &Broker, known: &[String], me: &Peer) -> BTreeSet<String> {
+    let table = broker.raft.latest();
+    let rows = table.0.brokers().map(|row| row.agent_address.clone());
+    let all = rows.chain(known.iter().cloned());
+    all.filter(|address| *address != me.address && !address.is_empty()).collect()
+}
+
+/// Where the leader is, if this broker knows.
+async fn ask(broker: &Broker, address: &str, me: &Peer) -> Option<String> {
+    let node = broker.raft.node().0;
+    let mut client = broker.peers.client(address);
+    let call = client.enroll(EnrollRequest { node, address: me.address.clone() });
+    let answer = timeout(WITHIN, call).await.ok();
+    broker.peers.judge(address, answer.as_ref());
+    match answer? {
+        Ok(reply) => {
+            let EnrollReply { leader, .. } = reply.into_inner();
+            Some(leader)
+        }
+        Err(status) => {
+            debug!(address, %status, "Not taken in");
+            None
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! Who takes part in the consensus: taking brokers in and letting them go, one at a time, on the leader.
+//!
+//! A broker's name outlives its data folder, its node does not: a broker that comes with a new node takes
+//! the place of its earlier one, in one change, once it has caught up.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use abide_model::BrokerId;
+use abide_raft::{Members, MembersError, NodeId, Peer, Raft};
+use tokio::sync::Mutex;
+use tracing::{info, warn};
+
+use super::Peers;
+use crate::replica::Replica;
+
+/// How long a new broker may take to catch up before it has to ask again.
+const CATCH_UP: Duration = Duration::from_secs(120);
+/// A broker that has not answered for this long does not count when one is removed.
+const SILENT: Duration = Duration::from_secs(2);
+
+/// Changes of the members, one at a time.
+#[derive(Clone)]
+pub struct Roster {
+    raft: Raft<Replica>,
+    peers: Peers,
+    changing: Arc<Mutex<()>>,
+}
+
+/// Why a broker is not let go.
+#[derive(Debug, thiserror::Error)]
+pub enum RosterError {
+    /// It would have to confirm its own removal.
+    #[error("this broker leads; stop it first, then ask another broker to remove it")]
+    Leads,
+    /// The others could confirm nothing any more.
+    #[error(
+        "without it {left} brokers would be left, of which {answer} answer: no majority. Bring \
+         another back or add one first"
+    )]
+    Quorum {
+        /// How many voters there would be.
+        left: usize,
+        /// How many of them answer.
+        answer: usize,
+    },
+    /// The engine.
+    #[error("the brokers could not be changed")]
+    Members(#[from] MembersError),
+}
+
+impl Roster {
+    /// The members of this engine's group.
+    pub fn new(raft: Raft<Replica>, peers: Peers) -> Self {
+        Self { raft, peers, changing: Arc::default() }
+    }
+
+    /// Whether a node is a voter, at this address, and the only one of its name.
+    pub fn is_settled(&self, node: NodeId, me: &Peer) -> bool {
+        let members = self.raft.status().members;
+        members.voters.len() == 1
+            && members.voters[0].contains(&node)
+            && members.nodes.get(&node) == Some(me)
+            && lives_of(&members, &me.name).len() == 1
+    }
+
+    /// Takes a broker in, in the background, unless another change is under way: it is to ask again until
+    /// it votes.
+    pub fn take_in(&self, node: NodeId, peer: Peer) {
+        if self.is_settled(node, &peer) {
+            return;
+        }
+        let Ok(one) = Arc::clone(&self.changing).try_lock_owned() else { return };
+        let roster = self.clone();
+        tokio::spawn(async move {
+            if let Err(cause) = roster.admit(node, peer).await {
+                let cause: &dyn std::error::Error = &cause;
+                warn!(%node, cause, "A broker could not be taken in yet");
+            }
+            drop(one);
+        });
+    }
+
+    async fn admit(&self, node: NodeId, peer: Peer) -> Result<(), MembersError> {
+        self.raft.add_learner(node, peer.clone()).await?;
+        self.raft.caught_up(node, CATCH_UP).await?;
+        let members = self.raft.status().members;
+        let mut earlier = lives_of(&members, &peer.name);
+        earlier.remove(&node);
+        let mut voters: BTreeSet<_> = members.voters.into_iter().flatten().collect();
+        voters.retain(|voter| !earlier.contains(voter));
+        voters.insert(node);
+        self.raft.set_voters(voters).await?;
+        let left: BTreeSet<_> = self.raft.status().members.nodes.into_keys().collect();
+        let idle: BTreeSet<_> = earlier.intersection(&left).copied().collect();
+        if !idle.is_empty() {
+            self.raft.drop_learners(idle).await?;
+        }
+        info!(%node, broker = peer.name, "Broker takes part");
+        Ok(())
+    }
+
+    /// Lets a broker go for good.
+    ///
+    /// # Errors
+    /// [`RosterError`]: the others could not go on without it.
+    pub async fn remove(&self, broker: &BrokerId) -> Result<(), RosterError> {
+        let _one = self.changing.lock().await;
+        let members = self.raft.status().members;
+        let gone = lives_of(&members, broker.as_str());
+        if gone.contains(&self.raft.node()) {
+            return Err(RosterError::Leads);
+        }
+        let voters: BTreeSet<_> = members.voters.iter().flatten().copied().collect();
+        let left: BTreeSet<_> = voters.difference(&gone).copied().collect();
+        let answer = left.iter().filter(|node| self.answers(&members, **node)).count();
+        if left.is_empty() || answer < left.len() / 2 + 1 {
+            return Err(RosterError::Quorum { left: left.len(), answer });
+        }
+        if left != voters {
+            self.raft.set_voters(left).await?;
+        }
+        let rest: BTreeSet<_> = self.raft.status().members.nodes.into_keys().collect();
+        let idle: BTreeSet<_> = gone.intersection(&rest).copied().collect();
+        if !idle.is_empty() {
+            self.raft.drop_learners(idle).await?;
+        }
+        Ok(())
+    }
+
+    fn answers(&self, members: &Members, node: NodeId) -> bool {
+        let silence = members.nodes.get(&node).and_then(|it| self.peers.silence(&it.address));
+        node == self.raft.node() || silence.is_some_and(|silence| silence < SILENT)
+    }
+}
+
+/// The nodes that are or were this broker.
+fn lives_of(members: &Members, name: &str) -> BTreeSet<NodeId> {
+    members.nodes.iter().filter(|(_, peer)| peer.name == name).map(|(node, _)| *node).collect()
+}

@@ -1,0 +1,157 @@
+//! What other brokers ask of this one.
+
+use abide_auth::{Answer, LoginDesk};
+use abide_model::{BrokerId, Command};
+use abide_peers::{MAX_MESSAGE, who};
+use abide_raft::{NodeId, Peer, ProposeError};
+use abide_tls::{Node, PeerIdentity};
+use abide_wire::peer::cooperation_server::{Cooperation, CooperationServer};
+use abide_wire::peer::{
+    AnswerReply, AnswerRequest, EnrollReply, EnrollRequest, ProposeReply, ProposeRequest,
+    ReserveReply, ReserveRequest, SupersedeReply, SupersedeRequest, answer_reply, reserve_reply,
+};
+use bytes::Bytes;
+use prost::Message;
+use tonic::{Request, Response, Status};
+
+use super::leader::{outcome_out, session_in};
+use crate::broker::Broker;
+use crate::desk::{self, Asked};
+use crate::http::login;
+use crate::problem::Refused;
+
+/// The service.
+pub struct CooperationService {
+    broker: Broker,
+    logins: LoginDesk,
+}
+
+impl CooperationService {
+    /// The service of this broker.
+    pub fn server(broker: Broker, logins: LoginDesk) -> CooperationServer<Self> {
+        CooperationServer::new(Self { broker, logins })
+            .max_decoding_message_size(MAX_MESSAGE)
+            .max_encoding_message_size(MAX_MESSAGE)
+    }
+
+    /// The broker that asks.
+    fn check<T>(&self, request: &Request<T>) -> Result<BrokerId, Status> {
+        match who(request.extensions())? {
+            PeerIdentity { node: Node::Broker(id), .. } if self.broker.admits(&id) => Ok(id),
+            _ => Err(Status::permission_denied("only brokers of this cluster may ask this")),
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl Cooperation for CooperationService {
+    async fn propose(
+        &self,
+        request: Request<ProposeRequest>,
+    ) -> Result<Response<ProposeReply>, Status> {
+        self.check(&request)?;
+        let command = abide_wire::table::Command::decode(request.into_inner().command)
+            .map_err(|cause| Status::invalid_argument(cause.to_string()))?;
+        let command: Command = command.try_into().map_err(|cause: abide_wire::ConvertError| {
+            Status::invalid_argument(cause.to_string())
+        })?;
+        let outcome = self.broker.commit(command.change).await.map_err(|cause| refused(&cause))?;
+        Ok(Response::new(outcome_out(outcome)))
+    }
+
+    async fn reserve(
+        &self,
+        request: Request<ReserveRequest>,
+    ) -> Result<Response<ReserveReply>, Status> {
+        self.check(&request)?;
+        let ReserveRequest { user, profile, resume, key } = request.into_inner();
+        let bad = |cause: abide_model::InvalidId| Status::invalid_argument(cause.to_string());
+        let profile = (!profile.is_empty()).then(|| profile.parse()).transpose().map_err(bad)?;
+        let asked = Asked {
+            user: user.parse().map_err(bad)?,
+            profile,
+            resume,
+            key: key.parse().map_err(bad)?,
+        };
+        let reply = match desk::reserve_here(&self.broker, &asked).await {
+            Ok(session) => reserve_reply::Reply::Session(session.0.as_bytes().to_vec().into()),
+            Err(cause) => reserve_reply::Reply::Problem(problem_out(cause)?),
+        };
+        Ok(Response::new(ReserveReply { reply: Some(reply) }))
+    }
+
+    async fn supersede(
+        &self,
+        request: Request<SupersedeRequest>,
+    ) -> Result<Response<SupersedeReply>, Status> {
+        self.check(&request)?;
+        let old = session_in(&request.into_inner().old)?;
+        match desk::supersede_here(&self.broker, old).await {
+            Ok(replaced) => Ok(Response::new(SupersedeReply { replaced })),
+            Err(Refused::NotLeader) => Err(not_leader()),
+            Err(_) => Ok(Response::new(SupersedeReply { replaced: false })),
+        }
+    }
+
+    async fn enroll(
+        &self,
+        request: Request<EnrollRequest>,
+    ) -> Result<Response<EnrollReply>, Status> {
+        let broker = self.check(&request)?;
+        let EnrollRequest { node, address } = request.into_inner();
+        let leadership = self.broker.raft.leadership().borrow().clone();
+        if !leadership.is_serving() {
+            let leader = leadership.leader.map(|(_, peer)| peer.address).unwrap_or_default();
+            return Ok(Response::new(EnrollReply { votes: false, leader }));
+        }
+        let (node, peer) = (NodeId(node), Peer { address, name: broker.to_string() });
+        let votes = self.broker.roster.is_settled(node, &peer);
+        self.broker.roster.take_in(node, peer);
+        Ok(Response::new(EnrollReply { votes, leader: String::new() }))
+    }
+
+    async fn answer(
+        &self,
+        request: Request<AnswerRequest>,
+    ) -> Result<Response<AnswerReply>, Status> {
+        self.check(&request)?;
+        let AnswerRequest { conversation, answers } = request.into_inner();
+        let answers = answers.into_iter().map(Answer::new).collect();
+        let reply =
+            match login::answer_here(&self.broker, &self.logins, &conversation, answers).await {
+                Ok(reply) => answer_reply::Reply::Login(json(&reply)?),
+                Err(cause) => answer_reply::Reply::Problem(problem_out(cause)?),
+            };
+        Ok(Response::new(AnswerReply { reply: Some(reply) }))
+    }
+}
+
+fn refused(cause: &ProposeError) -> Status {
+    match cause {
+        ProposeError::DiskFull { .. } => Status::resource_exhausted(cause.to_string()),
+        ProposeError::TooLarge { .. } => Status::invalid_argument(cause.to_string()),
+        ProposeError::Unknown => Status::deadline_exceeded(cause.to_string()),
+        ProposeError::Busy => Status::aborted(cause.to_string()),
+        ProposeError::NotLeader { .. } | ProposeError::Stopping | ProposeError::Failed(_) => {
+            not_leader()
+        }
+    }
+}
+
+fn not_leader() -> Status {
+    Status::failed_precondition("this broker does not lead")
+}
+
+/// What the person is told; a broker that does not lead is asked no more.
+fn problem_out(cause: Refused) -> Result<Bytes, Status> {
+    match cause {
+        Refused::NotLeader => Err(not_leader()),
+        Refused::Problem(problem) => json(&*problem),
+        Refused::Unreachable(it) => json(&it.problem),
+    }
+}
+
+fn json(value: &impl serde::Serialize) -> Result<Bytes, Status> {
+    let text = serde_json::to_vec(value).map_err(|cause| Status::internal(cause.to_string()))?;
+    Ok(text.into())
+}

@@ -1,0 +1,46 @@
+//! A further broker joins.
+
+use abide_broker::JoinError;
+use abide_tls::{BrokerIdentity, JoinToken};
+use serde_json::json;
+
+use super::support::{Broker, Person};
+
+async fn token(admin: &Person, role: &str) -> JoinToken {
+    let role = json!({"role": role});
+    let (status, reply) = admin.call("POST", "/api/v1/cluster/tokens", None, role).await;
+    assert_eq!(status, 200, "{reply}");
+    reply["token"].as_str().unwrap().parse().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broker_joins_once_on_a_token_for_brokers_and_has_all_the_clusters_keys() {
+    let first = Broker::start().await;
+    let admin = first.log_in("root").await;
+    let (second, third) = (Broker::unmade(), Broker::unmade());
+    let at = [first.agents.to_string()];
+
+    let for_agents = token(&admin, "agent").await;
+    let refused = abide_broker::join(&second.settings(), &at, &for_agents).await;
+    assert!(matches!(refused, Err(JoinError::Role)), "{refused:?}");
+
+    let for_brokers = token(&admin, "broker").await;
+    let id = abide_broker::join(&second.settings(), &at, &for_brokers).await.unwrap();
+    let founder = BrokerIdentity::load(&first.settings().identity_dir).unwrap();
+    let joined = BrokerIdentity::load(&second.settings().identity_dir).unwrap();
+    assert_eq!(*joined.id(), id);
+    assert_eq!(joined.authority.root_key(), founder.authority.root_key());
+    assert_eq!(joined.authority.ca(), founder.authority.ca());
+    assert_ne!(joined.signing.id(), founder.signing.id(), "each broker signs with its own key");
+    let brokers = second.settings().identity_dir.join("brokers");
+    let known = std::fs::read_to_string(brokers).unwrap();
+    for address in [first.agents, second.agents] {
+        assert!(known.contains(&address.to_string()), "{address} is not in {known}");
+    }
+
+    let refused = abide_broker::join(&third.settings(), &at, &for_brokers).await;
+    assert!(matches!(refused, Err(JoinError::Refused { .. })), "{refused:?}");
+    assert!(!third.settings().identity_dir.join("key.pem").exists());
+    let again = abide_broker::join(&second.settings(), &at, &for_brokers).await;
+    assert!(matches!(again, Err(JoinError::Exists { .. })), "{again:?}");
+}
