@@ -103,7 +103,8 @@ export class Cluster {
 
 class Server {
   constructor(cluster, name, host) {
-    Object.assign(this, { cluster, name, host, port: 0, requests: [] });
+    // Silent: like a process that was stopped; connections stand, and nothing comes.
+    Object.assign(this, { cluster, name, host, port: 0, requests: [], silent: false });
   }
 
   get url() {
@@ -115,6 +116,7 @@ class Server {
     this.sockets = new Set();
     this.server = createServer((request, response) => {
       this.requests.push(`${request.method} ${request.url}`);
+      if (this.silent) return;
       this.answer(request, response).catch((error) => {
         console.error(error);
         response.writeHead(500).end();
@@ -175,6 +177,7 @@ class Broker extends Server {
     const body = JSON.parse((await bodyOf(request)) || "{}");
     if (request.headers.cookie) throw new Error("a broker was sent a cookie");
     if (pathname.startsWith("/api/v1/login")) return this.#login(response, pathname.slice("/api/v1/login/".length), body);
+    if (pathname === "/api/v1/cluster") return this.#cluster(response);
     const bearer = request.headers.authorization?.replace("Bearer ", "");
     const status = /^\/api\/v1\/sessions\/([^/]+)\/status$/.exec(pathname);
     if (status) return this.#status(response, status[1], bearer);
@@ -190,6 +193,11 @@ class Broker extends Server {
     response.setHeader("access-control-allow-headers", "authorization, content-type, idempotency-key");
     response.setHeader("access-control-allow-methods", "GET, POST, DELETE");
     response.setHeader("vary", "origin");
+  }
+
+  #cluster(response) {
+    const brokers = this.cluster.brokers.map(({ name, url }) => ({ id: name, url }));
+    json(response, 200, { leader: brokers.at(-1).id, brokers });
   }
 
   #login(response, id, body) {
@@ -234,8 +242,6 @@ class Broker extends Server {
     const call = `${request.method} ${pathname.replace(/sessions\/[^/]+/, "sessions/*")}`;
     const id = pathname.split("/")[4];
     switch (call) {
-      case "GET /api/v1/cluster":
-        return json(response, 200, { brokers: cluster.brokers.map(({ name, url }) => ({ id: name, url })) });
       case "GET /api/v1/profiles":
         return json(response, 200, { profiles: cluster.profiles });
       case "GET /api/v1/sessions":

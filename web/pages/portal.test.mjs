@@ -182,6 +182,43 @@ promise("a start that outlives its broker gives one desktop", async ({ page, bro
   assert.equal(cluster.sessions.size, 1, "the key was the same");
 });
 
+promise("the page goes on against another broker when its own is gone", async ({ page, broker, cluster }) => {
+  await logIn(page, broker);
+  await until(() => cluster.events.size > 0, "the page follows the events");
+  await broker.stop();
+  await until(() => cluster.brokers[1].requests.includes("GET /api/v1/events"), "the stream is taken up elsewhere");
+  const session = cluster.addSession();
+  const row = `${id("session-row")}[data-session-id="${session.id}"]`;
+  await page.waitForSelector(row);
+  await shoot(page, "portal-without-its-broker");
+  await page.click(`${row} ${id("resume")}`);
+  await reached(page, "connected");
+});
+
+promise("a start at a broker that falls silent is soon answered by another", async ({ page, broker, cluster }) => {
+  await logIn(page, broker);
+  await until(() => broker.requests.includes("GET /api/v1/profiles"), "the page knows the brokers");
+  broker.silent = true;
+  const began = Date.now();
+  await page.click(id("open-desktop"));
+  await until(() => cluster.brokers[1].requests.includes("POST /api/v1/sessions"), "another broker is asked");
+  assert.ok(Date.now() - began < 2000, `only after ${Date.now() - began} ms`);
+  await reached(page, "connected");
+});
+
+promise("somebody who has not logged in yet moves on too", async ({ page, broker, cluster }) => {
+  await page.goto(broker.url);
+  await until(() => broker.requests.includes("GET /api/v1/cluster"), "the page asks for the brokers");
+  await page.waitForFunction(() => JSON.parse(sessionStorage.getItem("abide.brokers") ?? "[]").length === 2);
+  await broker.stop();
+  await page.fill(id("username"), USER);
+  await page.click(id("submit"));
+  await page.fill(id("answer-0"), PASSWORD);
+  await page.click(id("submit"));
+  await page.waitForSelector(id("open-desktop"));
+  assert.ok(cluster.brokers[1].requests.includes("POST /api/v1/login"));
+});
+
 promise("what a broker refuses is said as it says it", async ({ page, broker, cluster }) => {
   cluster.startProblem = [503, "no-agent", "No desktop host can take a new session now", { detail: "Two hosts drain, none is left." }];
   await logIn(page, broker);

@@ -157,6 +157,15 @@ promise("a pass that is refused leads back to the login", async ({ page, broker,
   await reached(page, "connected");
 });
 
+promise("the link to the portal is a living broker's", async ({ page, broker, agent, cluster }) => {
+  await openDesktop(page, broker);
+  await broker.stop();
+  agent.revokePasses();
+  agent.closeAll(4003);
+  await reached(page, "refused");
+  await page.waitForSelector(`${id("portal")}[href^="${cluster.brokers[1].url}"]`);
+});
+
 promise("a visitor without a pass is told to log in", async ({ page, cluster, broker }) => {
   const session = cluster.addSession();
   await page.goto(cluster.connect(session.id).connect.viewer_url);

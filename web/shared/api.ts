@@ -74,6 +74,7 @@ export interface LoginDone {
 export type LoginReply = LoginAsks | LoginDone;
 
 export interface Cluster {
+  leader: string | null;
   brokers: { id: string; url: string }[];
 }
 

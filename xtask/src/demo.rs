@@ -3,22 +3,16 @@
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 
 use crate::install::{Purpose, ensure as install};
 use crate::{DemoArgs, shell};
 
 pub fn run(args: &DemoArgs) -> anyhow::Result<()> {
-    if args.brokers != 1 {
-        bail!(
-            "--brokers {}: this version runs one broker; more come with replication. Leave \
-             --brokers out.",
-            args.brokers
-        );
-    }
     install(Purpose::Demo)?;
     let bins = shell::build(&["abide", "abide-keeper", "abide-demo"], args.release)?;
     let mut demo = Command::new(bins.join("abide-demo"));
+    demo.args(["--brokers", &args.brokers.to_string()]);
     demo.args(["--agents", &args.agents.to_string()]);
     demo.args(["--base-port", &args.base_port.to_string()]);
     if let Some(dir) = &args.dir {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use abide_api::JoinRole;
+use abide_client::commands::Drill;
 use abide_config::BaseUrl;
 use abide_telemetry::LogFormat;
 use abide_tls::Fingerprint;
@@ -20,6 +21,7 @@ Exit codes:
   5  the session's server is not heard by any broker
   6  the session is lost, or had ended before
   7  another viewer took the session over
+  8  brokers answer, but none leads
 
 Examples:
   abide login --broker https://desk.example.org
@@ -153,9 +155,80 @@ pub struct JsonArg {
 #[derive(Debug, Subcommand)]
 pub enum ClusterCommand {
     /// Show the brokers, who leads, and how many may fail
-    Status(JsonArg),
+    Status(ClusterStatusArgs),
+    /// Take a broker that is gone for good out of the cluster (administrators)
+    #[command(after_help = REMOVE_HELP)]
+    Remove(RemoveArgs),
+    /// Let this host's broker fail on purpose, and tell what people would have noticed
+    #[command(after_help = DRILL_HELP)]
+    Drill(DrillArgs),
     /// Make a one-time token with which a machine joins (administrators)
     Token(TokenArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct ClusterStatusArgs {
+    #[command(flatten)]
+    pub json: JsonArg,
+    /// Look again every second, until Ctrl-C
+    #[arg(long)]
+    pub watch: bool,
+}
+
+const REMOVE_HELP: &str = "\
+It is refused where the brokers that are left, or those of them that can be reached, would be no
+majority: add one first, or bring one back. What the removed broker has signed counts no more.";
+
+#[derive(Debug, Args)]
+pub struct RemoveArgs {
+    /// The broker's id, its beginning, or its URL
+    pub broker: String,
+    /// Do not ask
+    #[arg(long, short)]
+    pub yes: bool,
+}
+
+const DRILL_HELP: &str = "\
+Run it on the broker's own host, as root or as the broker's user, after abide login there. It hurts
+that host's broker only, asks before, refuses where the cluster could not bear it, and starts nothing:
+that is for the service manager. Meanwhile it asks, one call after the other, for the way back into a
+session of yours (or for the list of sessions), and prints what came of that.
+
+Exit codes: 0 done and told; 1 refused; 4 no broker answers; 8 none leads";
+
+#[derive(Debug, Args)]
+pub struct DrillArgs {
+    /// What happens
+    pub drill: DrillName,
+    /// The configuration of this host's broker
+    #[arg(long, value_name = "FILE", default_value = BROKER_CONFIG)]
+    pub config: PathBuf,
+    /// Do not ask
+    #[arg(long, short)]
+    pub yes: bool,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum DrillName {
+    /// The leader's process is killed (SIGKILL)
+    LeaderKill,
+    /// The leader is stopped in order (SIGTERM)
+    LeaderStop,
+    /// The leader's process stands still for ten seconds
+    LeaderPause,
+    /// A follower's process is killed (SIGKILL)
+    FollowerKill,
+}
+
+impl From<DrillName> for Drill {
+    fn from(name: DrillName) -> Self {
+        match name {
+            DrillName::LeaderKill => Drill::LeaderKill,
+            DrillName::LeaderStop => Drill::LeaderStop,
+            DrillName::LeaderPause => Drill::LeaderPause,
+            DrillName::FollowerKill => Drill::FollowerKill,
+        }
+    }
 }
 
 #[derive(Debug, Args)]

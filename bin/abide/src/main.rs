@@ -12,8 +12,8 @@ use abide_auth::{Answer, Standing};
 use abide_broker::LoginBackend;
 use abide_client::Store;
 use abide_client::commands::{
-    self, CommandError, Confirmation, ConnectOptions, Format, LoginOptions, LogoutScope, NewUser,
-    Target, Through, TokenOptions,
+    self, CommandError, Confirmation, ConnectOptions, DrillOptions, Format, LoginOptions,
+    LogoutScope, Looking, NewUser, Target, Through, TokenOptions,
 };
 use abide_model::AgentId;
 use abide_telemetry::{LogOptions, init_log};
@@ -22,7 +22,7 @@ use anyhow::{Context, anyhow, bail};
 use clap::Parser;
 use cli::{
     AgentArgs, AgentCommand, BrokerArgs, BrokerCommand, BrokerJoinArgs, Cli, ClusterCommand,
-    Command, ConnectArgs, InitArgs, JoinArgs, JsonArg, LogArgs, LoginArgs, LogoutArgs,
+    Command, ConnectArgs, DrillArgs, InitArgs, JoinArgs, JsonArg, LogArgs, LoginArgs, LogoutArgs,
     SessionCommand, UserArgs, UserCommand,
 };
 use tokio::signal::unix::{SignalKind, signal};
@@ -63,9 +63,16 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Session(SessionCommand::Abandon(args)) => {
             commands::abandon_session(&store()?, &args.session, confirmation(args.yes)).await
         }
-        Command::Cluster(ClusterCommand::Status(json)) => {
-            commands::cluster_status(&store()?, format(&json)).await
+        Command::Cluster(ClusterCommand::Status(args)) => {
+            let looking = if args.watch { Looking::Steadily } else { Looking::Once };
+            let store = store()?;
+            let status = commands::cluster_status(&store, format(&args.json), looking);
+            until_told_to_stop(status).await?
         }
+        Command::Cluster(ClusterCommand::Remove(args)) => {
+            commands::remove_broker(&store()?, &args.broker, confirmation(args.yes)).await
+        }
+        Command::Cluster(ClusterCommand::Drill(args)) => drill(args).await?,
         Command::Cluster(ClusterCommand::Token(args)) => {
             let options = TokenOptions { role: args.role.into(), valid_for: args.valid_for };
             commands::cluster_token(&store()?, options, format(&args.json)).await
@@ -106,6 +113,18 @@ async fn until_told_to_stop(
         done = work => done,
         () = told => Ok(()),
     })
+}
+
+async fn drill(args: DrillArgs) -> anyhow::Result<Result<(), CommandError>> {
+    let settings = broker_settings(&args.config)?;
+    let options = DrillOptions {
+        drill: args.drill.into(),
+        identity_dir: settings.identity_dir,
+        pid_file: abide_broker::pid_file(&settings.data_dir),
+        confirmation: confirmation(args.yes),
+    };
+    let store = store()?;
+    until_told_to_stop(commands::drill(&store, options)).await
 }
 
 async fn broker(args: BrokerArgs) -> anyhow::Result<()> {

@@ -5,23 +5,29 @@ use utoipa::ToSchema;
 
 use crate::Time;
 
-/// The brokers and who leads.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+/// The brokers and who leads, as the broker that answers sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Cluster {
     /// The cluster's UUID.
     pub cluster: String,
+    /// The broker that answers.
+    pub answered_by: String,
     /// The leading broker's id.
     pub leader: Option<String>,
     /// All brokers.
     pub brokers: Vec<Broker>,
     /// Counts forced takeovers.
     pub generation: u64,
+    /// Raft's term.
+    pub term: u64,
+    /// How many brokers vote.
+    pub voters: u32,
     /// How many more brokers may fail before starts and reconnects stop.
     pub can_lose: u32,
 }
 
 /// One broker.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Broker {
     /// The broker's id.
     pub id: String,
@@ -31,6 +37,10 @@ pub struct Broker {
     pub role: BrokerRole,
     /// Log entries it is behind the leader, where the answering broker knows.
     pub lag: Option<u64>,
+    /// Milliseconds since the answering broker last heard it, where it knows.
+    pub last_contact_ms: Option<u64>,
+    /// Its consensus node in this life of its data folder; absent until it has joined.
+    pub node: Option<u64>,
 }
 
 /// A broker's part in the replication.
@@ -43,6 +53,10 @@ pub enum BrokerRole {
     Follower,
     /// Catches up, without a vote.
     Learner,
+    /// Known, but not yet taken into the replication.
+    Joining,
+    /// Belongs to the replication, but is not heard.
+    Unreachable,
 }
 
 /// Several agents.

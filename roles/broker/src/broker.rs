@@ -1,5 +1,6 @@
 //! What every part of the broker shares.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use crate::peers::{Peers, Roster};
 use crate::pending::Pending;
 use crate::replica::Replica;
 use crate::settings::Settings;
+use crate::standing::Group;
 use crate::waiting::Waiting;
 
 /// The broker's parts. Clones are the same broker.
@@ -148,6 +150,32 @@ impl Broker {
             term: fence.term,
             leader: fence.leader.0,
         })
+    }
+
+    /// How the group of brokers stands, as far as this one knows.
+    pub fn group(&self) -> Group {
+        let status = self.raft.status();
+        let leadership = self.raft.leadership().borrow().clone();
+        let leader = leadership.leader.as_ref().map(|(leader, _)| *leader);
+        let nodes = &status.members.nodes;
+        let silence = match leader {
+            // Every other answers its heartbeats.
+            Some(leader) if leader == leadership.me => nodes
+                .iter()
+                .filter_map(|(node, peer)| Some((*node, self.peers.silence(&peer.address)?)))
+                .collect(),
+            Some(leader) => BTreeMap::from([(leader, status.leader_heard)]),
+            None => BTreeMap::new(),
+        };
+        Group {
+            me: leadership.me,
+            serving: leadership.is_serving(),
+            leader,
+            members: nodes.iter().map(|(node, peer)| (*node, peer.name.clone())).collect(),
+            voters: status.members.voters,
+            lag: status.lag,
+            silence,
+        }
     }
 
     /// What agents should know of the cluster.

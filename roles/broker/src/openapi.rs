@@ -26,6 +26,7 @@ use crate::http;
         http::cluster::agents,
         http::cluster::cluster,
         http::cluster::join_token,
+        http::cluster::remove_broker,
         http::events::stream,
     ),
     security(("token" = [])),

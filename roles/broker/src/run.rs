@@ -26,7 +26,7 @@ use crate::metrics::Metrics;
 use crate::peers::Peers;
 use crate::replica::Replica;
 use crate::settings::{LoginBackend, Settings, WebTls};
-use crate::{driver, peers, renewal, serve};
+use crate::{driver, peers, pid, renewal, serve};
 
 /// How often the site's certificate files are looked at.
 const CERTIFICATE_CHECK: Duration = Duration::from_secs(10);
@@ -58,6 +58,9 @@ pub enum BrokerError {
     /// What it is to do with an empty data folder.
     #[error("cannot tell which cluster's table to take part in")]
     Formation(#[source] FormationError),
+    /// Its process id.
+    #[error("cannot write the process id into the data folder; does another broker run on it?")]
+    Pid(#[source] io::Error),
     /// An address.
     #[error("cannot listen on {address}")]
     Listen {
@@ -88,6 +91,8 @@ pub async fn run(
     let files = Files::new(&settings.identity_dir);
     let known = files.brokers().map_err(BrokerError::Formation)?;
     let raft = start_engine(&settings, &identity, &files, &others).await?;
+    // Dropped with this function, as the broker is over then.
+    let _pid = pid::claim(&settings.data_dir).map_err(BrokerError::Pid)?;
     let audit = AuditLog::open(settings.data_dir.join("audit.jsonl"))
         .map_err(|cause| BrokerError::Login(Box::new(cause)))?;
     let logins = LoginDesk::new(identity.id().clone(), backend, Throttle::default(), audit.clone());

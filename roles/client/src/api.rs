@@ -1,5 +1,7 @@
 //! The brokers' API, one verb a call.
 
+use std::time::Duration;
+
 use abide_api::{
     Account, Agents, Cluster, JoinRole, JoinToken, JoinTokenRequest, LogoutRequest, Profiles,
     SessionReply, SessionStatus, Sessions, StartRequest,
@@ -9,8 +11,12 @@ use reqwest::Method;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use crate::brokers::{Brokers, Call, Length};
+use crate::brokers::Brokers;
+use crate::call::{Call, Length};
 use crate::error::CallError;
+
+/// A leader that needs longer is not waited for where another broker has answered.
+const LEADER_WITHIN: Duration = Duration::from_secs(1);
 
 /// The API in the name of one person.
 #[derive(Debug)]
@@ -123,6 +129,33 @@ impl Api {
         let urls = cluster.brokers.iter();
         self.brokers.learn(urls.filter_map(|broker| broker.url.parse::<BaseUrl>().ok()));
         Ok(cluster)
+    }
+
+    /// The same as the leader tells it, who alone knows how far each follower is; as another tells it
+    /// where the leader does not answer at once.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn cluster_by_leader(&self) -> Result<Cluster, CallError> {
+        let told = self.cluster().await?;
+        if told.leader.as_ref() == Some(&told.answered_by) {
+            return Ok(told);
+        }
+        let leader = told.brokers.iter().find(|it| Some(&it.id) == told.leader.as_ref());
+        let Some(Ok(url)) = leader.map(|leader| leader.url.parse()) else {
+            return Ok(told);
+        };
+        let call = self.call(Method::GET, "/api/v1/cluster");
+        Ok(self.brokers.ask(&url, call, LEADER_WITHIN).await.unwrap_or(told))
+    }
+
+    /// Takes a broker that is gone for good out of the cluster, and its signatures with it.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn remove_broker(&self, broker: &str) -> Result<(), CallError> {
+        let path = format!("/api/v1/cluster/brokers/{broker}");
+        self.brokers.command(long(self.call(Method::DELETE, &path))).await
     }
 
     /// A one-time token with which a machine joins.

@@ -1,31 +1,36 @@
 //! Calls to whichever broker answers. One that does not is passed over for the next; when none
 //! does, the call waits and goes round again, so that a failover costs time and no answer.
 //!
+//! ```text
+//! call ──► first broker ──► answer
+//!             │ the line breaks, two pulses missed, "not now"
+//!             └──► at once the next … ──► after a whole round a wait ──► the first again
+//! ```
+//!
 //! Every call made here may be repeated: reads by nature, ends and abandons because they change
 //! nothing the second time, starts and connects by their Idempotency-Key, logins because the
 //! answers that are held are given again.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use abide_api::{IDEMPOTENCY_KEY, Problem, ProblemKind, Session};
+use abide_api::IDEMPOTENCY_KEY;
 use abide_config::BaseUrl;
-use reqwest::{Method, StatusCode, header};
 use serde::de::DeserializeOwned;
 
 use crate::backoff;
+use crate::call::{Call, Length, Miss, exchange};
 use crate::error::{CallError, Silence};
 use crate::http::{Trust, is_distrust};
+use crate::pulse::Pulse;
+use crate::store::KnownCluster;
 
 /// How long a call goes on asking before it gives up, unless told otherwise.
 pub const PATIENCE: Duration = Duration::from_secs(30);
-/// What a short call may take before another broker is asked.
+/// What a short call may take before another broker is asked, though this one lives.
 const SHORT: Duration = Duration::from_secs(5);
-/// During a long call the broker is asked now and then whether it lives, so that a host that was
-/// cut off is noticed all the same.
-const PULSE_EVERY: Duration = Duration::from_secs(3);
-const PULSE_WITHIN: Duration = Duration::from_secs(2);
-const FIRST_WAIT: Duration = Duration::from_millis(100);
+/// Between two rounds; between two brokers there is no wait.
+const FIRST_WAIT: Duration = Duration::from_millis(50);
 /// Also when a server asks for more: another may be back sooner.
 const LONGEST_WAIT: Duration = Duration::from_secs(2);
 
@@ -35,56 +40,48 @@ pub struct Brokers {
     http: reqwest::Client,
     patience: Duration,
     /// INVARIANT: no URL twice; the first is the one that answered last.
-    urls: Mutex<Vec<BaseUrl>>,
+    known: Mutex<Vec<Known>>,
 }
 
-/// One call.
+/// One broker.
 #[derive(Debug, Clone)]
-pub(crate) struct Call<'a> {
-    pub method: Method,
-    pub path: &'a str,
-    pub token: Option<&'a str>,
-    /// The same for all tries of one wish.
-    pub key: Option<&'a str>,
-    pub body: Option<serde_json::Value>,
-    pub length: Length,
+struct Known {
+    url: BaseUrl,
+    origin: Origin,
+    pulse: Arc<Pulse>,
 }
 
-/// How long the answer may take to come.
+/// Who named a broker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Length {
-    Short,
-    /// It may wait for a host; a pulse shows whether the broker lives.
-    Long,
-}
-
-impl<'a> Call<'a> {
-    pub(crate) fn new(method: Method, path: &'a str) -> Self {
-        Self { method, path, token: None, key: None, body: None, length: Length::Short }
-    }
-
-    pub(crate) fn body(mut self, body: &impl serde::Serialize) -> Self {
-        self.body = Some(serde_json::to_value(body).expect("the API's types are JSON"));
-        self
-    }
-}
-
-/// Why one broker's try is not an answer to give back.
-enum Miss {
-    /// Ask the next one.
-    Silent(Silence, Option<Duration>),
-    Final(CallError),
+enum Origin {
+    /// A person. It may be a floating address that no list names, so it is never forgotten.
+    Person,
+    /// The cluster, whose next list may leave it out.
+    Cluster,
 }
 
 impl Brokers {
-    /// These brokers; `urls` must name at least one.
+    /// These brokers, as a person named them; there must be at least one.
     ///
     /// # Errors
     /// When the pinned CA cannot be used.
     pub fn new(urls: Vec<BaseUrl>, trust: &Trust) -> Result<Self, reqwest::Error> {
         let brokers =
-            Self { http: trust.client()?, patience: PATIENCE, urls: Mutex::new(Vec::new()) };
-        brokers.learn(urls);
+            Self { http: trust.client()?, patience: PATIENCE, known: Mutex::new(Vec::new()) };
+        brokers.add(urls, Origin::Person);
+        Ok(brokers)
+    }
+
+    /// Those that are remembered, in the order in which they are to be asked.
+    ///
+    /// # Errors
+    /// When the pinned CA cannot be used.
+    pub fn remembered(cluster: &KnownCluster) -> Result<Self, reqwest::Error> {
+        let brokers = Self::new(Vec::new(), &cluster.trust)?;
+        for url in &cluster.brokers {
+            let named = cluster.named.contains(url);
+            brokers.add([url.clone()], if named { Origin::Person } else { Origin::Cluster });
+        }
         Ok(brokers)
     }
 
@@ -97,15 +94,32 @@ impl Brokers {
 
     /// Those known, the one that answered last first.
     pub fn urls(&self) -> Vec<BaseUrl> {
-        self.lock().clone()
+        self.lock().iter().map(|known| known.url.clone()).collect()
     }
 
-    /// Adds brokers. Takes none away: the first may be a floating address that no list names.
+    /// Those of them that a person named.
+    pub fn named(&self) -> Vec<BaseUrl> {
+        let known = self.lock();
+        let named = known.iter().filter(|known| known.origin == Origin::Person);
+        named.map(|known| known.url.clone()).collect()
+    }
+
+    /// Takes the cluster's own list: adds what is new, and forgets what neither it nor a person names.
     pub fn learn(&self, urls: impl IntoIterator<Item = BaseUrl>) {
+        let listed: Vec<BaseUrl> = urls.into_iter().collect();
+        if listed.is_empty() {
+            return;
+        }
+        self.lock().retain(|known| known.origin == Origin::Person || listed.contains(&known.url));
+        self.add(listed, Origin::Cluster);
+    }
+
+    fn add(&self, urls: impl IntoIterator<Item = BaseUrl>, origin: Origin) {
         let mut known = self.lock();
         for url in urls {
-            if !known.contains(&url) {
-                known.push(url);
+            if !known.iter().any(|it| it.url == url) {
+                let pulse = Arc::new(Pulse::new(self.http.clone(), &url));
+                known.push(Known { url, origin, pulse });
             }
         }
     }
@@ -126,23 +140,39 @@ impl Brokers {
         self.go_round(&call).await.map(drop)
     }
 
+    /// One try at this very broker, `within` this time.
+    pub(crate) async fn ask<T: DeserializeOwned>(
+        &self,
+        url: &BaseUrl,
+        call: Call<'_>,
+        within: Duration,
+    ) -> Option<T> {
+        let known = self.lock().iter().find(|known| known.url == *url).cloned()?;
+        let body = self.once(&known, &call, within).await.ok()?;
+        serde_json::from_slice(&body).ok()
+    }
+
     async fn go_round(&self, call: &Call<'_>) -> Result<(BaseUrl, Vec<u8>), CallError> {
         let start = Instant::now();
         for round in 0.. {
             let mut last = (Silence::TimedOut, None);
-            for url in self.urls() {
+            let all = self.lock().clone();
+            for broker in &all {
                 let left = self.patience.saturating_sub(start.elapsed());
-                match self.once(&url, call, left).await {
+                match self.once(broker, call, left).await {
                     Ok(body) => {
-                        self.prefer(&url);
-                        return Ok((url, body));
+                        self.prefer(&broker.url);
+                        return Ok((broker.url.clone(), body));
                     }
                     Err(Miss::Final(error)) => return Err(error),
                     Err(Miss::Silent(silence, retry_after)) => last = (silence, retry_after),
                 }
             }
-            let (silence, retry_after) = last;
-            let wait = retry_after
+            let (silence, asked) = last;
+            // What one of several asks for is about itself. By the time the round is over another
+            // may lead.
+            let asked = asked.filter(|_| round > 0 || all.len() == 1);
+            let wait = asked
                 .unwrap_or_else(|| backoff::wait(round, FIRST_WAIT, LONGEST_WAIT))
                 .min(LONGEST_WAIT);
             if start.elapsed() + wait > self.patience {
@@ -154,15 +184,16 @@ impl Brokers {
     }
 
     /// One try at one broker.
-    async fn once(&self, url: &BaseUrl, call: &Call<'_>, left: Duration) -> Result<Vec<u8>, Miss> {
-        let exchange = exchange(self.request(url, call));
-        let answered = match call.length {
-            Length::Short => tokio::time::timeout(SHORT.min(left), exchange).await.ok(),
-            Length::Long => tokio::select! {
-                answered = exchange => Some(answered),
-                () = self.pulse_stops(url) => None,
-                () = tokio::time::sleep(left) => None,
-            },
+    async fn once(&self, broker: &Known, call: &Call<'_>, left: Duration) -> Result<Vec<u8>, Miss> {
+        let url = &broker.url;
+        let limit = match call.length {
+            Length::Short => SHORT.min(left),
+            Length::Long => left,
+        };
+        let answered = tokio::select! {
+            answered = exchange(self.request(url, call)) => Some(answered),
+            () = broker.pulse.stops() => None,
+            () = tokio::time::sleep(limit) => None,
         };
         match answered {
             None => Err(Miss::Silent(Silence::TimedOut, None)),
@@ -189,78 +220,14 @@ impl Brokers {
         request
     }
 
-    /// Returns once the broker no longer says that it lives.
-    async fn pulse_stops(&self, url: &BaseUrl) {
-        loop {
-            tokio::time::sleep(PULSE_EVERY).await;
-            let beat = self.http.get(format!("{url}/healthz")).send();
-            if !matches!(tokio::time::timeout(PULSE_WITHIN, beat).await, Ok(Ok(_))) {
-                return;
-            }
-        }
-    }
-
     fn prefer(&self, url: &BaseUrl) {
-        let mut urls = self.lock();
-        if let Some(place) = urls.iter().position(|known| known == url) {
-            urls[..=place].rotate_right(1);
+        let mut all = self.lock();
+        if let Some(place) = all.iter().position(|known| known.url == *url) {
+            all[..=place].rotate_right(1);
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<BaseUrl>> {
-        self.urls.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-struct Answer {
-    status: StatusCode,
-    retry_after: Option<Duration>,
-    body: Vec<u8>,
-}
-
-async fn exchange(request: reqwest::RequestBuilder) -> Result<Answer, reqwest::Error> {
-    let response = request.send().await?;
-    let retry_after = response
-        .headers()
-        .get(header::RETRY_AFTER)
-        .and_then(|value| value.to_str().ok()?.parse().ok())
-        .map(Duration::from_secs);
-    Ok(Answer { status: response.status(), retry_after, body: response.bytes().await?.to_vec() })
-}
-
-impl Answer {
-    fn judge(self, url: &BaseUrl) -> Result<Vec<u8>, Miss> {
-        if self.status.is_success() {
-            return Ok(self.body);
-        }
-        let problem = serde_json::from_slice::<Problem>(&self.body).ok();
-        if self.stands_in(problem.as_ref()) {
-            let problem = problem.unwrap_or_else(|| ProblemKind::Unavailable.bare());
-            let silence = Silence::NotNow(Box::new(problem));
-            return Err(Miss::Silent(silence, self.retry_after));
-        }
-        Err(Miss::Final(match problem {
-            Some(problem) => CallError::Refused {
-                problem: Box::new(problem),
-                session: self.session().map(Box::new),
-            },
-            None => CallError::Garbled { broker: url.clone() },
-        }))
-    }
-
-    /// Whether this says only that nobody could answer: a proxy's word, or a broker's without a
-    /// leader.
-    fn stands_in(&self, problem: Option<&Problem>) -> bool {
-        matches!(self.status.as_u16(), 502..=504)
-            && problem.is_none_or(|it| it.known() == Some(ProblemKind::Unavailable))
-    }
-
-    fn session(&self) -> Option<Session> {
-        #[derive(serde::Deserialize)]
-        struct Beside {
-            session: Session,
-        }
-        let beside: Beside = serde_json::from_slice(&self.body).ok()?;
-        Some(beside.session)
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Known>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -7,7 +7,8 @@ use abide_tls::Fingerprint;
 use rustls::pki_types::CertificateDer;
 
 /// How long a TCP and TLS handshake may take before another broker is asked.
-const CONNECT_WITHIN: Duration = Duration::from_secs(3);
+/// Longer than one lost packet costs.
+const CONNECT_WITHIN: Duration = Duration::from_secs(2);
 /// After so long without an acknowledgement a connection counts as dead, also in the kernel.
 const UNACKNOWLEDGED_FOR: Duration = Duration::from_secs(6);
 

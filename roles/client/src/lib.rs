@@ -8,11 +8,13 @@ mod api;
 mod attach;
 mod backoff;
 mod brokers;
+mod call;
 pub mod commands;
 mod contact;
 mod error;
 mod http;
 mod login;
+mod pulse;
 mod store;
 
 pub use api::{Api, WishKey};

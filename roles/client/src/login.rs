@@ -12,7 +12,8 @@ use abide_api::{
 use reqwest::Method;
 use zeroize::Zeroizing;
 
-use crate::brokers::{Brokers, Call};
+use crate::brokers::Brokers;
+use crate::call::{Call, Length};
 use crate::error::CallError;
 
 /// A broker's conversation that dies so often is not the broker's death.
@@ -104,7 +105,7 @@ impl Brokers {
     ) -> Result<LoginReply, CallError> {
         let request = LoginRequest { username: username.to_owned(), answers: plain(held) };
         let call = Call::new(Method::POST, "/api/v1/login");
-        self.call(call.body(&request)).await
+        self.call(Call { length: Length::Long, ..call }.body(&request)).await
     }
 
     async fn answer(
@@ -114,7 +115,8 @@ impl Brokers {
     ) -> Result<LoginReply, CallError> {
         let request = AnswerRequest { answers: plain(answers) };
         let path = format!("/api/v1/login/{conversation}");
-        self.call(Call::new(Method::POST, &path).body(&request)).await
+        let call = Call::new(Method::POST, &path);
+        self.call(Call { length: Length::Long, ..call }.body(&request)).await
     }
 }
 

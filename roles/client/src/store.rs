@@ -26,8 +26,10 @@ pub struct Store(PathBuf);
 /// The cluster that this person uses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KnownCluster {
-    /// Its brokers; the one that was named at login first.
+    /// Its brokers, in the order in which they are to be asked.
     pub brokers: Vec<BaseUrl>,
+    /// Those of them that a person named; never forgotten while the cluster is known.
+    pub named: Vec<BaseUrl>,
     /// Whose certificates count.
     pub trust: Trust,
 }
@@ -73,6 +75,9 @@ pub enum StoreError {
 #[derive(Serialize, Deserialize)]
 struct ClusterFile {
     brokers: Vec<String>,
+    /// All, if it does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    named: Option<Vec<String>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     ca: Option<String>,
 }
@@ -118,6 +123,7 @@ impl Store {
     pub fn keep_cluster(&self, cluster: &KnownCluster) -> Result<(), StoreError> {
         let file = ClusterFile {
             brokers: cluster.brokers.iter().map(BaseUrl::to_string).collect(),
+            named: Some(cluster.named.iter().map(BaseUrl::to_string).collect()),
             ca: match &cluster.trust {
                 Trust::System => None,
                 Trust::Pinned(ca) => Some(pem_of(ca)),
@@ -210,13 +216,15 @@ fn read<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<Option<T>, StoreErr
 }
 
 fn known(file: ClusterFile) -> Option<KnownCluster> {
-    let brokers: Result<Vec<BaseUrl>, _> = file.brokers.iter().map(|url| url.parse()).collect();
+    let parsed = |urls: &[String]| urls.iter().map(|url| url.parse().ok()).collect();
+    let brokers: Option<Vec<BaseUrl>> = parsed(&file.brokers);
+    let named: Option<Vec<BaseUrl>> = parsed(file.named.as_ref().unwrap_or(&file.brokers));
     let trust = match file.ca {
         None => Trust::System,
         Some(pem) => Trust::Pinned(certificates_from_pem(&pem)?.into_iter().next()?),
     };
-    let brokers = brokers.ok().filter(|brokers| !brokers.is_empty())?;
-    Some(KnownCluster { brokers, trust })
+    let brokers = brokers.filter(|brokers| !brokers.is_empty())?;
+    Some(KnownCluster { brokers, named: named?, trust })
 }
 
 #[cfg(test)]
@@ -242,7 +250,11 @@ mod tests {
         let (_folder, store) = store();
         assert!(store.cluster().unwrap().is_none() && store.login().unwrap().is_none());
         let cluster = KnownCluster {
-            brokers: vec!["https://desk.example.org".parse().unwrap()],
+            brokers: vec![
+                "https://b.example.org".parse().unwrap(),
+                "https://desk.example.org".parse().unwrap(),
+            ],
+            named: vec!["https://desk.example.org".parse().unwrap()],
             trust: Trust::System,
         };
         store.keep_cluster(&cluster).unwrap();

@@ -14,8 +14,8 @@ use zeroize::Zeroizing;
 
 use crate::guard::Guard;
 use crate::options::{Options, WebTls};
-use crate::process::{self, run};
-use crate::servers::{AgentServer, BrokerServer, make_agent, make_broker, node_id, text};
+use crate::process::{self, run, run_at};
+use crate::servers::{AgentServer, BrokerServer, Entry, make_agent, make_broker, node_id, text};
 use crate::sessions;
 
 /// What any single step may take before it counts as failed.
@@ -46,7 +46,7 @@ pub struct Gone {
 pub struct Cluster {
     options: Options,
     dir: PathBuf,
-    broker: BrokerServer,
+    brokers: Vec<BrokerServer>,
     agents: Vec<AgentServer>,
     admin: TestUser,
     ca_pem: String,
@@ -61,7 +61,7 @@ impl Cluster {
     /// # Errors
     /// What failed, with the last words of the process.
     pub async fn start(options: Options) -> anyhow::Result<Self> {
-        options.network.ensure_free(options.agents)?;
+        options.network.ensure_free(options.brokers, options.agents)?;
         let (dir, temporary) = match &options.dir {
             Some(dir) => {
                 std::fs::create_dir_all(dir)?;
@@ -75,13 +75,13 @@ impl Cluster {
             }
         };
         let guard = Guard::over(&dir)?;
-        let broker = make_broker(&options, &dir)?;
+        let broker = make_broker(&options, &dir, 0, &Entry::First)?;
         let ca_pem = std::fs::read_to_string(broker.dir.join("identity/ca.pem"))?;
         let admin = TestUser { name: "admin".to_owned(), password: random_password() };
         let mut cluster = Self {
             options,
             dir,
-            broker,
+            brokers: vec![broker],
             agents: Vec::new(),
             admin,
             ca_pem,
@@ -89,8 +89,11 @@ impl Cluster {
             _temporary: temporary,
         };
         cluster.write_user(&cluster.admin, &["--admin"])?;
-        cluster.start_broker().await?;
+        cluster.start_broker(0).await?;
         let admin = cluster.log_in(&cluster.admin).await?;
+        for index in 1..cluster.options.brokers {
+            cluster.add_broker(index).await?;
+        }
         for index in 0..cluster.options.agents {
             cluster.add_agent(&admin, index).await?;
         }
@@ -106,9 +109,26 @@ impl Cluster {
         &self.dir
     }
 
-    /// The broker.
+    /// The first broker, which made the cluster.
     pub fn broker(&self) -> &BrokerServer {
-        &self.broker
+        &self.brokers[0]
+    }
+
+    /// All brokers.
+    pub fn brokers(&self) -> &[BrokerServer] {
+        &self.brokers
+    }
+
+    /// The number of the broker that leads, once one does.
+    ///
+    /// # Errors
+    /// When none does in time.
+    pub async fn leader(&self, api: &Api) -> anyhow::Result<usize> {
+        until("a broker leads", PATIENCE, async || {
+            let leader = api.cluster().await.ok()?.leader?;
+            self.brokers.iter().position(|broker| broker.id == leader)
+        })
+        .await
     }
 
     /// The agents.
@@ -128,7 +148,7 @@ impl Cluster {
 
     /// Where the CA's certificate lies in PEM.
     pub fn ca_path(&self) -> PathBuf {
-        self.broker.dir.join("identity/ca.pem")
+        self.broker().dir.join("identity/ca.pem")
     }
 
     /// The users file.
@@ -159,36 +179,71 @@ impl Cluster {
         Ok(user)
     }
 
+    /// The way to all brokers.
+    ///
+    /// # Errors
+    /// When the CA cannot be used.
+    pub fn ways(&self) -> anyhow::Result<Brokers> {
+        let urls = self.brokers.iter().map(|broker| broker.url.clone()).collect();
+        Brokers::new(urls, &self.trust()?).context("TLS")
+    }
+
     /// The API in this person's name.
     ///
     /// # Errors
     /// When the login is refused, or nobody answers.
     pub async fn log_in(&self, user: &TestUser) -> anyhow::Result<Api> {
-        let brokers = || Brokers::new(vec![self.broker.url.clone()], &self.trust()?).context("TLS");
         let mut secret = OneSecret(Zeroizing::new(user.password.clone()));
-        let login = brokers()?.login(&user.name, &mut secret).await?;
-        Ok(Api::new(brokers()?, login.token))
+        let login = self.ways()?.login(&user.name, &mut secret).await?;
+        Ok(Api::new(self.ways()?, login.token))
     }
 
-    /// Kills the broker (SIGKILL).
-    pub fn kill_broker(&mut self) {
-        self.broker.process.stop(Signal::KILL);
+    /// Kills a broker (SIGKILL).
+    pub fn kill_broker(&mut self, index: usize) {
+        self.brokers[index].process.stop(Signal::KILL);
     }
 
-    /// Stops the broker in order (SIGTERM).
-    pub fn stop_broker(&mut self) {
-        self.broker.process.stop(Signal::TERM);
+    /// Stops a broker in order (SIGTERM).
+    pub fn stop_broker(&mut self, index: usize) {
+        self.brokers[index].process.stop(Signal::TERM);
     }
 
-    /// Starts the broker; returns when it can serve a login.
+    /// Makes one more broker, lets it join as an operator would, and starts it.
+    ///
+    /// # Errors
+    /// When no token is given, the join is refused, or the broker does not come up.
+    pub async fn add_broker(&mut self, index: u8) -> anyhow::Result<()> {
+        let token = self.broker_token()?;
+        let at = self.broker().agent_address.clone();
+        let entry = Entry::Joins { at: &at, token: &token };
+        let broker = make_broker(&self.options, &self.dir, index, &entry)?;
+        self.brokers.push(broker);
+        self.start_broker(self.brokers.len() - 1).await
+    }
+
+    /// By the command line, as the administrator, on a computer that knows nothing.
+    fn broker_token(&self) -> anyhow::Result<String> {
+        let home = self.dir.join("admin");
+        let url = self.broker().url.to_string();
+        let ca = self.trust()?.fingerprint().map(|it| it.to_string());
+        let name = &self.admin.name;
+        let mut login = vec!["login", "--broker", &url, "--username", name, "--answers-stdin"];
+        login.extend(ca.as_ref().map(|ca| ["--trust", ca]).into_iter().flatten());
+        let abide = &self.options.binaries.abide;
+        run_at(&home, abide, &login, &self.admin.password)?;
+        let token = run_at(&home, abide, &["cluster", "token", "broker"], "")?;
+        Ok(token.trim().to_owned())
+    }
+
+    /// Starts a broker; returns when it can serve a login.
     ///
     /// # Errors
     /// When it does not come up; its last words are in the error.
-    pub async fn start_broker(&mut self) -> anyhow::Result<()> {
-        self.broker.process.start()?;
+    pub async fn start_broker(&mut self, index: usize) -> anyhow::Result<()> {
         let http = self.trust()?.client()?;
-        let url = format!("{}/readyz", self.broker.url);
-        let process = &mut self.broker.process;
+        let BrokerServer { name, url, process, .. } = &mut self.brokers[index];
+        process.start()?;
+        let url = format!("{url}/readyz");
         let deadline = Instant::now() + PATIENCE;
         loop {
             let ready = http.get(&url).timeout(Duration::from_secs(2)).send().await;
@@ -197,15 +252,15 @@ impl Cluster {
             }
             let running = process.is_running();
             if !running || Instant::now() > deadline {
-                bail!("the broker is not ready; it said last:\n{}", process.last_words());
+                bail!("{name} is not ready; it said last:\n{}", process.last_words());
             }
             tokio::time::sleep(GLANCE).await;
         }
     }
 
-    /// From its next start on the broker is run by this command, which must become it (`exec`).
-    pub fn put_broker_under(&mut self, command: &[&str]) {
-        self.broker.process.put_under(command);
+    /// From its next start on a broker is run by this command, which must become it (`exec`).
+    pub fn put_broker_under(&mut self, index: usize, command: &[&str]) {
+        self.brokers[index].process.put_under(command);
     }
 
     /// The same for an agent's daemon.
@@ -266,9 +321,9 @@ impl Cluster {
 
     /// The servers that have ended by themselves, or were killed from outside, each told once.
     pub fn newly_gone(&mut self) -> Vec<Gone> {
-        let broker = ("broker1", &mut self.broker.process);
+        let brokers = self.brokers.iter_mut().map(|it| (it.name.as_str(), &mut it.process));
         let agents = self.agents.iter_mut().map(|it| (it.name.as_str(), &mut it.process));
-        let gone = std::iter::once(broker).chain(agents).filter_map(|(name, process)| {
+        let gone = brokers.chain(agents).filter_map(|(name, process)| {
             process
                 .has_newly_gone()
                 .then(|| Gone { name: name.to_owned(), start: process.command_line() })
@@ -300,7 +355,7 @@ impl Cluster {
         let token = admin.join_token(abide_api::JoinRole::Agent, None).await?.token;
         let config = agent.config();
         let join = ["agent", "join", "--config", text(&config)?, "--broker"];
-        let rest = [self.broker.agent_address.as_str(), "--token-file", "-"];
+        let rest = [self.broker().agent_address.as_str(), "--token-file", "-"];
         run(&self.options.binaries.abide, &[&join[..], &rest].concat(), &token)?;
         agent.id = node_id(&agent.dir.join("identity"))?;
         self.agents.push(agent);
@@ -310,7 +365,9 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        self.kill_broker();
+        for broker in &mut self.brokers {
+            broker.process.stop(Signal::KILL);
+        }
         for agent in &mut self.agents {
             agent.process.stop(Signal::KILL);
         }
@@ -326,7 +383,9 @@ impl Drop for Cluster {
             }
         });
         if std::thread::panicking() {
-            eprintln!("The broker said last:\n{}", self.broker.last_words());
+            for broker in &self.brokers {
+                eprintln!("{} said last:\n{}", broker.name, broker.last_words());
+            }
             for agent in &self.agents {
                 eprintln!("{} said last:\n{}", agent.name, agent.last_words());
             }

@@ -5,7 +5,7 @@
 //! process watches over that.
 //!
 //! ```text
-//! Cluster ─┬─ broker            127.N.N.1     init, then run
+//! Cluster ─┬─ brokers           127.N.N.1 …   the first: init, the others: join; then run
 //!          ├─ agents            127.N.N.11 …  join by a token, then run ─── keepers, desktops
 //!          └─ guard (sh)        waits for the owner's end
 //! ```

@@ -44,14 +44,14 @@ impl Network {
         SocketAddr::new(self.host(11 + index), self.base_port)
     }
 
-    /// Makes sure that nobody listens yet where a broker and this many agents will: another cluster's
-    /// servers would answer in their place.
+    /// Makes sure that nobody listens yet where this many servers will: another cluster's would answer in
+    /// their place.
     ///
     /// # Errors
     /// Names the first address that cannot be had.
-    pub(crate) fn ensure_free(self, agents: u8) -> anyhow::Result<()> {
-        let brokers = [self.broker(0), self.broker_for_agents(0)];
-        for address in brokers.into_iter().chain((0..agents).map(|index| self.agent(index))) {
+    pub(crate) fn ensure_free(self, brokers: u8, agents: u8) -> anyhow::Result<()> {
+        let brokers = (0..brokers).flat_map(|it| [self.broker(it), self.broker_for_agents(it)]);
+        for address in brokers.chain((0..agents).map(|index| self.agent(index))) {
             TcpListener::bind(address).with_context(|| {
                 format!("cannot listen on {address}; another cluster may run: choose another port")
             })?;
@@ -82,10 +82,12 @@ mod tests {
     #[test]
     fn an_address_that_somebody_listens_on_is_named() {
         let network = Network::random();
-        network.ensure_free(2).unwrap();
-        let _other = TcpListener::bind(network.agent(1)).unwrap();
-        let refused = network.ensure_free(2).unwrap_err().to_string();
-        assert!(refused.contains(&network.agent(1).to_string()), "{refused}");
-        network.ensure_free(1).unwrap();
+        network.ensure_free(3, 2).unwrap();
+        for taken in [network.agent(1), network.broker(2), network.broker_for_agents(2)] {
+            let _other = TcpListener::bind(taken).unwrap();
+            let refused = network.ensure_free(3, 2).unwrap_err().to_string();
+            assert!(refused.contains(&taken.to_string()), "{refused}");
+            network.ensure_free(2, 1).unwrap();
+        }
     }
 }

@@ -7,6 +7,8 @@ use crate::{Binaries, Network};
 /// What kind of cluster is wanted.
 #[derive(Debug, Clone)]
 pub struct Options {
+    /// How many brokers, 1 to 9. The first makes the cluster, the others join it.
+    pub brokers: u8,
     /// How many agents, up to 200.
     pub agents: u8,
     /// Where everything lies; a temporary folder if `None`. Sockets lie below it, so it must be
@@ -109,10 +111,11 @@ impl Options {
         Ok(Self::with(Binaries::beside_this_program()?))
     }
 
-    /// Two agents with the profile `plain`, plain HTTP, on a network of their own, in a temporary
+    /// One broker, two agents with the profile `plain`, plain HTTP, on a network of their own, in a temporary
     /// folder.
     pub fn with(binaries: Binaries) -> Self {
         Self {
+            brokers: 1,
             agents: 2,
             dir: None,
             network: Network::random(),

@@ -127,7 +127,27 @@ pub(crate) fn running_with_argument_below(folder: &Path) -> Vec<u32> {
 
 /// Runs a command to its end; gives what it wrote to standard output.
 pub(crate) fn run(program: &Path, arguments: &[&str], input: &str) -> anyhow::Result<String> {
+    run_command(Command::new(program), program, arguments, input)
+}
+
+/// The same as somebody whose home this is.
+pub(crate) fn run_at(
+    home: &Path,
+    program: &Path,
+    arguments: &[&str],
+    input: &str,
+) -> anyhow::Result<String> {
     let mut command = Command::new(program);
+    command.env("HOME", home).env_remove("XDG_CONFIG_HOME");
+    run_command(command, program, arguments, input)
+}
+
+fn run_command(
+    mut command: Command,
+    program: &Path,
+    arguments: &[&str],
+    input: &str,
+) -> anyhow::Result<String> {
     command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let failed = || format!("cannot run {} {}", program.display(), arguments.join(" "));
     let mut child = command.spawn().with_context(failed)?;

@@ -15,9 +15,11 @@ use crate::sessions::{self, Keeper};
 pub struct BrokerServer {
     /// Its id in the cluster.
     pub id: String,
+    /// What it is called here: `broker1` and so on.
+    pub name: String,
     /// Where people reach it.
     pub url: BaseUrl,
-    /// Where agents reach it, `host:port`.
+    /// Where agents and other brokers reach it, `host:port`.
     pub agent_address: String,
     /// Its configuration, identity, data and log.
     pub dir: PathBuf,
@@ -47,6 +49,11 @@ impl BrokerServer {
     /// What it said last.
     pub fn last_words(&self) -> String {
         self.process.last_words()
+    }
+
+    /// The configuration file.
+    pub fn config(&self) -> PathBuf {
+        self.dir.join("broker.toml")
     }
 }
 
@@ -96,10 +103,25 @@ impl AgentServer {
     }
 }
 
-pub(crate) fn make_broker(options: &Options, dir: &Path) -> anyhow::Result<BrokerServer> {
-    let own = dir.join("broker1");
+/// How a broker comes by its identity.
+pub(crate) enum Entry<'a> {
+    /// It makes the cluster.
+    First,
+    /// It joins by a token, at another's internal address.
+    Joins { at: &'a str, token: &'a str },
+}
+
+/// Makes broker number `index`, from 0, and its identity; starts nothing.
+pub(crate) fn make_broker(
+    options: &Options,
+    dir: &Path,
+    index: u8,
+    entry: &Entry<'_>,
+) -> anyhow::Result<BrokerServer> {
+    let name = format!("broker{}", index + 1);
+    let own = dir.join(&name);
     std::fs::create_dir(&own)?;
-    let (http, agents) = (options.network.broker(0), options.network.broker_for_agents(0));
+    let (http, agents) = (options.network.broker(index), options.network.broker_for_agents(index));
     let url = url_of(options, &http.to_string())?;
     let config = own.join("broker.toml");
     let users = dir.join("users.toml");
@@ -113,11 +135,18 @@ pub(crate) fn make_broker(options: &Options, dir: &Path) -> anyhow::Result<Broke
     let login = [("backend", "users-file".to_owned()), ("users_file", text(&users)?.to_owned())];
     table.insert("login".to_owned(), section(&login));
     std::fs::write(&config, toml::to_string(&table)?)?;
-    run(&options.binaries.abide, &["broker", "init", "--config", text(&config)?], "")?;
+    let (abide, config_text) = (&options.binaries.abide, text(&config)?);
+    match *entry {
+        Entry::First => run(abide, &["broker", "init", "--config", config_text], "")?,
+        Entry::Joins { at, token } => {
+            let join = ["broker", "join", "--config", config_text, "--broker", at];
+            run(abide, &[&join[..], &["--token-file", "-"]].concat(), token)?
+        }
+    };
     let arguments = ["broker", "--config", text(&config)?];
     let process = Process::new(&options.binaries.abide, &arguments, own.join("broker.log"));
     let id = node_id(&own.join("identity"))?;
-    Ok(BrokerServer { id, url, agent_address: agents.to_string(), dir: own, process })
+    Ok(BrokerServer { id, name, url, agent_address: agents.to_string(), dir: own, process })
 }
 
 pub(crate) fn make_agent(options: &Options, dir: &Path, index: u8) -> anyhow::Result<AgentServer> {

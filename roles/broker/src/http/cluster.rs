@@ -3,13 +3,12 @@
 use std::time::Duration;
 
 use abide_api::{
-    Agents, BrokerRole, Cluster, JoinRole, JoinToken, JoinTokenRequest, Problem, ProblemKind,
-    Profiles, Time,
+    Agents, Cluster, JoinRole, JoinToken, JoinTokenRequest, Problem, ProblemKind, Profiles, Time,
 };
 use abide_model::{Change, Joins};
 use abide_tls::NodeRole;
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use http::{StatusCode, header};
 
@@ -45,27 +44,16 @@ pub async fn profiles(State(app): State<App>, _: Caller) -> Result<Json<Profiles
 #[utoipa::path(get, tag = "cluster", path = "/api/v1/cluster", responses((status = 200, body = Cluster)))]
 pub async fn cluster(State(app): State<App>) -> Json<Cluster> {
     let broker = &app.broker;
-    let replica = broker.raft.latest();
-    let leads = broker.raft.leadership().borrow().is_serving();
-    let brokers: Vec<_> = replica
-        .0
-        .brokers()
-        .map(|row| abide_api::Broker {
-            id: row.id.to_string(),
-            url: row.public_url.clone(),
-            role: match leads && row.id == broker.id {
-                true => BrokerRole::Leader,
-                false => BrokerRole::Follower,
-            },
-            lag: (row.id == broker.id).then_some(0),
-        })
-        .collect();
+    let group = broker.group();
     let cluster = Cluster {
         cluster: broker.identity.cluster().to_string(),
-        leader: leads.then(|| broker.id.to_string()),
-        can_lose: u32::try_from(brokers.len().saturating_sub(1) / 2).unwrap_or(u32::MAX),
-        brokers,
-        generation: broker.fence().map_or(0, |fence| fence.generation),
+        answered_by: broker.id.to_string(),
+        leader: group.leading_broker(),
+        brokers: group.brokers(&broker.raft.latest().0),
+        generation: broker.raft.status().claim.generation,
+        term: broker.raft.leadership().borrow().term,
+        voters: group.voters(),
+        can_lose: group.can_lose(),
     };
     Json(cluster)
 }
@@ -98,6 +86,23 @@ pub async fn join_token(
     );
     app.broker.propose(Change::AddJoinToken { hash: token.hash(), expires, joins }).await?;
     Ok(Json(JoinToken { token: token.to_text().to_string(), expires_at: Time(expires) }))
+}
+
+/// Lets a broker go for good: it takes part no more, and nothing that it signs is believed.
+#[utoipa::path(delete, tag = "cluster", path = "/api/v1/cluster/brokers/{id}",
+    params(("id" = String, Path, description = "the broker's id")),
+    responses((status = 204), (status = "4XX", body = Problem), (status = "5XX", body = Problem)))]
+pub async fn remove_broker(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<StatusCode, Refused> {
+    caller.admin()?;
+    let broker = id.parse().map_err(|cause: abide_model::InvalidId| {
+        Refused::from(ProblemKind::BadRequest.because(cause.to_string()))
+    })?;
+    app.broker.remove_broker(&broker).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// The process lives.

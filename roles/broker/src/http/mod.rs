@@ -52,6 +52,7 @@ pub fn router(app: App) -> Router {
         .route("/agents", get(cluster::agents))
         .route("/cluster", get(cluster::cluster))
         .route("/cluster/tokens", post(cluster::join_token))
+        .route("/cluster/brokers/{id}", delete(cluster::remove_broker))
         .route("/events", get(events::stream))
         .route("/openapi.json", get(pages::openapi))
         .fallback(unknown)

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use abide_model::{Change, Command, Outcome, Refusal, SessionId, Timestamp};
-use abide_raft::{Leadership, NodeId, Peer, ProposeError, Role};
+use abide_api::ProblemKind;
+use abide_model::{BrokerId, Change, Command, Outcome, Refusal, SessionId, Timestamp};
+use abide_raft::{Leadership, MembersError, NodeId, Peer, ProposeError, Role};
 use abide_wire::peer::cooperation_client::CooperationClient;
 use abide_wire::peer::{
-    self, ProposeReply, ProposeRequest, ReserveRequest, SupersedeRequest, propose_reply,
+    self, ProposeReply, ProposeRequest, RemoveRequest, ReserveRequest, SupersedeRequest, propose_reply,
     reserve_reply,
 };
 use prost::Message;
@@ -15,6 +16,7 @@ use tonic::transport::Channel;
 use tonic::{Code, Status};
 use tracing::debug;
 
+use super::RosterError;
 use crate::broker::Broker;
 use crate::clock;
 use crate::desk::Asked;
@@ -89,6 +91,45 @@ impl Broker {
             async move { Ok(Ok(leader.supersede(request).await?.into_inner().replaced)) }
         };
         self.at_leader(here, there).await?
+    }
+
+    /// Has the leader let a broker go for good.
+    ///
+    /// # Errors
+    /// The problem, for the person: the others could not go on without it.
+    pub async fn remove_broker(&self, broker: &BrokerId) -> Result<(), Refused> {
+        let here = || async move { leaderless(self.remove_here(broker).await) };
+        let there = |mut leader: CooperationClient<Channel>| {
+            let request = RemoveRequest { broker: broker.to_string() };
+            async move {
+                let problem = leader.remove(request).await?.into_inner().problem;
+                Ok(if problem.is_empty() { Ok(()) } else { Err(problem_in(&problem)?) })
+            }
+        };
+        self.at_leader(here, there).await?
+    }
+
+    /// Lets a broker go for good, as the leader.
+    ///
+    /// # Errors
+    /// The problem, for the person; or this broker does not lead.
+    pub async fn remove_here(&self, broker: &BrokerId) -> Result<(), Refused> {
+        if self.table().await?.0.broker(broker).is_none() {
+            return Err(ProblemKind::NotFound.because("There is no such broker.").into());
+        }
+        self.roster.remove(broker).await.map_err(|cause| match cause {
+            RosterError::Members(MembersError::NotLeader) => Refused::NotLeader,
+            RosterError::Members(cause) => {
+                ProblemKind::Unavailable.because(cause.to_string()).into()
+            }
+            cause => ProblemKind::Conflict.because(cause.to_string()).into(),
+        })?;
+        match self.commit(Change::RemoveBroker { broker: broker.clone() }).await? {
+            Outcome::Refused(refusal) => {
+                Err(ProblemKind::Conflict.because(refusal.to_string()).into())
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Does it `here` if this broker leads, else has the leader do it. Waits while nobody leads, and asks

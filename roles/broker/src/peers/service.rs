@@ -7,7 +7,7 @@ use abide_raft::{NodeId, Peer, ProposeError};
 use abide_tls::{Node, PeerIdentity};
 use abide_wire::peer::cooperation_server::{Cooperation, CooperationServer};
 use abide_wire::peer::{
-    AnswerReply, AnswerRequest, EnrollReply, EnrollRequest, ProposeReply, ProposeRequest,
+    AnswerReply, AnswerRequest, EnrollReply, EnrollRequest, ProposeReply, ProposeRequest, RemoveReply, RemoveRequest,
     ReserveReply, ReserveRequest, SupersedeReply, SupersedeRequest, answer_reply, reserve_reply,
 };
 use bytes::Bytes;
@@ -108,6 +108,21 @@ impl Cooperation for CooperationService {
         let votes = self.broker.roster.is_settled(node, &peer);
         self.broker.roster.take_in(node, peer);
         Ok(Response::new(EnrollReply { votes, leader: String::new() }))
+    }
+
+    async fn remove(
+        &self,
+        request: Request<RemoveRequest>,
+    ) -> Result<Response<RemoveReply>, Status> {
+        self.check(&request)?;
+        let broker = request.into_inner().broker.parse();
+        let broker = broker
+            .map_err(|cause: abide_model::InvalidId| Status::invalid_argument(cause.to_string()))?;
+        let problem = match self.broker.remove_here(&broker).await {
+            Ok(()) => Bytes::new(),
+            Err(cause) => problem_out(cause)?,
+        };
+        Ok(Response::new(RemoveReply { problem }))
     }
 
     async fn answer(

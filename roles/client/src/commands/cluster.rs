@@ -1,10 +1,11 @@
-//! `abide cluster status|token`.
+//! `abide cluster token|remove`.
 
 use std::time::Duration;
 
-use abide_api::{BrokerRole, JoinRole};
+use abide_api::{Broker, Cluster, JoinRole};
 
-use super::console::{Format, answer, answer_json, table, tell};
+use super::console::{Format, answer, answer_json, tell};
+use super::sessions::{Confirmation, confirm};
 use super::{CommandError, words};
 use crate::store::Store;
 
@@ -39,36 +40,36 @@ pub async fn cluster_token(
     Ok(())
 }
 
-/// Shows the brokers, and who leads.
+/// Takes a broker that is gone for good out of the cluster.
 ///
 /// # Errors
-/// [`CommandError`].
-pub async fn cluster_status(store: &Store, format: Format) -> Result<(), CommandError> {
-    let cluster = super::api(store)?.cluster().await?;
-    if format == Format::Json {
-        return Ok(answer_json(&cluster)?);
-    }
-    let rows = cluster.brokers.iter().map(|broker| {
-        let role = match broker.role {
-            BrokerRole::Leader => "leader",
-            BrokerRole::Follower => "follower",
-            BrokerRole::Learner => "learner",
-        };
-        let lag = broker.lag.map(|lag| lag.to_string()).unwrap_or_default();
-        [broker.id.clone(), broker.url.clone(), role.to_owned(), lag]
-    });
-    answer(&table(["BROKER", "URL", "ROLE", "BEHIND"], rows))?;
-    let may = match (&cluster.leader, cluster.can_lose) {
-        (None, _) => {
-            "No broker leads now: sessions go on, none can be started or found.".to_owned()
-        }
-        (_, 0) => "No broker may fail without starts and reconnects stopping.".to_owned(),
-        (_, 1) => "One broker may fail without anybody noticing.".to_owned(),
-        (_, more) => format!("{more} brokers may fail without anybody noticing."),
-    };
-    answer(&may)?;
-    if let Some(ca) = store.cluster()?.and_then(|known| known.trust.fingerprint()) {
-        answer(&format!("The CA's SHA-256: {ca}"))?;
-    }
+/// [`CommandError`]; the cluster refuses where the rest would be no majority.
+pub async fn remove_broker(
+    store: &Store,
+    name: &str,
+    confirmation: Confirmation,
+) -> Result<(), CommandError> {
+    let api = super::api(store)?;
+    let cluster = api.cluster_by_leader().await?;
+    let broker = named(&cluster, name)?;
+    let question = format!(
+        "{} ({}) leaves the cluster for good, and what it has signed counts no more. Remove it?",
+        broker.id, broker.url
+    );
+    confirm(confirmation, &question)?;
+    api.remove_broker(&broker.id).await?;
+    tell("The broker is removed. To come back it must join anew: abide broker join");
     Ok(())
+}
+
+/// The broker of this id, its beginning, or URL.
+fn named<'a>(cluster: &'a Cluster, name: &str) -> Result<&'a Broker, CommandError> {
+    let url = name.trim_end_matches('/');
+    let fits = |it: &&Broker| it.id.starts_with(name) || it.url.trim_end_matches('/') == url;
+    let found: Vec<_> = cluster.brokers.iter().filter(fits).collect();
+    match found[..] {
+        [broker] => Ok(broker),
+        [] => Err(CommandError::NoSuchBroker(name.to_owned())),
+        _ => Err(CommandError::AmbiguousBroker { name: name.to_owned(), count: found.len() }),
+    }
 }

@@ -109,6 +109,11 @@ pub(super) fn tell(text: &str) {
     let _ = writeln!(io::stderr(), "{text}");
 }
 
+/// Writes an answer as one line of JSON.
+pub(super) fn answer_json_line(value: &impl Serialize) -> io::Result<()> {
+    answer(&serde_json::to_string(value)?)
+}
+
 /// Writes an answer.
 pub(super) fn answer(text: &str) -> io::Result<()> {
     let mut stdout = io::stdout().lock();

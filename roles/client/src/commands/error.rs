@@ -6,6 +6,7 @@ use abide_api::{ProblemKind, Session};
 use abide_tls::Fingerprint;
 
 use super::console::NoAnswer;
+use super::drill::DrillError;
 use super::words;
 use crate::attach::{AttachError, EnterError};
 use crate::contact::ContactError;
@@ -31,6 +32,8 @@ pub enum ExitCode {
     SessionGone = 6,
     /// Another viewer took over.
     TakenOver = 7,
+    /// Brokers answer, but none leads.
+    NobodyLeads = 8,
 }
 
 /// Why a command failed.
@@ -74,6 +77,23 @@ pub enum CommandError {
         /// How many begin so.
         count: usize,
     },
+    /// No broker is named so.
+    #[error("no broker of this cluster is named {0}")]
+    NoSuchBroker(String),
+    /// Several are.
+    #[error("{name} may mean {count} brokers")]
+    AmbiguousBroker {
+        /// What was given.
+        name: String,
+        /// How many begin so.
+        count: usize,
+    },
+    /// A look at the cluster found no leader.
+    #[error("no broker leads now")]
+    NobodyLeads,
+    /// A drill cannot be done.
+    #[error(transparent)]
+    Drill(#[from] DrillError),
     /// The person did not want it after all.
     #[error("nothing was changed")]
     Declined,
@@ -123,11 +143,15 @@ impl CommandError {
             Self::SessionUnreachable(_) => ExitCode::SessionUnreachable,
             Self::SessionLost(_) => ExitCode::SessionGone,
             Self::TakenOver => ExitCode::TakenOver,
+            Self::NobodyLeads | Self::Drill(DrillError::NobodyLeads) => ExitCode::NobodyLeads,
             Self::Contact(_)
             | Self::Tls(_)
             | Self::Store(_)
             | Self::NoSuchSession(_)
             | Self::Ambiguous { .. }
+            | Self::NoSuchBroker(_)
+            | Self::AmbiguousBroker { .. }
+            | Self::Drill(_)
             | Self::Declined
             | Self::Enter(_)
             | Self::Attach(_)
@@ -146,6 +170,13 @@ impl CommandError {
                  `abide cluster status` on a broker shows it."
                 .to_owned(),
             Self::NoSuchSession(_) => "Your sessions: abide session list".to_owned(),
+            Self::NoSuchBroker(_) | Self::AmbiguousBroker { .. } => {
+                "The brokers: abide cluster status".to_owned()
+            }
+            Self::NobodyLeads | Self::Drill(DrillError::NobodyLeads) => {
+                "A majority of the brokers must run and reach each other.".to_owned()
+            }
+            Self::Drill(error) => error.advice()?,
             Self::Ambiguous { .. } => {
                 "Give more of its id; `abide session list` shows it whole.".to_owned()
             }

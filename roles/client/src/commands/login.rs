@@ -47,8 +47,7 @@ pub async fn login(store: &Store, options: LoginOptions) -> Result<(), CommandEr
         }
         None => question("User name: ").map_err(LoginError::NoAnswer)?,
     };
-    let brokers =
-        Brokers::new(cluster.brokers.clone(), &cluster.trust).map_err(CommandError::Tls)?;
+    let brokers = Brokers::remembered(&cluster).map_err(CommandError::Tls)?;
     let mut answers = match options.answers_from_stdin {
         true => Answers::Lines,
         false => Answers::Terminal,
@@ -60,8 +59,7 @@ pub async fn login(store: &Store, options: LoginOptions) -> Result<(), CommandEr
     // All brokers are learned while one is there, for when that one is not.
     let api = Api::new(brokers, login.token);
     if api.cluster().await.is_ok() {
-        let brokers = api.brokers().urls();
-        store.keep_cluster(&KnownCluster { brokers, ..cluster })?;
+        super::remember(store, api.brokers())?;
     }
     tell(&format!("Logged in as {user}. Your desktop: abide connect"));
     Ok(())
@@ -101,14 +99,19 @@ async fn meet(store: &Store, options: &LoginOptions) -> Result<KnownCluster, Com
     let url = match (&options.broker, known) {
         (None, None) => return Err(CommandError::NoBroker),
         (None, Some(known)) => return Ok(known),
-        (Some(url), Some(known)) if known.brokers.contains(url) => return Ok(known),
+        (Some(url), Some(mut known)) if known.brokers.contains(url) => {
+            if !known.named.contains(url) {
+                known.named.push(url.clone());
+            }
+            return Ok(known);
+        }
         (Some(url), _) => url.clone(),
     };
     let trust = match first_contact(&url).await? {
         Contact::Believed => Trust::System,
         Contact::UnknownCa(unknown) => compare(&url, unknown, options)?,
     };
-    Ok(KnownCluster { brokers: vec![url], trust })
+    Ok(KnownCluster { brokers: vec![url.clone()], named: vec![url], trust })
 }
 
 fn compare(

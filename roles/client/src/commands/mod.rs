@@ -6,9 +6,11 @@ mod agents;
 mod cluster;
 mod connect;
 mod console;
+mod drill;
 mod error;
 mod login;
 mod sessions;
+mod standing;
 mod users;
 mod words;
 
@@ -16,15 +18,17 @@ use jiff::Timestamp;
 
 use crate::api::Api;
 use crate::brokers::Brokers;
-use crate::store::Store;
+use crate::store::{KnownCluster, Store, StoreError};
 
 pub use agents::list_agents;
-pub use cluster::{TokenOptions, cluster_status, cluster_token};
+pub use cluster::{TokenOptions, cluster_token, remove_broker};
 pub use connect::{ConnectOptions, Target, Through, connect};
 pub use console::{Format, secret_from};
+pub use drill::{Drill, DrillError, DrillOptions, drill};
 pub use error::{CommandError, ExitCode};
 pub use login::{LoginOptions, LogoutScope, login, logout};
 pub use sessions::{Confirmation, abandon_session, end_session, list_sessions};
+pub use standing::{Looking, cluster_status};
 pub use users::{
     NewUser, UserCommandError, add_user, list_users, remove_user, set_password, set_standing,
 };
@@ -41,6 +45,19 @@ fn api(store: &Store) -> Result<Api, CommandError> {
     if login.expires_at.0.0 <= now {
         return Err(CommandError::NotLoggedIn);
     }
-    let brokers = Brokers::new(cluster.brokers, &cluster.trust).map_err(CommandError::Tls)?;
+    let brokers = Brokers::remembered(&cluster).map_err(CommandError::Tls)?;
     Ok(Api::new(brokers, login.token))
+}
+
+/// Keeps the brokers that are known by now, the one that answered last first.
+///
+/// # Errors
+/// The store's.
+fn remember(store: &Store, brokers: &Brokers) -> Result<(), StoreError> {
+    let Some(old) = store.cluster()? else {
+        return Ok(());
+    };
+    let trust = old.trust.clone();
+    let new = KnownCluster { brokers: brokers.urls(), named: brokers.named(), trust };
+    if new == old { Ok(()) } else { store.keep_cluster(&new) }
 }

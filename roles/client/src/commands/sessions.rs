@@ -86,7 +86,7 @@ pub(super) async fn resolve(api: &Api, name: &str) -> Result<String, CommandErro
     }
 }
 
-fn confirm(confirmation: Confirmation, question: &str) -> Result<(), CommandError> {
+pub(super) fn confirm(confirmation: Confirmation, question: &str) -> Result<(), CommandError> {
     if confirmation == Confirmation::Given || !somebody_is_there() {
         return Ok(());
     }

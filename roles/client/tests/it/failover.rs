@@ -89,6 +89,25 @@ async fn a_broker_without_a_leader_is_asked_again_when_it_said_so() {
 }
 
 #[tokio::test]
+async fn of_several_brokers_without_a_leader_none_makes_the_first_wait_long() {
+    let heard = Heard::default();
+    let noted = heard.clone();
+    let answer = get(async move || {
+        noted.note("asked");
+        match noted.all().len() {
+            1 | 2 => ([("retry-after", "2")], refusal(ProblemKind::Unavailable)).into_response(),
+            _ => no_sessions().into_response(),
+        }
+    });
+    let router = Router::new().route("/api/v1/sessions", answer);
+    let (one, two) = (Server::start(router.clone()).await, Server::start(router).await);
+    let begun = Instant::now();
+    api(brokers(vec![one.url(), two.url()])).sessions().await.unwrap();
+    assert!(begun.elapsed() < Duration::from_millis(500), "{:?}", begun.elapsed());
+    assert_eq!(heard.all().len(), 3);
+}
+
+#[tokio::test]
 async fn a_refusal_is_an_answer_and_asked_of_nobody_else() {
     let heard = Heard::default();
     let refusing = |kind: ProblemKind| {

@@ -6,3 +6,4 @@ mod contact;
 mod failover;
 mod login;
 mod mock;
+mod pulse;

@@ -29,7 +29,7 @@ pub fn run(lab: &Lab) -> anyhow::Result<Vec<Figure>> {
 async fn measure(lab: &Lab) -> anyhow::Result<[Vec<f64>; 3]> {
     let mut cluster = Cluster::start(Options { agents: 0, ..Options::new()? }).await?;
     let empty = memory(&cluster)?;
-    cluster.stop_broker();
+    cluster.stop_broker(0);
     let own = cluster.broker().dir.clone();
     let data = own.join("data");
     let id = BrokerIdentity::load(&own.join("identity"))?.identity.cluster().0;
@@ -46,10 +46,10 @@ async fn measure(lab: &Lab) -> anyhow::Result<[Vec<f64>; 3]> {
         raft.stop().await?;
 
         let began = Instant::now();
-        cluster.start_broker().await?;
+        cluster.start_broker(0).await?;
         let broker = began.elapsed().as_secs_f64();
         let each = (memory(&cluster)? - empty) / SESSIONS as f64;
-        cluster.kill_broker();
+        cluster.kill_broker(0);
         found.iter_mut().zip([engine, broker, each]).for_each(|(all, value)| all.push(value));
     }
     Ok(found)

@@ -17,6 +17,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// A whole cluster on this machine, until Ctrl-C
 #[derive(Debug, Parser)]
 struct Args {
+    /// How many brokers
+    #[arg(long)]
+    brokers: u8,
     /// How many agents
     #[arg(long)]
     agents: u8,
@@ -48,7 +51,7 @@ async fn show(args: &Args) -> anyhow::Result<()> {
     };
     tokio::pin!(told);
     let options = options(args)?;
-    eprintln!("Starting 1 broker and {} agents …", args.agents);
+    eprintln!("Starting {} broker(s) and {} agent(s) …", args.brokers, args.agents);
     let mut cluster = tokio::select! {
         started = Cluster::start(options) => started?,
         () = &mut told => return Ok(()),
@@ -70,6 +73,7 @@ async fn show(args: &Args) -> anyhow::Result<()> {
 
 fn options(args: &Args) -> anyhow::Result<Options> {
     Ok(Options {
+        brokers: args.brokers,
         agents: args.agents,
         dir: args.dir.clone(),
         network: Network::plain(args.base_port),
@@ -79,11 +83,12 @@ fn options(args: &Args) -> anyhow::Result<Options> {
 }
 
 fn write_json(cluster: &Cluster, user: &TestUser) -> anyhow::Result<()> {
-    let broker = cluster.broker();
-    let agents = cluster.agents().iter();
+    let (brokers, agents) = (cluster.brokers().iter(), cluster.agents().iter());
     let account = |user: &TestUser| json!({"name": user.name, "password": user.password});
     let demo = json!({
-        "brokers": [{"id": broker.id, "url": broker.url.as_str(), "pid": broker.pid()}],
+        "brokers": brokers
+            .map(|broker| json!({"id": broker.id, "url": broker.url.as_str(), "pid": broker.pid()}))
+            .collect::<Vec<_>>(),
         "agents": agents
             .map(|agent| json!({"id": agent.id, "url": agent.url.as_str(), "pid": agent.pid()}))
             .collect::<Vec<_>>(),

@@ -121,6 +121,14 @@ async fn administrators_see_the_cluster_and_others_are_refused() {
     assert_eq!(agents["agents"][0]["name"], "agent1");
     let status = admin.json(&["cluster", "status", "--json"]);
     assert_eq!(status["leader"], status["brokers"][0]["id"]);
+    let table = admin.run(&["cluster", "status"]);
+    let table = String::from_utf8(succeeded(&table).stdout.clone()).unwrap();
+    assert!(table.contains("leader") && table.contains("Can lose none: 1 of 1"), "{table}");
+    // One broker cannot be spared, not even for a drill.
+    let config = cluster.broker().config();
+    let drill = ["cluster", "drill", "leader-kill", "--yes", "--config", config.to_str().unwrap()];
+    failed(&admin.run(&drill), 1, "can lose no broker now");
+    failed(&admin.run(&["cluster", "remove", "nobody", "--yes"]), 1, "abide cluster status");
     let token = admin.run(&["cluster", "token", "agent", "--valid-for", "5m"]);
     assert!(succeeded(&token).stdout.starts_with(b"abide1."));
     failed(&other.run(&["cluster", "token", "agent"]), 1, "administrators");
@@ -149,7 +157,7 @@ async fn what_goes_wrong_is_told_by_an_exit_code_and_what_to_do() {
     let mode = std::fs::metadata(folder.join("login.json")).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
 
-    cluster.kill_broker();
+    cluster.kill_broker(0);
     failed(&computer.run(&["session", "list"]), 4, "no broker answers");
 }
 

@@ -27,7 +27,7 @@ async fn the_brokers_death_is_not_seen_and_a_pass_opens_without_it() {
     let mut viewer = look(&ada.connect(&session.id).await).await;
     tab.reached("taken-over").await.unwrap();
     let before = viewer.longest_gap(RATE).await.unwrap();
-    world.cluster.kill_broker();
+    world.cluster.kill_broker(0);
     let after = viewer.longest_gap(4 * RATE).await.unwrap();
     println!("longest gap: {before:?} before the broker's death, {after:?} at it and after it");
     assert!(after < NO_GAP_OVER, "a gap of {after:?}");
@@ -45,7 +45,7 @@ async fn the_brokers_death_is_not_seen_and_a_pass_opens_without_it() {
         .unwrap();
     second.shoot("in-by-pass-without-a-broker").await.unwrap();
 
-    world.cluster.start_broker().await.unwrap();
+    world.cluster.start_broker(0).await.unwrap();
     let (told, _) = world
         .until_told(&session.id, "the session is there", |it| {
             it.state == SessionState::Running && it.reachable

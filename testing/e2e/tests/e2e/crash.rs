@@ -63,8 +63,8 @@ async fn one_seed(seed: u64) {
         while !done.load(Ordering::Relaxed) {
             // The moment is what is random here; nothing is waited for.
             tokio::time::sleep(Duration::from_millis(random.below(LIVES_AT_MOST))).await;
-            cluster.kill_broker();
-            cluster.start_broker().await.unwrap();
+            cluster.kill_broker(0);
+            cluster.start_broker(0).await.unwrap();
             deaths.fetch_add(1, Ordering::Relaxed);
         }
     };

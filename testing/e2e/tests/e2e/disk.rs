@@ -56,21 +56,21 @@ async fn a_damaged_database_is_named_and_left_as_it_is() {
     let ada = world.person("ada").await;
     let session = ada.open().await.session;
 
-    world.cluster.stop_broker();
+    world.cluster.stop_broker(0);
     let folder = world.cluster.broker().dir.join("data");
     for database in databases(&contents(&folder)) {
         for (at, length) in WOUNDS {
             let was = damage(&database, at, length);
             let before = contents(&folder);
-            let error = format!("{:#}", world.cluster.start_broker().await.unwrap_err());
-            world.cluster.stop_broker();
+            let error = format!("{:#}", world.cluster.start_broker(0).await.unwrap_err());
+            world.cluster.stop_broker(0);
             assert!(error.contains(database.to_str().unwrap()), "{error}");
             assert!(error.contains("damaged"), "{error}");
             assert!(contents(&folder) == before, "the broker changed its folder, wound at {at}");
             repair(&database, at, &was);
         }
     }
-    world.cluster.start_broker().await.unwrap();
+    world.cluster.start_broker(0).await.unwrap();
 
     world.cluster.stop_agent(0);
     let folder = world.cluster.agents()[0].dir.join("data");
@@ -131,11 +131,11 @@ async fn start(person: &Person) -> Result<String, CallError> {
 async fn a_broker_whose_disk_is_full_starts_nothing_and_keeps_what_there_is() {
     let mut world = World::start(1, scene()).await;
     let ada = world.person("ada").await;
-    world.cluster.stop_broker();
+    world.cluster.stop_broker(0);
     let folder = world.cluster.broker().dir.join("data");
     let under = on_a_small_disk(folder.to_str().unwrap(), "256m");
-    world.cluster.put_broker_under(&under);
-    world.cluster.start_broker().await.unwrap();
+    world.cluster.put_broker_under(0, &under);
+    world.cluster.start_broker(0).await.unwrap();
     let old = ada.open().await.session;
     scene_of(&old.id).await;
 

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use abide_api::{Redeemed, Session, SessionReply, StartRequest, Want};
-use abide_client::{Api, Brokers, OneSecret, WishKey};
+use abide_client::{Api, OneSecret, WishKey};
 use abide_cluster::{Cluster, Options, Profile, TestUser};
 use abide_e2e::browser::{Tab, id};
 use abide_e2e::image::Image;
@@ -52,8 +52,7 @@ impl World {
 
     pub async fn person(&self, name: &str) -> Person {
         let user = self.cluster.add_user(name).unwrap();
-        let trust = self.cluster.trust().unwrap();
-        let brokers = || Brokers::new(vec![self.cluster.broker().url.clone()], &trust).unwrap();
+        let brokers = || self.cluster.ways().unwrap();
         let mut secret = OneSecret(Zeroizing::new(user.password.clone()));
         let token = brokers().login(name, &mut secret).await.unwrap().token;
         Person { user, api: Api::new(brokers(), token.clone()), token }

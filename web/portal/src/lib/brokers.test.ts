@@ -30,7 +30,7 @@ describe("a call", () => {
   it("waits and goes round again when none answers, with the same key", async () => {
     const { world, brokers, trouble } = setUp((_, n) => (n < 8 ? "dead" : [200, {}]));
     await brokers.call({ method: "POST", path: "/x", body: { a: 1 }, key: "k" });
-    expect(world.waited).toEqual([200, 400, 800]);
+    expect(world.waited).toEqual([50, 100, 200]);
     expect(new Set(world.asked.map((it) => `${it.key} ${JSON.stringify(it.body)}`))).toEqual(new Set(['k {"a":1}']));
     expect(trouble).toEqual([true, true, true, false]);
   });
@@ -65,11 +65,23 @@ describe("a call", () => {
     expect(world.waited).toEqual([1000, 2000]);
   });
 
+  it("waits but shortly after the first round of several, whatever one asks for", async () => {
+    const { world, brokers } = setUp((_, n) => (n < 3 ? [503, {}, { "retry-after": "2" }] : [200, {}]));
+    await brokers.call(LOOK);
+    expect(world.waited).toEqual([50]);
+  });
+
   it("gives the refusal's own words", async () => {
     const { brokers } = setUp(() => [409, { type: "urn:abide:problem/session-unreachable", title: "T", detail: "D" }]);
     const problem = await brokers.call(LOOK).catch((it: unknown) => it);
     expect(problem).toMatchObject({ status: 409, title: "T", detail: "D" });
     expect((problem as Problem).is("session-unreachable")).toBe(true);
+  });
+
+  it("forgets what the cluster no longer lists, but never where the page came from", async () => {
+    const { brokers } = setUp(() => [200, { brokers: [{ id: "c", url: "https://c.example/" }] }]);
+    await brokers.discover(new AbortController().signal);
+    expect(brokers.known()).toEqual([A, "https://c.example"]);
   });
 
   it("knows each broker once", () => {

@@ -5,7 +5,9 @@
 // nothing the second time, starts and connects by their Idempotency-Key.
 
 import { backoff, type Chance, pause } from "../../../shared/backoff.ts";
+import type { Cluster } from "../../../shared/api.ts";
 import { Problem, problemFrom } from "../../../shared/problem.ts";
+import { Pulse } from "./pulse.ts";
 
 /** The broker gave no answer of its own: nothing listens, the line broke, or a proxy stood in. */
 export class Silent extends Error {
@@ -25,10 +27,7 @@ export interface Call {
   token?: string;
   /** Idempotency-Key; the same for all tries of one click. */
   key?: string;
-  /**
-   * ms after which one try counts as unanswered. During a long one the broker is asked now and then
-   * whether it still lives, so that a host that was cut off is noticed all the same.
-   */
+  /** ms after which one try counts as unanswered, though the broker lives. */
   tryFor?: number;
   /** ms after which the whole call is given up; for ever if absent. */
   patience?: number;
@@ -49,17 +48,18 @@ const REAL: World = {
   chance: Math.random,
 };
 
-/** What a read may take before another broker is asked. */
+/** What a read may take before another broker is asked, though this one lives. */
 const TRY_FOR = 5000;
-/** How often a broker that works on a long call is asked whether it lives, and how fast it must say so. */
-const PULSE_EVERY = 3000;
-const PULSE_WITHIN = 2000;
+/** Between two rounds; between two brokers there is no wait. */
+const FIRST_WAIT = 50;
 /** The longest wait between two rounds, also when a server asks for more. */
 const LONGEST_WAIT = 2000;
 
 export class Brokers {
   /** INVARIANT: never empty, no origin twice; the first is the one that answered last. */
   private urls: string[];
+  private readonly own: string;
+  private readonly pulses = new Map<string, Pulse>();
 
   /** Called when a whole round found nobody (true), and when that is over or nobody waits any more (false). */
   onTrouble: (none: boolean) => void = () => {};
@@ -69,13 +69,32 @@ export class Brokers {
     known: string[] = [],
     private readonly world: World = REAL,
   ) {
-    this.urls = [origin(own)];
+    this.own = origin(own);
+    this.urls = [this.own];
     this.learn(known);
   }
 
-  /** Adds brokers; takes none away, since the address this page came from may be a floating one. */
+  /**
+   * Takes the cluster's own list: adds what is new and forgets what it leaves out, but for the
+   * address that this page came from, which may be a floating one.
+   */
   learn(urls: string[]): void {
-    this.urls = [...new Set([...this.urls, ...urls.map(origin)])];
+    if (urls.length === 0) return;
+    const listed = urls.map(origin);
+    const kept = this.urls.filter((it) => it === this.own || listed.includes(it));
+    this.urls = [...new Set([...kept, ...listed])];
+  }
+
+  /** Asks for that list, which needs no login. */
+  async discover(signal: AbortSignal): Promise<void> {
+    const cluster = await this.call<Cluster>({ method: "GET", path: "/api/v1/cluster", signal });
+    this.learn(cluster.brokers.map((it) => it.url));
+  }
+
+  pulse(url: string): Pulse {
+    const known = this.pulses.get(url) ?? new Pulse(url, this.world.fetch);
+    this.pulses.set(url, known);
+    return known;
   }
 
   known(): readonly string[] {
@@ -103,7 +122,9 @@ export class Brokers {
         }
       }
       this.onTrouble(true);
-      const wait = silent.retryAfter ?? backoff(round, 200, LONGEST_WAIT, this.world.chance);
+      // What one of several asks for is about itself. By the time the round is over another may lead.
+      const asked = round > 0 || this.urls.length === 1 ? silent.retryAfter : null;
+      const wait = asked ?? backoff(round, FIRST_WAIT, LONGEST_WAIT, this.world.chance);
       const spent = this.world.now() - start;
       const patient = spent + wait <= (call.patience ?? Number.POSITIVE_INFINITY);
       if (patient) await this.world.pause(Math.min(wait, LONGEST_WAIT), call.signal);
@@ -126,7 +147,7 @@ export class Brokers {
     throw problem;
   }
 
-  /** Sends one request; gives up when no headers came within `tryFor` ms. */
+  /** Sends one request; gives up when the broker falls silent, or no headers came within `tryFor` ms. */
   async open(url: string, call: Call, tryFor: number): Promise<Response> {
     const headers = new Headers({ Accept: "application/json" });
     if (call.body !== undefined) headers.set("Content-Type", "application/json");
@@ -135,7 +156,10 @@ export class Brokers {
     const giveUp = new AbortController();
     const abort = () => giveUp.abort();
     const timer = setTimeout(abort, tryFor);
-    const pulse = setInterval(() => void this.alive(url).catch(abort), PULSE_EVERY);
+    const answered = new AbortController();
+    void this.pulse(url)
+      .stops(answered.signal)
+      .then(() => answered.signal.aborted || abort());
     call.signal?.addEventListener("abort", abort);
     try {
       return await this.world.fetch(url + call.path, {
@@ -150,7 +174,7 @@ export class Brokers {
       return silence(error);
     } finally {
       clearTimeout(timer);
-      clearInterval(pulse);
+      answered.abort();
       // A stream's reader cancels by itself; an answer that has begun is read to its end.
       call.signal?.removeEventListener("abort", abort);
     }
@@ -163,18 +187,6 @@ export class Brokers {
 
   private prefer(url: string): void {
     this.urls = [url, ...this.urls.filter((it) => it !== url)];
-  }
-
-  /** Any answer will do, so its content may stay unreadable. */
-  private async alive(url: string): Promise<void> {
-    const giveUp = new AbortController();
-    const timer = setTimeout(() => giveUp.abort(), PULSE_WITHIN);
-    try {
-      const signal = giveUp.signal;
-      await this.world.fetch(`${url}/healthz`, { mode: "no-cors", credentials: "omit", cache: "no-store", signal });
-    } finally {
-      clearTimeout(timer);
-    }
   }
 }
 

@@ -1,14 +1,14 @@
 // What the page knows and does once somebody is signed in: their sessions, and the one wish that is
 // being fulfilled.
 
-import type { Cluster, Connected, Profile, Session } from "../../../shared/api.ts";
+import type { Connected, Profile, Session } from "../../../shared/api.ts";
 import { Problem } from "../../../shared/problem.ts";
 import { over, standing } from "../../../shared/standing.ts";
 import { type Brokers, type Call, Silent } from "./brokers.ts";
 import { follow } from "./events.ts";
 import { randomKey } from "./key.ts";
 import { leaveFor } from "./leave.ts";
-import { rememberBrokers, rememberOpenNext, type SignedIn } from "./memory.ts";
+import { rememberOpenNext, type SignedIn } from "./memory.ts";
 
 /** What the person asked for. */
 export type Wish =
@@ -75,10 +75,7 @@ export class Desk {
         signal,
       });
       this.opening = { at: "leaving" };
-      leaveFor(connect, () => {
-        rememberOpenNext(session.id);
-        location.reload();
-      });
+      leaveFor(connect, () => this.loadAgainFor(session.id));
     } catch (error) {
       if (signal.aborted) return;
       if (this.unauthorised(error)) return;
@@ -89,6 +86,14 @@ export class Desk {
       }
       void this.look();
     }
+  }
+
+  /** Loads the page anew, from a broker that lives; the token is this origin's alone. */
+  private loadAgainFor(id: string): void {
+    const living = this.brokers.known()[0]!;
+    if (living !== location.origin) return location.assign(`${living}/#session=${id}`);
+    rememberOpenNext(id);
+    location.reload();
   }
 
   /** Tries the refused wish again. A refusal is an answer, so a new try is a new key after one. */
@@ -170,12 +175,9 @@ export class Desk {
     else if (session && over(session)) this.cancel();
   }
 
-  /** What rarely changes: the brokers there are, and the profiles on offer. */
+  /** What rarely changes: the profiles on offer. */
   private async learn(): Promise<void> {
     try {
-      const cluster = await this.call<Cluster>({ method: "GET", path: "/api/v1/cluster" });
-      this.brokers.learn(cluster.brokers.map((it) => it.url));
-      rememberBrokers([...this.brokers.known()]);
       this.profiles = (await this.call<{ profiles: Profile[] }>({ method: "GET", path: "/api/v1/profiles" })).profiles;
     } catch (error) {
       this.fail(error);

@@ -4,6 +4,7 @@
 import { pause } from "../../../shared/backoff.ts";
 import { Problem, problemFrom } from "../../../shared/problem.ts";
 import type { Brokers } from "./brokers.ts";
+import type { Pulse } from "./pulse.ts";
 
 /** Cuts a stream of text into events and names them; data is not kept, since nobody needs it. */
 export class EventNames {
@@ -34,33 +35,51 @@ export class EventNames {
 
 /** A stream that says nothing for this long, keep-alive comments included, is taken for dead. */
 const SILENCE = 45_000;
-/** Pause before the stream is opened again, and between two looks while there is none. */
+/** How often its broker is asked meanwhile whether it lives; a cut line says nothing by itself. */
+const BEAT = 5000;
+/** What opening may take; and the pause before a stream that ended at once is opened again. */
 const POLL = 2000;
 
 /**
  * Calls `look` whenever something may have changed: on every event while the stream stands, every
- * two seconds while it does not. Returns when `signal` aborts; throws the problem if refused.
+ * two seconds while it does not. A stream that breaks is taken up at the next broker at once.
+ * Returns when `signal` aborts; throws the problem if refused.
  */
 export async function follow(brokers: Brokers, token: string, look: () => void, signal: AbortSignal): Promise<void> {
-  for (let tries = 0; !signal.aborted; tries++) {
-    const url = brokers.known()[tries % brokers.known().length]!;
+  let inVain = 0;
+  while (!signal.aborted) {
+    const url = brokers.known()[0]!;
+    const began = performance.now();
     try {
       const call = { method: "GET", path: "/api/v1/events", token, signal } as const;
       const response = await brokers.open(url, call, POLL);
       if (response.status === 401) throw await problemFrom(response);
-      if (response.ok && response.body) await drain(response.body, look, signal);
+      if (response.ok && response.body) await drain(response.body, look, brokers.pulse(url), signal);
     } catch (error) {
       if (error instanceof Problem) throw error;
     }
-    await pause(POLL, signal);
+    if (signal.aborted) return;
+    brokers.passOver(url);
+    inVain = performance.now() - began < POLL ? inVain + 1 : 0;
+    if (inVain >= brokers.known().length) {
+      inVain = 0;
+      await pause(POLL, signal);
+    }
     if (!signal.aborted) look();
   }
 }
 
-async function drain(body: ReadableStream<Uint8Array>, look: () => void, signal: AbortSignal): Promise<void> {
+async function drain(
+  body: ReadableStream<Uint8Array>,
+  look: () => void,
+  pulse: Pulse,
+  signal: AbortSignal,
+): Promise<void> {
   const reader = body.getReader();
   const stop = () => void reader.cancel().catch(() => undefined);
   signal.addEventListener("abort", stop);
+  const over = new AbortController();
+  void pulse.ends(over.signal, BEAT).then(stop);
   let timer = setTimeout(stop, SILENCE);
   const names = new EventNames();
   const decoder = new TextDecoder();
@@ -76,6 +95,7 @@ async function drain(body: ReadableStream<Uint8Array>, look: () => void, signal:
     }
   } finally {
     clearTimeout(timer);
+    over.abort();
     signal.removeEventListener("abort", stop);
   }
 }

@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { askAgent, askBrokers } from "./ask.ts";
+import { askAgent, askBrokers, livingBroker } from "./ask.ts";
 
 afterEach(() => vi.unstubAllGlobals());
 
@@ -34,6 +34,18 @@ describe("the agent's answer", () => {
   it("is silence when nothing listens", async () => {
     world({});
     expect(await askAgent("https://desk/s/1/2/rfb/state")).toEqual({ is: "silent" });
+  });
+});
+
+describe("the link to the portal", () => {
+  it("is a broker's that answers, also with a refusal", async () => {
+    world({ "https://b/healthz": [404, {}] });
+    expect(await livingBroker(["https://a", "https://b/"])).toBe("https://b/");
+  });
+
+  it("is nobody's when none does", async () => {
+    world({});
+    expect(await livingBroker(["https://a", "https://b/"])).toBeNull();
   });
 });
 

@@ -7,6 +7,7 @@ import type { Advice } from "./journey.ts";
 
 const AGENT_WITHIN = 2000;
 const BROKERS_WITHIN = 2500;
+const LIVING_WITHIN = 1000;
 
 export type AgentSays =
   | { is: "welcome"; state: ViewerState }
@@ -43,6 +44,23 @@ export async function askBrokers(brokers: string[], id: string, statusToken: str
   return Promise.any(brokers.map(ask)).catch(() => ({ is: "advice", advice: { is: "nobody" }, broker: null }) as const);
 }
 
+/**
+ * A broker that answers at all, for the link to the portal; null if none does. Asked in order: the
+ * person may still be logged in at the first.
+ */
+export async function livingBroker(brokers: string[]): Promise<string | null> {
+  for (const broker of brokers) {
+    try {
+      // Any answer will do, so its content may stay unreadable.
+      await get(`${new URL(broker).origin}/healthz`, LIVING_WITHIN, { mode: "no-cors", redirect: "follow", credentials: "omit" });
+      return broker;
+    } catch {
+      continue;
+    }
+  }
+  return null;
+}
+
 function judge(status: SessionStatus, broker: string): BrokersSay {
   if (over(status)) {
     return { is: "over", lost: standing(status) === "lost", reason: status.reason, broker };
@@ -57,7 +75,7 @@ async function get(url: string, within: number, init: RequestInit): Promise<Resp
   const giveUp = new AbortController();
   const timer = setTimeout(() => giveUp.abort(), within);
   try {
-    return await fetch(url, { ...init, cache: "no-store", redirect: "error", signal: giveUp.signal });
+    return await fetch(url, { cache: "no-store", redirect: "error", ...init, signal: giveUp.signal });
   } finally {
     clearTimeout(timer);
   }

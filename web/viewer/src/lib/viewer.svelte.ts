@@ -2,7 +2,7 @@
 
 import type RFB from "@novnc/novnc";
 import type { ViewerState } from "../../../shared/api.ts";
-import { askAgent, askBrokers } from "./ask.ts";
+import { askAgent, askBrokers, livingBroker } from "./ask.ts";
 import { Clipboard } from "./clipboard.svelte.ts";
 import { type Effect, type Event, Journey, type Phase } from "./journey.ts";
 import { type Fit, Line } from "./line.ts";
@@ -43,7 +43,10 @@ export class Viewer {
 
   open(): void {
     void this.novnc().catch(() => undefined);
-    setInterval(() => void this.pulse(), PULSE_EVERY);
+    setInterval(() => {
+      void this.pulse();
+      void this.lookForPortal();
+    }, PULSE_EVERY);
     window.addEventListener("online", () => this.happened({ is: "retry" }));
     document.addEventListener("visibilitychange", () => {
       if (document.hidden) return;
@@ -76,7 +79,9 @@ export class Viewer {
 
   private happened(event: Event): void {
     const effects = this.journey.step(performance.now(), event);
+    const before = this.phase.at;
     this.phase = this.journey.phase;
+    if (this.phase.at !== before) void this.lookForPortal();
     for (const effect of effects) this.carryOut(effect);
   }
 
@@ -133,7 +138,7 @@ export class Viewer {
     const says = await askBrokers(this.brokers, this.place.id, token);
     if (this.phase.at !== "seeking") return;
     // The one that answered is the one to send the person to.
-    if (says.broker) this.know([says.broker, ...this.brokers.filter((it) => it !== says.broker)]);
+    if (says.broker) this.prefer(says.broker);
     if (says.is === "over") return this.happened({ ...says, sure: false });
     // That the WebSocket alone fails is known here, not there.
     const known = this.phase.advice.is === "no-picture" && says.advice.is === "only-here";
@@ -176,6 +181,17 @@ export class Viewer {
     const says = await askAgent(this.place.state);
     const quiet = performance.now() - line.heard >= QUIET;
     if (says.is === "silent" && quiet && this.line === line) line.close();
+  }
+
+  /** While the page shows a link to the portal, it is a broker's that lives. */
+  private async lookForPortal(): Promise<void> {
+    if (this.phase.at === "connected" || this.brokers.length < 2 || document.hidden) return;
+    const living = await livingBroker(this.brokers);
+    if (living) this.prefer(living);
+  }
+
+  private prefer(broker: string): void {
+    if (this.brokers[0] !== broker) this.know([broker, ...this.brokers.filter((it) => it !== broker)]);
   }
 
   private view() {

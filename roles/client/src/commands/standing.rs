@@ -1,0 +1,163 @@
+//! `abide cluster status`: who leads, who lags, how many may yet be lost.
+
+use std::io::{IsTerminal, stdout};
+use std::time::Duration;
+
+use abide_api::{Broker, BrokerRole, Cluster};
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::CommandError;
+use super::console::{Format, answer, answer_json, answer_json_line, table, tell};
+use crate::api::Api;
+use crate::store::Store;
+
+/// Between two looks.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Clears a terminal and goes to its corner (ECMA-48).
+const CLEAR: &str = "\x1b[2J\x1b[H";
+
+/// Whether one look is enough.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Looking {
+    /// One.
+    Once,
+    /// Again every second, until the process is told to stop.
+    Steadily,
+}
+
+/// Shows the brokers, who leads, and how many may fail.
+///
+/// # Errors
+/// [`CommandError`]; [`CommandError::NobodyLeads`] after one look that found no leader.
+pub async fn cluster_status(
+    store: &Store,
+    format: Format,
+    looking: Looking,
+) -> Result<(), CommandError> {
+    let api = super::api(store)?;
+    if looking == Looking::Steadily {
+        return watch(&api, format).await;
+    }
+    let cluster = api.cluster_by_leader().await?;
+    super::remember(store, api.brokers())?;
+    match format {
+        Format::Json => answer_json(&cluster)?,
+        Format::Table => answer(&picture(&cluster))?,
+    }
+    let known = store.cluster()?.and_then(|known| known.trust.fingerprint());
+    if let (Some(ca), Format::Table) = (known, format) {
+        answer(&format!("The CA's SHA-256: {ca}"))?;
+    }
+    match cluster.leader {
+        Some(_) => Ok(()),
+        None => Err(CommandError::NobodyLeads),
+    }
+}
+
+/// A look a second; what cannot be seen is told, and looked for again.
+async fn watch(api: &Api, format: Format) -> Result<(), CommandError> {
+    let clear = if stdout().is_terminal() { CLEAR } else { "" };
+    let mut look = interval(LOOK_EVERY);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        look.tick().await;
+        match (api.cluster_by_leader().await, format) {
+            (Ok(cluster), Format::Json) => answer_json_line(&cluster)?,
+            (Ok(cluster), Format::Table) => answer(&format!("{clear}{}", picture(&cluster)))?,
+            (Err(error), _) => tell(&error.to_string()),
+        }
+    }
+}
+
+fn picture(cluster: &Cluster) -> String {
+    let header = ["BROKER", "URL", "ROLE", "BEHIND", "HEARD"];
+    let rows = cluster.brokers.iter().map(row);
+    format!("{}\n{}", table(header, rows), margin(cluster))
+}
+
+fn row(broker: &Broker) -> [String; 5] {
+    let behind = match broker.lag {
+        None => String::new(),
+        Some(1) => "1 entry".to_owned(),
+        Some(lag) => format!("{lag} entries"),
+    };
+    let heard = match broker.last_contact_ms {
+        None => String::new(),
+        Some(ms @ 0..1000) => format!("{ms} ms ago"),
+        Some(ms) => format!("{} s ago", ms / 1000),
+    };
+    [broker.id.clone(), broker.url.clone(), role(broker.role).to_owned(), behind, heard]
+}
+
+fn role(role: BrokerRole) -> &'static str {
+    match role {
+        BrokerRole::Leader => "leader",
+        BrokerRole::Follower => "follower",
+        BrokerRole::Learner => "learner, no vote yet",
+        BrokerRole::Joining => "joining",
+        BrokerRole::Unreachable => "unreachable",
+    }
+}
+
+/// The quorum's margin in words.
+pub(super) fn margin(cluster: &Cluster) -> String {
+    let voters = cluster.voters;
+    let needed = voters / 2 + 1;
+    match (&cluster.leader, cluster.can_lose) {
+        (None, _) => {
+            "No broker leads now: sessions go on, none can be started or found.".to_owned()
+        }
+        (_, 0) => format!(
+            "Can lose none: {needed} of {voters} must be there. With one less, sessions go on, but \
+             none can be started or found."
+        ),
+        (_, more) => format!(
+            "Can lose {more} more without anybody noticing: {needed} of {voters} must be there."
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cluster(leader: Option<&str>, voters: u32, can_lose: u32) -> Cluster {
+        Cluster {
+            cluster: String::new(),
+            answered_by: String::new(),
+            leader: leader.map(str::to_owned),
+            brokers: Vec::new(),
+            generation: 0,
+            term: 1,
+            voters,
+            can_lose,
+        }
+    }
+
+    #[test]
+    fn the_margin_is_said_in_words() {
+        for (cluster, expected) in [
+            (cluster(Some("a"), 3, 1), "Can lose 1 more without anybody noticing: 2 of 3"),
+            (cluster(Some("a"), 3, 0), "Can lose none: 2 of 3 must be there"),
+            (cluster(Some("a"), 1, 0), "Can lose none: 1 of 1"),
+            (cluster(None, 3, 0), "No broker leads now"),
+        ] {
+            assert!(margin(&cluster).starts_with(expected), "{}", margin(&cluster));
+        }
+    }
+
+    #[test]
+    fn what_is_not_known_of_a_broker_stays_empty() {
+        let broker = |lag, last_contact_ms| Broker {
+            id: "b".to_owned(),
+            url: "u".to_owned(),
+            role: BrokerRole::Follower,
+            lag,
+            last_contact_ms,
+            node: None,
+        };
+        assert_eq!(row(&broker(None, None))[3..], ["", ""]);
+        assert_eq!(row(&broker(Some(1), Some(12)))[3..], ["1 entry", "12 ms ago"]);
+        assert_eq!(row(&broker(Some(9), Some(4200)))[3..], ["9 entries", "4 s ago"]);
+    }
+}
