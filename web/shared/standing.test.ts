@@ -38,5 +38,6 @@ it.each<[Partial<Session>, string, string]>([
 it("says since when it is unreachable, and the evidence of a loss", () => {
   const away = { ...session, reachable: false, unreachable_since: "2026-03-01T11:59:00Z" };
   expect(meaning(away, NOW)).toContain("(1 minute ago)");
-  expect(meaning({ ...session, state: "lost", reason: "the keeper's lock is free" }, NOW)).toContain("the keeper's lock is free.");
+  const lost = { ...session, state: "lost" as const, reason: "lost: its keeper's lock is free" };
+  expect(meaning(lost, NOW)).toContain("How that is known: its keeper's lock is free.");
 });

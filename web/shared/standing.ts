@@ -58,9 +58,10 @@ export function meaning(session: Session, now: number): string | null {
   }
 }
 
-/** Lost is never a guess; so its evidence is said. */
+/** Lost is never a guess; so its evidence is said. Servers begin it with what the state says already. */
 export function lostBecause(reason: string | null): string {
-  return `Nobody can get back to it. How that is known: ${sentence(reason ?? "its server reported it")}`;
+  const evidence = reason?.replace(/^lost: /, "") ?? "its server reported it";
+  return `Nobody can get back to it. How that is known: ${sentence(evidence)}`;
 }
 
 /** "14:03:09 (2 minutes ago)". */

@@ -218,6 +218,17 @@ impl Table {
         }
     }
 
+    /// Whose logins were ended, and until when they had begun.
+    pub fn logged_out(&self) -> impl Iterator<Item = (&UserName, Timestamp)> {
+        self.logged_out.iter().map(|(user, out)| (user, out.before))
+    }
+
+    /// Whether nobody was logged out between an earlier state of this table and this one. True is
+    /// certain, and costs one comparison of pointers.
+    pub fn has_same_log_outs(&self, earlier: &Table) -> bool {
+        self.logged_out.ptr_eq(&earlier.logged_out)
+    }
+
     /// Whether a login was ended: by itself, or with all of its user's.
     pub fn is_revoked(&self, jti: &[u8; 16], user: &UserName, issued_at: Timestamp) -> bool {
         self.revoked.contains_key(jti)

@@ -66,10 +66,19 @@ impl Parts {
     }
 }
 
-pub(crate) fn sign(key: &SigningKey, message: &[u8], footer: &[u8], implicit: &[u8]) -> String {
-    let signature = key.sign_bytes(&pae(&[HEADER.as_bytes(), message, footer, implicit]));
-    let mut token = String::from(HEADER);
-    URL_SAFE_NO_PAD.encode_string([message, &signature[..]].concat(), &mut token);
+pub(crate) fn sign(
+    key: &SigningKey,
+    mut message: Vec<u8>,
+    footer: &[u8],
+    implicit: &[u8],
+) -> String {
+    let signature = key.sign_bytes(&pae(&[HEADER.as_bytes(), &message, footer, implicit]));
+    message.extend_from_slice(&signature);
+    let base64_len = |bytes: usize| bytes.div_ceil(3) * 4;
+    let len = HEADER.len() + base64_len(message.len()) + 1 + base64_len(footer.len());
+    let mut token = String::with_capacity(len);
+    token.push_str(HEADER);
+    URL_SAFE_NO_PAD.encode_string(message, &mut token);
     if !footer.is_empty() {
         token.push('.');
         URL_SAFE_NO_PAD.encode_string(footer, &mut token);
@@ -146,7 +155,7 @@ mod tests {
         let key = SigningKey::from_seed(&seed());
         assert_eq!(key.verifying_key().to_string(), PUBLIC);
         for (name, footer, implicit, tail) in VECTORS {
-            let token = sign(&key, MESSAGE.as_bytes(), footer.as_bytes(), implicit.as_bytes());
+            let token = sign(&key, MESSAGE.into(), footer.as_bytes(), implicit.as_bytes());
             assert_eq!(token, vector_token(tail), "{name}");
             let parts = Parts::split(&token).unwrap();
             assert_eq!(parts.footer, footer.as_bytes(), "{name}");
@@ -199,7 +208,7 @@ mod tests {
             let their_secret = AsymmetricSecretKey::<V4>::from(&pair).unwrap();
             let (f, i) = (footer.as_bytes(), implicit.as_bytes());
 
-            let ours = sign(&key, message.as_bytes(), f, i);
+            let ours = sign(&key, message.clone().into_bytes(), f, i);
             let theirs =
                 PublicToken::sign(&their_secret, message.as_bytes(), Some(f), Some(i)).unwrap();
             prop_assert_eq!(&ours, &theirs);

@@ -170,7 +170,7 @@ impl SigningKey {
             .expect("claims are plain structs with text keys, which JSON can always say");
         let footer = serde_json::to_vec(&Footer { kid: self.id() })
             .expect("a key id is a text, which JSON can always say");
-        paseto::sign(self, &message, &footer, &assertion(C::PURPOSE, cluster))
+        paseto::sign(self, message, &footer, &assertion(C::PURPOSE, cluster))
     }
 }
 

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use abide_model::{AgentId, SessionId};
 use abide_ticket::TokenId;
@@ -104,10 +105,18 @@ impl<'a> AuditRecord<'a> {
 /// Records that may wait for the disk: some seconds of the busiest broker.
 const QUEUE: usize = 65_536;
 
+/// How long the first record of a batch waits for others. Without it a busy broker wakes the writer,
+/// and has it open the file, for nearly every record, which costs more than making them.
+const GATHER: Duration = Duration::from_millis(5);
+
+/// Records in one write at the most.
+const BATCH: usize = 1024;
+
 /// Writes records to a file, or nowhere. Clones share it.
 ///
-/// A thread of its own writes, since a disk that stands still must not hold up what was decided. The
-/// last clone waits for it when it is dropped; a process that is killed loses what was on its way.
+/// A thread of its own writes, since a disk that stands still must not hold up what was decided. A
+/// record is on its way for some milliseconds ([`AuditLog::flush`] shortens that). The last clone
+/// waits for the thread when it is dropped; a process that is killed loses what was on its way.
 #[derive(Debug, Clone, Default)]
 pub struct AuditLog(Option<Arc<Inner>>);
 
@@ -163,6 +172,7 @@ impl AuditLog {
         let Some(queue) = self.0.as_ref().and_then(|inner| inner.queue.as_ref()) else { return };
         let (done, written) = sync_channel(1);
         if queue.send(Entry::Flush(done)).is_ok() {
+            self.0.iter().for_each(|inner| inner.hurry());
             // The writer answers, or is gone: then there is nothing to wait for.
             let _ = written.recv();
         }
@@ -174,9 +184,17 @@ impl AuditLog {
     }
 }
 
+impl Inner {
+    /// Ends the writer's gathering.
+    fn hurry(&self) {
+        self.writer.iter().for_each(|writer| writer.thread().unpark());
+    }
+}
+
 impl Drop for Inner {
     fn drop(&mut self) {
         self.queue = None;
+        self.hurry();
         if let Some(writer) = self.writer.take() {
             // A writer that panicked has nothing more to write.
             let _ = writer.join();
@@ -195,8 +213,11 @@ impl Writer {
     /// Writes what waits, in one write, until nobody can record any more.
     fn run(mut self) {
         while let Ok(first) = self.entries.recv() {
+            if matches!(first, Entry::Line(_)) {
+                thread::park_timeout(GATHER);
+            }
             let (mut batch, mut lines, mut waiting) = (Vec::new(), 0, Vec::new());
-            for entry in iter::once(first).chain(self.entries.try_iter().take(1024)) {
+            for entry in iter::once(first).chain(self.entries.try_iter().take(BATCH)) {
                 match entry {
                     Entry::Line(line) => {
                         batch.extend_from_slice(&line);
@@ -282,6 +303,19 @@ mod tests {
         assert!(value.get("session").is_none());
         let second = std::fs::read_to_string(&path).unwrap();
         assert!(second.contains("\"logout\"") && second.ends_with('\n'));
+    }
+
+    #[test]
+    fn the_last_clone_waits_until_everything_is_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit.log");
+        let log = AuditLog::open(path.clone()).unwrap();
+        for _ in 0..3 * BATCH {
+            log.record(AuditRecord::new(Decision::Ticket, Verdict::Allowed));
+        }
+        drop(log.clone());
+        drop(log);
+        assert_eq!(std::fs::read_to_string(&path).unwrap().lines().count(), 3 * BATCH);
     }
 
     #[test]

@@ -46,6 +46,8 @@ pub struct Pass {
     pub mode: ViewMode,
     /// The broker-signed token that was handed on with it.
     pub status: String,
+    /// When the ticket that it came of was issued, by its broker's clock.
+    pub issued_at: Timestamp,
     /// When it was used last, to within a minute, by this host's clock.
     pub last_used: Timestamp,
 }

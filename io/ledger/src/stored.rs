@@ -67,6 +67,9 @@ pub(crate) struct StoredPass {
     viewer: TokenId,
     mode: ViewMode,
     status: String,
+    /// Absent in rows of the first versions: then any "log out everywhere" is later.
+    #[serde(default)]
+    issued_at: Timestamp,
     last_used: Timestamp,
 }
 
@@ -191,13 +194,14 @@ impl StoredPass {
             viewer: pass.viewer,
             mode: pass.mode,
             status: pass.status.clone(),
+            issued_at: pass.issued_at,
             last_used: pass.last_used,
         }
     }
 
     pub(crate) fn into_pass(self, hash: PassHash) -> Pass {
-        let Self { session, user, viewer, mode, status, last_used } = self;
-        Pass { hash, session, user, viewer, mode, status, last_used }
+        let Self { session, user, viewer, mode, status, issued_at, last_used } = self;
+        Pass { hash, session, user, viewer, mode, status, issued_at, last_used }
     }
 }
 

@@ -40,6 +40,7 @@ fn pass(n: u8, last_used: u64) -> Pass {
         viewer: TokenId(Uuid::from_u128(n.into())),
         mode: ViewMode::Control,
         status: "v4.public.y".into(),
+        issued_at: Timestamp(7),
         last_used: Timestamp(last_used),
     }
 }

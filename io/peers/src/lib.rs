@@ -18,7 +18,7 @@ pub use dial::{Answered, Patience, dial, dial_lazily};
 pub use line::Lines;
 pub use service::ConsensusService;
 pub use transport::Wire;
-pub use who::{Shown, who};
+pub use who::{Shown, shown, who};
 
 /// A message's bytes at most. The engine's largest, an append, has about 2 MiB.
 pub const MAX_MESSAGE: usize = 8 << 20;

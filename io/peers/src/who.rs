@@ -13,7 +13,15 @@ pub struct Shown(pub Option<CertificateDer<'static>>);
 /// # Errors
 /// `UNAUTHENTICATED` when it showed no node's certificate.
 pub fn who(extensions: &http::Extensions) -> Result<PeerIdentity, Status> {
+    let peer = peer_identity(shown(extensions)?);
+    peer.map_err(|cause| Status::unauthenticated(cause.to_string()))
+}
+
+/// The certificate that came with it.
+///
+/// # Errors
+/// `UNAUTHENTICATED` when none was shown.
+pub fn shown(extensions: &http::Extensions) -> Result<&CertificateDer<'static>, Status> {
     let shown = extensions.get::<Shown>().and_then(|shown| shown.0.as_ref());
-    let certificate = shown.ok_or_else(|| Status::unauthenticated("a certificate is needed"))?;
-    peer_identity(certificate).map_err(|cause| Status::unauthenticated(cause.to_string()))
+    shown.ok_or_else(|| Status::unauthenticated("a certificate is needed"))
 }

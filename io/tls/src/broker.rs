@@ -46,14 +46,14 @@ pub struct JoinAnswer<'a> {
     pub root_seed: &'a str,
 }
 
-/// Why no cluster was made.
+/// Why there is no new certificate for a broker, or no new cluster.
 #[derive(Debug, thiserror::Error)]
 pub enum CreateError {
     /// The folder.
     #[error(transparent)]
     Identity(#[from] IdentityError),
-    /// The first broker's certificate.
-    #[error("cannot certify the first broker")]
+    /// The broker's certificate.
+    #[error("cannot certify the broker")]
     Issue(#[from] IssueError),
 }
 
@@ -135,26 +135,6 @@ impl BrokerIdentity {
         Ok(Self { identity, authority, signing })
     }
 
-    /// Gives the broker a new certificate for the same key, with these names, and writes it.
-    ///
-    /// # Errors
-    /// [`CreateError`]: a name is none, or the folder cannot be written.
-    pub fn renew(
-        &mut self,
-        folder: &Path,
-        names: &[String],
-        now: SystemTime,
-    ) -> Result<(), CreateError> {
-        let request = self.identity.request();
-        let issued = self.authority.issue(&request, NodeRole::Broker, names, now)?;
-        let key = NodeKey::from_pem(&self.identity.key().to_pem()).map_err(IdentityError::Key)?;
-        let renewed =
-            Identity::new(key, &issued.pem, &self.authority.ca_pem(), self.authority.root_key())?;
-        renewed.save(folder)?;
-        self.identity = renewed;
-        Ok(())
-    }
-
     /// The broker's id.
     pub fn id(&self) -> &BrokerId {
         match &self.identity.peer().node {
@@ -171,6 +151,24 @@ impl BrokerIdentity {
         write_seed(&folder.join(ROOT_KEY), self.authority.root_seed())?;
         write_seed(&folder.join(SIGNING_KEY), signing_seed)?;
         self.identity.save(folder)
+    }
+}
+
+impl Authority {
+    /// Gives this cluster's broker a new certificate for the same key and names, and puts it into its
+    /// folder.
+    ///
+    /// # Errors
+    /// [`CreateError`]: the folder cannot be written, or the identity is not a broker of this cluster.
+    /// Nothing was changed.
+    pub fn renew(
+        &self,
+        broker: &Identity,
+        folder: &Path,
+        now: SystemTime,
+    ) -> Result<(), CreateError> {
+        let issued = self.issue(&broker.request(), NodeRole::Broker, &broker.names(), now)?;
+        Ok(broker.renew(folder, &issued.pem)?)
     }
 }
 

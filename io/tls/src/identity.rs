@@ -10,6 +10,7 @@ use abide_config::{Access, replace_file};
 use abide_model::ClusterId;
 use abide_ticket::VerifyingKey;
 use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::sign::CertifiedKey;
 use x509_parser::prelude::{FromDer, X509Certificate};
 use zeroize::Zeroizing;
 
@@ -17,7 +18,9 @@ use crate::authority::only_certificate;
 use crate::fingerprint::Fingerprint;
 use crate::internal::verify_chain;
 use crate::key::{InvalidNodeKey, NodeKey};
-use crate::node::{NotANode, PeerIdentity, peer_identity};
+use crate::node::{NotANode, PeerIdentity, certified_names, peer_identity};
+use crate::provider;
+use crate::shown::Shown;
 use crate::trust::pem_of;
 
 /// Why a node has no identity.
@@ -82,7 +85,7 @@ pub enum IdentityError {
 pub struct Identity {
     peer: PeerIdentity,
     key: NodeKey,
-    certificate: CertificateDer<'static>,
+    shown: Shown,
     ca: CertificateDer<'static>,
     root: VerifyingKey,
 }
@@ -110,7 +113,11 @@ impl Identity {
         // Whether it has expired is for the peers to judge; here, whether it ever was right.
         let when = validity(&certificate).map_err(IdentityError::Certificate)?.0;
         verify_chain(&certificate, &ca, when).map_err(IdentityError::Chain)?;
-        Ok(Self { peer, key, certificate, ca, root })
+        // The certificate, then the CA: who joins finds there what its token pins.
+        let chain = vec![certificate, ca.clone()];
+        let shown = CertifiedKey::from_der(chain, key.to_der(), &provider())
+            .map_err(|_| IdentityError::Mismatch)?;
+        Ok(Self { peer, key, shown: Shown::new(shown), ca, root })
     }
 
     /// The identity in this folder.
@@ -138,8 +145,34 @@ impl Identity {
         make_folder(folder)?;
         write(&folder.join(CA), pem_of(&self.ca).as_bytes(), Access::Everybody)?;
         write(&folder.join(ROOT), format!("{}\n", self.root).as_bytes(), Access::Everybody)?;
-        write(&folder.join(CERTIFICATE), pem_of(&self.certificate).as_bytes(), Access::Everybody)?;
+        self.save_certificate(folder)?;
         write(&folder.join(KEY), self.key.to_pem().as_bytes(), Access::Owner)
+    }
+
+    /// Takes a new certificate for the same node, once it is in the folder. What was made of this
+    /// identity shows it from then on.
+    ///
+    /// # Errors
+    /// [`IdentityError`] when it is not this node's, does not hold now, or cannot be written: nothing
+    /// was changed then.
+    pub fn renew(&self, folder: &Path, certificate_pem: &str) -> Result<(), IdentityError> {
+        let key = NodeKey::from_pem(&self.key.to_pem()).map_err(IdentityError::Key)?;
+        let renewed = Self::new(key, certificate_pem, &self.ca_pem(), self.root)?;
+        if renewed.peer != self.peer {
+            return Err(IdentityError::Mismatch);
+        }
+        verify_chain(&renewed.certificate(), &self.ca, UnixTime::now())
+            .map_err(IdentityError::Chain)?;
+        renewed.save_certificate(folder)?;
+        self.shown.replace(renewed.shown.now());
+        Ok(())
+    }
+
+    /// Whether less than a third of the certificate's life is left: then it is time for a new one.
+    pub fn is_due(&self, now: SystemTime) -> bool {
+        let (begin, end) = self.validity();
+        let left = end.duration_since(now).unwrap_or_default();
+        left * 3 < end.duration_since(begin).unwrap_or_default()
     }
 
     /// Who this node is.
@@ -179,20 +212,35 @@ impl Identity {
 
     /// When the certificate ends.
     pub fn expires_at(&self) -> SystemTime {
-        validity(&self.certificate)
-            .map(|(_, end)| SystemTime::UNIX_EPOCH + Duration::from_secs(end.as_secs()))
-            .expect("it was read when this identity was made")
+        self.validity().1
     }
 
-    pub(crate) fn key(&self) -> &NodeKey {
-        &self.key
+    /// The DNS names and IP addresses that the certificate is good for.
+    pub fn names(&self) -> Vec<String> {
+        certified_names(&self.certificate()).expect(READ_BEFORE)
     }
 
-    /// The certificate, then the CA: who joins finds there what its token pins.
-    pub(crate) fn chain(&self) -> Vec<CertificateDer<'static>> {
-        vec![self.certificate.clone(), self.ca.clone()]
+    pub(crate) fn shown(&self) -> &Shown {
+        &self.shown
+    }
+
+    fn certificate(&self) -> CertificateDer<'static> {
+        self.shown.own().expect("it is shown with its chain")
+    }
+
+    fn validity(&self) -> (SystemTime, SystemTime) {
+        let (begin, end) = validity(&self.certificate()).expect(READ_BEFORE);
+        let time = |at: UnixTime| SystemTime::UNIX_EPOCH + Duration::from_secs(at.as_secs());
+        (time(begin), time(end))
+    }
+
+    fn save_certificate(&self, folder: &Path) -> Result<(), IdentityError> {
+        let pem = pem_of(&self.certificate());
+        write(&folder.join(CERTIFICATE), pem.as_bytes(), Access::Everybody)
     }
 }
+
+const READ_BEFORE: &str = "it was read when this identity was made";
 
 pub(crate) const KEY: &str = "key.pem";
 const CERTIFICATE: &str = "cert.pem";

@@ -46,8 +46,7 @@ impl Identity {
             .with_protocol_versions(&[&rustls::version::TLS13])
             .expect("aws-lc has TLS 1.3")
             .with_client_cert_verifier(Arc::new(verifier))
-            .with_single_cert(self.chain(), self.key().to_der())
-            .expect("an identity's certificate fits its key");
+            .with_cert_resolver(Arc::new(self.shown().clone()));
         config.alpn_protocols = vec![b"h2".to_vec()];
         Arc::new(config)
     }
@@ -56,8 +55,7 @@ impl Identity {
     pub fn internal_client(&self) -> Arc<ClientConfig> {
         let verifier = BrokerServers { ca: self.ca().clone(), cluster: self.cluster() };
         let mut config = client_builder(Arc::new(verifier))
-            .with_client_auth_cert(self.chain(), self.key().to_der())
-            .expect("an identity's certificate fits its key");
+            .with_client_cert_resolver(Arc::new(self.shown().clone()));
         config.alpn_protocols = vec![b"h2".to_vec()];
         // Every connection proves itself anew: a resumed one would skip the certificates.
         config.resumption = Resumption::disabled();

@@ -24,6 +24,7 @@ mod internal;
 mod join;
 mod key;
 mod node;
+mod shown;
 #[cfg(test)]
 mod tests;
 mod trust;
@@ -36,7 +37,7 @@ pub use identity::{Identity, IdentityError};
 pub use internal::{Clients, INTERNAL_NAME, internal_name};
 pub use join::{InvalidJoinToken, JoinToken, join_client, secret_hash};
 pub use key::{InvalidNodeKey, NodeKey};
-pub use node::{Node, NodeRole, NotANode, PeerIdentity, peer_identity};
+pub use node::{Node, NodeRole, NotANode, PeerIdentity, certified_names, peer_identity};
 pub use trust::{SeenChain, certificates_from_pem, pem_of, probe_client, trusting_client};
 pub use web::{Reload, WebCertificate, WebError};
 

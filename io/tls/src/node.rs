@@ -1,6 +1,7 @@
 //! Who a node is, as its certificate says it.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::str::FromStr;
 
 use abide_model::{AgentId, BrokerId, ClusterId};
@@ -114,6 +115,27 @@ pub enum NotANode {
     /// The id in its URI is not that of its key.
     #[error("the certificate's id is not that of its key")]
     ForeignKey,
+}
+
+/// The DNS names and IP addresses that a certificate is good for. As true as the certificate.
+///
+/// # Errors
+/// It cannot be read.
+pub fn certified_names(certificate: &CertificateDer<'_>) -> Result<Vec<String>, NotANode> {
+    let (_, parsed) = X509Certificate::from_der(certificate).map_err(|_| NotANode::Unreadable)?;
+    let names = parsed.subject_alternative_name().map_err(|_| NotANode::Unreadable)?;
+    let names = names.iter().flat_map(|names| &names.value.general_names);
+    let names = names.filter_map(|name| match name {
+        GeneralName::DNSName(name) => Some((*name).to_owned()),
+        GeneralName::IPAddress(bytes) => address(bytes).map(|it| it.to_string()),
+        _ => None,
+    });
+    Ok(names.collect())
+}
+
+fn address(bytes: &[u8]) -> Option<IpAddr> {
+    let v4 = || <[u8; 4]>::try_from(bytes).ok().map(IpAddr::from);
+    v4().or_else(|| <[u8; 16]>::try_from(bytes).ok().map(IpAddr::from))
 }
 
 /// The node that a certificate names. Only as true as the certificate: meant for those that a

@@ -40,6 +40,10 @@ fn agent_of(authority: &Authority) -> Identity {
     node_of(authority, NodeRole::Agent, now())
 }
 
+fn own(identity: &Identity) -> CertificateDer<'static> {
+    identity.shown().own().unwrap()
+}
+
 /// What each side knows of the other once both have said a word; an error if either refused.
 async fn shake(
     server: Arc<ServerConfig>,
@@ -115,6 +119,63 @@ async fn an_expired_certificate_is_refused() {
     assert!(shake(server, old_agent.internal_client(), INTERNAL_NAME).await.is_err());
 }
 
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+#[test]
+fn a_certificate_is_due_in_the_last_third_of_its_life() {
+    let (authority, begin) = (authority(), now());
+    let agent = node_of(&authority, NodeRole::Agent, begin);
+    assert!(!agent.is_due(begin + 540 * DAY));
+    assert!(agent.is_due(begin + 560 * DAY));
+    assert!(agent.is_due(begin + 900 * DAY), "one that has ended is");
+}
+
+#[tokio::test]
+async fn a_renewed_certificate_is_shown_by_what_is_in_use_already() {
+    let authority = authority();
+    let folder = tempfile::tempdir().unwrap();
+    let old = now() - 600 * DAY;
+    let broker = node_of(&authority, NodeRole::Broker, old);
+    let agent = node_of(&authority, NodeRole::Agent, old);
+    let web = WebCertificate::from_identity(&broker);
+    let (listener, dialer) = (broker.internal_server(Clients::Nodes), agent.internal_client());
+    let shown = async || shake(listener.clone(), dialer.clone(), INTERNAL_NAME).await.unwrap();
+    let (first_of_broker, first_of_agent) = shown().await;
+
+    agent.save(folder.path()).unwrap();
+    let issued = authority.issue(&agent.request(), NodeRole::Agent, &agent.names(), now()).unwrap();
+    agent.renew(folder.path(), &issued.pem).unwrap();
+    authority.renew(&broker, folder.path(), now()).unwrap();
+    let (of_broker, of_agent) = shown().await;
+    assert_ne!(of_broker[0], first_of_broker[0]);
+    assert_ne!(of_agent, first_of_agent);
+    assert_eq!(agent.names(), ["localhost", "127.0.0.1"]);
+    assert_eq!(web.expires_at(), broker.expires_at());
+    assert!(!broker.is_due(now()) && !agent.is_due(now()));
+}
+
+#[test]
+fn a_certificate_that_is_not_this_nodes_or_not_of_now_renews_nothing() {
+    let authority = authority();
+    let folder = tempfile::tempdir().unwrap();
+    let agent = node_of(&authority, NodeRole::Agent, now() - 600 * DAY);
+    agent.save(folder.path()).unwrap();
+    let stored = || std::fs::read(folder.path().join("cert.pem")).unwrap();
+    let (before, expires_at) = (stored(), agent.expires_at());
+    let issue = |request: &str, role, when| authority.issue(request, role, &[], when).unwrap().pem;
+    let other = NodeKey::generate().request();
+    for wrong in [
+        issue(&other, NodeRole::Agent, now()),
+        issue(&agent.request(), NodeRole::Broker, now()),
+        issue(&agent.request(), NodeRole::Agent, now() + 10 * DAY),
+        issue(&agent.request(), NodeRole::Agent, now() - 900 * DAY),
+        "no certificate".to_owned(),
+    ] {
+        assert!(agent.renew(folder.path(), &wrong).is_err());
+        assert_eq!((stored(), agent.expires_at()), (before.clone(), expires_at));
+    }
+}
+
 #[tokio::test]
 async fn a_newcomer_finds_the_broker_its_token_pins_and_no_other() {
     let authority = authority();
@@ -159,9 +220,11 @@ async fn a_person_pins_the_ca_that_a_probe_has_shown() {
 /// A site's certificate as files, from some CA.
 fn write_site(folder: &Path) -> Identity {
     let identity = broker_of(&authority());
-    let chain: String = identity.chain().iter().map(pem_of).collect();
+    let chain: String = identity.shown().now().cert.iter().map(pem_of).collect();
     std::fs::write(folder.join("site.pem"), chain).unwrap();
-    std::fs::write(folder.join("site.key"), identity.key().to_pem().as_bytes()).unwrap();
+    let node = tempfile::tempdir().unwrap();
+    identity.save(node.path()).unwrap();
+    std::fs::copy(node.path().join("key.pem"), folder.join("site.key")).unwrap();
     identity
 }
 
@@ -207,7 +270,7 @@ fn a_broker_is_itself_again_after_a_restart_and_is_never_made_twice() {
     let folder = parent.path().join("identity");
     let names = ["desk.example.org".to_owned()];
     let made = BrokerIdentity::create(&folder, CLUSTER, &names, now()).unwrap();
-    let mut loaded = BrokerIdentity::load(&folder).unwrap();
+    let loaded = BrokerIdentity::load(&folder).unwrap();
     assert_eq!(loaded.identity.peer(), made.identity.peer());
     assert_eq!(loaded.id().as_str(), made.identity.peer().node.id());
     assert_eq!(loaded.authority.fingerprint(), made.authority.fingerprint());
@@ -215,8 +278,9 @@ fn a_broker_is_itself_again_after_a_restart_and_is_never_made_twice() {
     let again = BrokerIdentity::create(&folder, CLUSTER, &names, now()).unwrap_err();
     assert!(matches!(again, CreateError::Identity(IdentityError::Exists { .. })));
 
-    loaded.renew(&folder, &["other.example.org".to_owned()], now()).unwrap();
-    assert_eq!(BrokerIdentity::load(&folder).unwrap().id(), made.id());
+    loaded.authority.renew(&loaded.identity, &folder, now()).unwrap();
+    let renewed = BrokerIdentity::load(&folder).unwrap();
+    assert_eq!((renewed.id(), renewed.identity.names()), (made.id(), names.to_vec()));
 
     for (file, mode) in [
         ("key.pem", 0o600),
@@ -268,7 +332,7 @@ fn a_damaged_exposed_or_mixed_folder_is_refused_with_the_file_named() {
         assert!(Identity::load(folder.path()).is_err(), "{file}");
         std::fs::write(path(file), good).unwrap();
     }
-    std::fs::write(path("cert.pem"), pem_of(&agent_of(&authority).chain()[0])).unwrap();
+    std::fs::write(path("cert.pem"), pem_of(&own(&agent_of(&authority)))).unwrap();
     assert!(matches!(Identity::load(folder.path()), Err(IdentityError::Mismatch)));
 
     agent.save(folder.path()).unwrap();
@@ -393,5 +457,5 @@ proptest! {
 }
 
 thread_local! {
-    static NODE: CertificateDer<'static> = broker_of(&authority()).chain().remove(0);
+    static NODE: CertificateDer<'static> = own(&broker_of(&authority()));
 }

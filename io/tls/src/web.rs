@@ -5,17 +5,16 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use arc_swap::ArcSwap;
 use rustls::ServerConfig;
 use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject;
-use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use tracing::{info, warn};
 
 use crate::fingerprint::sha256;
 use crate::identity::{Identity, validity};
 use crate::provider;
+use crate::shown::Shown;
 use crate::trust::certificates_from_pem;
 
 /// Why a certificate cannot be used for browsers.
@@ -74,7 +73,7 @@ pub struct WebCertificate(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     source: Source,
-    current: ArcSwap<Current>,
+    shown: Shown,
     /// The files' content that was last looked at, good or bad, so that a bad one is told once.
     looked_at: Mutex<Option<[u8; 32]>>,
 }
@@ -85,12 +84,6 @@ enum Source {
     Files { certificate: PathBuf, key: PathBuf },
 }
 
-#[derive(Debug)]
-struct Current {
-    key: Arc<CertifiedKey>,
-    expires_at: SystemTime,
-}
-
 impl WebCertificate {
     /// The site's own: the certificate with its chain, and its key, both in PEM.
     ///
@@ -98,22 +91,18 @@ impl WebCertificate {
     /// [`WebError`] names the file and what is wrong with it.
     pub fn from_files(certificate: PathBuf, key: PathBuf) -> Result<Self, WebError> {
         let content = read_both(&certificate, &key)?;
-        let current = content.parse(&certificate, &key)?;
+        let shown = Shown::new(content.parse(&certificate, &key)?);
         let source = Source::Files { certificate, key };
-        Ok(Self::new(source, current, Some(content.hash())))
+        Ok(Self::new(source, shown, Some(content.hash())))
     }
 
-    /// The node's, by the cluster's CA.
+    /// The node's, by the cluster's CA; a renewed one as soon as the identity has it.
     pub fn from_identity(identity: &Identity) -> Self {
-        let key = CertifiedKey::from_der(identity.chain(), identity.key().to_der(), &provider())
-            .expect("an identity's certificate fits its key");
-        let current = Current { key: Arc::new(key), expires_at: identity.expires_at() };
-        Self::new(Source::Identity, current, None)
+        Self::new(Source::Identity, identity.shown().clone(), None)
     }
 
-    fn new(source: Source, current: Current, looked_at: Option<[u8; 32]>) -> Self {
-        let current = ArcSwap::from_pointee(current);
-        Self(Arc::new(Inner { source, current, looked_at: Mutex::new(looked_at) }))
+    fn new(source: Source, shown: Shown, looked_at: Option<[u8; 32]>) -> Self {
+        Self(Arc::new(Inner { source, shown, looked_at: Mutex::new(looked_at) }))
     }
 
     /// For the browser-facing listener: TLS 1.3 and 1.2, HTTP/2 and HTTP/1.1.
@@ -122,7 +111,7 @@ impl WebCertificate {
             .with_safe_default_protocol_versions()
             .expect("aws-lc has TLS 1.2 and 1.3")
             .with_no_client_auth()
-            .with_cert_resolver(Arc::new(Resolver(Arc::clone(&self.0))));
+            .with_cert_resolver(Arc::new(self.0.shown.clone()));
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         if let Ok(ticketer) = rustls::crypto::aws_lc_rs::Ticketer::new() {
             config.ticketer = ticketer;
@@ -132,7 +121,9 @@ impl WebCertificate {
 
     /// When the certificate in use ends.
     pub fn expires_at(&self) -> SystemTime {
-        self.0.current.load().expires_at
+        let end = self.0.shown.own().and_then(|own| validity(&own).ok());
+        let (_, end) = end.expect("it was read before it was shown");
+        SystemTime::UNIX_EPOCH + Duration::from_secs(end.as_secs())
     }
 
     /// Looks at the files again, and takes them over if they changed and are right.
@@ -153,10 +144,8 @@ impl WebCertificate {
             }
             *looked_at = seen;
         }
-        let current = content?.parse(certificate, key)?;
-        let expires_at = current.expires_at;
-        self.0.current.store(Arc::new(current));
-        Ok(Reload::Replaced { expires_at })
+        self.0.shown.replace(Arc::new(content?.parse(certificate, key)?));
+        Ok(Reload::Replaced { expires_at: self.expires_at() })
     }
 
     /// Reloads at this interval, for ever, and says what happens. Reads two small files each time.
@@ -182,15 +171,6 @@ impl WebCertificate {
     }
 }
 
-#[derive(Debug)]
-struct Resolver(Arc<Inner>);
-
-impl ResolvesServerCert for Resolver {
-    fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(Arc::clone(&self.0.current.load().key))
-    }
-}
-
 struct Content {
     certificate: String,
     key: zeroize::Zeroizing<Vec<u8>>,
@@ -210,17 +190,16 @@ impl Content {
         sha256(&hashes.concat())
     }
 
-    fn parse(&self, certificate: &Path, key: &Path) -> Result<Current, WebError> {
+    fn parse(&self, certificate: &Path, key: &Path) -> Result<CertifiedKey, WebError> {
         let no_certificates = || WebError::Certificates { path: certificate.to_owned() };
         let chain = certificates_from_pem(&self.certificate).ok_or_else(no_certificates)?;
-        let (_, end) =
-            chain.first().and_then(|own| validity(own).ok()).ok_or_else(no_certificates)?;
+        chain.first().and_then(|own| validity(own).ok()).ok_or_else(no_certificates)?;
         let private = PrivateKeyDer::from_pem_slice(&self.key)
             .map_err(|_| WebError::Key { path: key.to_owned() })?;
-        let certified = CertifiedKey::from_der(chain, private, &provider()).map_err(|cause| {
-            WebError::Mismatch { certificate: certificate.to_owned(), key: key.to_owned(), cause }
-        })?;
-        let expires_at = SystemTime::UNIX_EPOCH + Duration::from_secs(end.as_secs());
-        Ok(Current { key: Arc::new(certified), expires_at })
+        CertifiedKey::from_der(chain, private, &provider()).map_err(|cause| WebError::Mismatch {
+            certificate: certificate.to_owned(),
+            key: key.to_owned(),
+            cause,
+        })
     }
 }

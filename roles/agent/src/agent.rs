@@ -22,6 +22,7 @@ use crate::host;
 use crate::join::known_brokers;
 use crate::metrics::Metrics;
 use crate::owner::{self, Handle, Owner};
+use crate::renewal::Renewal;
 use crate::settings::{RunAs, Settings, Tls};
 use crate::web::{self, App, Listener};
 
@@ -92,6 +93,7 @@ pub enum AgentError {
 pub async fn run(settings: Settings, shutdown: impl Future<Output = ()>) -> Result<(), AgentError> {
     let settings = Arc::new(settings);
     let identity = Identity::load(&settings.identity_dir).map_err(AgentError::Identity)?;
+    let identity = Arc::new(identity);
     let me = agent_of(&identity, &settings)?;
     let known = known_brokers(&settings.identity_dir)
         .map_err(|cause| AgentError::Brokers { folder: settings.identity_dir.clone(), cause })?;
@@ -112,7 +114,7 @@ pub async fn run(settings: Settings, shutdown: impl Future<Output = ()>) -> Resu
     }
     info!(agent = %me, url = %settings.public_url, sessions = contents.sessions.len(), "Agent starts");
 
-    let metrics = Arc::new(Metrics::new());
+    let metrics = Arc::new(Metrics::new(Arc::clone(&identity), certificate.clone()));
     let parts = owner::Parts {
         me: me.clone(),
         boot: boot.clone(),
@@ -130,6 +132,8 @@ pub async fn run(settings: Settings, shutdown: impl Future<Output = ()>) -> Resu
         metrics: Arc::clone(&metrics),
         settings: Arc::clone(&settings),
     });
+    let folder = settings.identity_dir.clone();
+    let renewal = Renewal { identity: Arc::clone(&identity), folder, cluster: cluster.clone() };
     let streams = Streams {
         tls: identity.internal_client(),
         owner: handle.clone(),
@@ -142,6 +146,7 @@ pub async fn run(settings: Settings, shutdown: impl Future<Output = ()>) -> Resu
     let mut others = JoinSet::new();
     others.spawn(web::serve(listener, app.router()));
     others.spawn(streams.keep());
+    others.spawn(renewal.keep());
     if let Some(certificate) = certificate {
         others.spawn(certificate.keep_fresh(CERTIFICATE_CHECK));
     }

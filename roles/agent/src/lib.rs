@@ -24,6 +24,7 @@ mod metrics;
 mod owner;
 mod random;
 mod relay;
+mod renewal;
 mod rows;
 mod settings;
 #[cfg(test)]

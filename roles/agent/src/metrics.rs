@@ -1,6 +1,10 @@
 //! What the agent counts, for Prometheus.
 
+use std::sync::Arc;
+
 use abide_model::BrokerId;
+use abide_telemetry::Expiries;
+use abide_tls::{Identity, WebCertificate};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -19,6 +23,10 @@ pub(crate) struct Metrics {
     redeemed: Family<Outcome, Counter>,
     relayed: Family<Direction, Counter>,
     offsets: Family<Broker, Gauge>,
+    expiries: Expiries,
+    identity: Arc<Identity>,
+    /// For browsers, if they are served by TLS.
+    web: Option<WebCertificate>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -37,9 +45,10 @@ struct Broker {
 }
 
 impl Metrics {
-    /// Nothing counted yet.
-    pub(crate) fn new() -> Self {
+    /// Nothing counted yet. `web` is the certificate for browsers.
+    pub(crate) fn new(identity: Arc<Identity>, web: Option<WebCertificate>) -> Self {
         let mut registry = abide_telemetry::registry(env!("CARGO_PKG_VERSION"));
+        let expiries = Expiries::register(&mut registry);
         let [sessions, viewers, brokers, unknown_keepers] = [(); 4].map(|()| Gauge::default());
         let (redeemed, relayed, offsets) =
             (Family::default(), Family::default(), Family::default());
@@ -60,7 +69,19 @@ impl Metrics {
             "A broker's clock minus this host's",
             offsets.clone(),
         );
-        Self { registry, sessions, viewers, brokers, unknown_keepers, redeemed, relayed, offsets }
+        Self {
+            registry,
+            sessions,
+            viewers,
+            brokers,
+            unknown_keepers,
+            redeemed,
+            relayed,
+            offsets,
+            expiries,
+            identity,
+            web,
+        }
     }
 
     /// A ticket was shown.
@@ -82,6 +103,8 @@ impl Metrics {
 
     /// All of it, in Prometheus's text format.
     pub(crate) fn render(&self) -> String {
+        self.expiries.set("node", self.identity.expires_at());
+        self.web.iter().for_each(|it| self.expiries.set("web", it.expires_at()));
         abide_telemetry::render(&self.registry)
     }
 }

@@ -51,6 +51,7 @@ pub async fn run(broker: Broker) {
         busy: Arc::default(),
     };
     let mut leading: Option<(Fence, Instant)> = None;
+    let mut last = broker.raft.latest();
     loop {
         let ticked = tokio::select! {
             changed = changes.changed() => if changed.is_err() { return } else { false },
@@ -79,6 +80,10 @@ pub async fn run(broker: Broker) {
         for (agent, unread) in broker.hub.take_unread() {
             driver.hear(&replica.0, &agent, unread, fence).await;
         }
+        if !replica.0.has_same_log_outs(&last.0) {
+            broker.hub.log_out(None, fence, &replica.0);
+        }
+        last = Arc::clone(&replica);
         for session in replica.0.unsettled() {
             driver.pursue(session, fence, since);
         }
@@ -102,6 +107,7 @@ impl Driver {
         if unread.greeted {
             let Some((greeting, rows)) = self.broker.hub.ledger(agent) else { return };
             self.welcome(table, agent, &greeting.facts).await;
+            self.broker.hub.log_out(Some(agent), fence, table);
             for (session, row) in &rows {
                 self.hear_row(table, agent, *session, row, fence).await;
             }

@@ -7,10 +7,12 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use abide_model::{AgentFacts, AgentId, Fence, SessionId, Timestamp};
+use abide_model::{AgentFacts, AgentId, Fence, SessionId, Table, Timestamp};
 use abide_wire::agent::{self, BrokerMessage, LedgerRow, broker_message};
 use tokio::sync::{Notify, mpsc};
 use tracing::debug;
+
+use crate::log_outs::LogOuts;
 
 /// Messages to one agent that may wait. Commands are few and small; an agent that lets this many
 /// pile up does not read, and is dropped to come back.
@@ -58,6 +60,8 @@ struct Link {
     /// What was commanded on this link, so that it is not repeated on it.
     commanded: HashMap<u64, (SessionId, Order)>,
     pending: HashSet<(SessionId, Order)>,
+    /// Who was logged out everywhere, as far as it was told on this link.
+    told_log_outs: LogOuts,
 }
 
 /// What an agent said when it connected.
@@ -126,6 +130,7 @@ impl Hub {
             next_command: 0,
             commanded: HashMap::new(),
             pending: HashSet::new(),
+            told_log_outs: LogOuts::default(),
         };
         links.take(agent);
         links.by_agent.insert(agent.clone(), link);
@@ -220,6 +225,7 @@ impl Hub {
             .filter(|(_, link)| link.greeting.is_some())
             .map(|(agent, link)| {
                 link.pending.clear();
+                link.told_log_outs = LogOuts::default();
                 agent.clone()
             })
             .collect();
@@ -323,20 +329,33 @@ impl Hub {
         send(&mut links, agent, broker_message::Message::Command(command));
     }
 
-    /// Commands every greeted agent.
-    pub fn command_all(&self, fence: Fence, command: &agent::command::Command) {
+    /// Tells greeted agents who was logged out everywhere: all of them, or one; each once a link.
+    pub fn log_out(&self, only: Option<&AgentId>, fence: Fence, table: &Table) {
         let mut links = self.lock();
-        let agents: Vec<_> = links.by_agent.keys().cloned().collect();
-        for agent in agents {
-            let Some(link) = links.by_agent.get_mut(&agent) else { continue };
-            link.next_command += 1;
-            let command = agent::Command {
-                id: link.next_command,
-                fence: Some(fence.into()),
-                command: Some(command.clone()),
-            };
-            send(&mut links, &agent, broker_message::Message::Command(command));
+        let chosen = links.by_agent.keys().filter(|it| only.is_none_or(|only| only == *it));
+        let chosen: Vec<_> = chosen.cloned().collect();
+        for agent in chosen {
+            let greeted = links.by_agent.get_mut(&agent).filter(|link| link.greeting.is_some());
+            let Some(link) = greeted else { continue };
+            let mut commands = Vec::new();
+            for revoke in link.told_log_outs.news(table) {
+                link.next_command += 1;
+                let command = Some(agent::command::Command::RevokePasses(revoke));
+                let fence = Some(fence.into());
+                commands.push(agent::Command { id: link.next_command, fence, command });
+            }
+            for command in commands {
+                send(&mut links, &agent, broker_message::Message::Command(command));
+            }
         }
+    }
+
+    /// A log-out was refused: all of them are told again.
+    pub fn retry_log_outs(&self, agent: &AgentId, number: u64) {
+        self.with(agent, number, |link, unread| {
+            link.told_log_outs = LogOuts::default();
+            unread.greeted = true;
+        });
     }
 
     /// Tells every agent.

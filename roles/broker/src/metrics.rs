@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use abide_model::{Reach, State};
+use abide_telemetry::Expiries;
+use abide_tls::WebCertificate;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -24,6 +26,9 @@ pub struct Metrics {
     agents: Family<Reached, Gauge>,
     serving: Gauge,
     free_space: Gauge,
+    expiries: Expiries,
+    /// For browsers, if they are served by TLS.
+    web: Option<WebCertificate>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -42,13 +47,14 @@ struct Reached {
 }
 
 impl Metrics {
-    /// Nothing counted yet.
-    pub fn new() -> Self {
+    /// Nothing counted yet. `web` is the certificate for browsers.
+    pub fn new(web: Option<WebCertificate>) -> Self {
         let mut registry = abide_telemetry::registry(env!("CARGO_PKG_VERSION"));
         let histograms =
             || Family::<Outcome, Histogram>::new_with_constructor(|| Histogram::new(BUCKETS));
         let (starts, connects) = (histograms(), histograms());
         let (sessions, agents) = (Family::default(), Family::default());
+        let expiries = Expiries::register(&mut registry);
         let (serving, free_space) = (Gauge::default(), Gauge::default());
         let it = abide_telemetry::ours(&mut registry).sub_registry_with_prefix("broker");
         it.register_with_unit(
@@ -72,7 +78,7 @@ impl Metrics {
             Unit::Bytes,
             free_space.clone(),
         );
-        Self { registry, starts, connects, sessions, agents, serving, free_space }
+        Self { registry, starts, connects, sessions, agents, serving, free_space, expiries, web }
     }
 
     /// A start was answered.
@@ -117,6 +123,8 @@ impl Metrics {
             self.agents.get_or_create(&Reached { reachable }).set(count);
         }
         self.serving.set(i64::from(broker.raft.leadership().borrow().is_serving()));
+        self.expiries.set("node", broker.identity.expires_at());
+        self.web.iter().for_each(|it| self.expiries.set("web", it.expires_at()));
         self.free_space.set(i64::try_from(broker.raft.free_space()).unwrap_or(i64::MAX));
     }
 }

@@ -27,7 +27,7 @@ use crate::metrics::Metrics;
 use crate::peers::Peers;
 use crate::replica::Replica;
 use crate::settings::{LoginBackend, Settings, WebTls};
-use crate::{driver, peers, pid, serve, service_address};
+use crate::{driver, peers, pid, renewal, serve, service_address};
 
 /// How often the site's certificate files are looked at.
 const CERTIFICATE_CHECK: Duration = Duration::from_secs(10);
@@ -111,6 +111,7 @@ pub async fn run(
     if let Some(certificate) = certificate.clone() {
         tasks.spawn(certificate.keep_fresh(CERTIFICATE_CHECK));
     }
+    tasks.spawn(renewal::keep(broker.clone()));
     tasks.spawn(broker.clone().publish());
     tasks.spawn(peers::enroll(broker.clone(), known));
     tasks.spawn(files.keep_brokers(broker.clone()));
@@ -118,7 +119,11 @@ pub async fn run(
     let internal = broker.identity.internal_server(Clients::NodesAndNewcomers);
     let nodes = serve::nodes(agents, internal, broker.clone(), logins.clone(), stop.subscribe());
     tasks.spawn(nodes);
-    let app = App { broker: broker.clone(), logins, metrics: Arc::new(Metrics::new()) };
+    let app = App {
+        broker: broker.clone(),
+        logins,
+        metrics: Arc::new(Metrics::new(certificate.clone())),
+    };
     tasks.spawn(serve::web(web, certificate, router(app), stop.subscribe()));
     let holder = service_address::hold(place, &raft)?;
     info!(broker = %broker.id, url = %broker.settings.public_url.as_str(), "Broker started");

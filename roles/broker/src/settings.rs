@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use abide_address::ServiceAddress;
 use abide_config::{BaseUrl, Problems, Table};
+use ipnet::IpNet;
 
 /// A checked configuration.
 #[derive(Debug, Clone)]
@@ -24,6 +25,8 @@ pub struct Settings {
     pub agents: SocketAddr,
     /// How browsers are served.
     pub web_tls: WebTls,
+    /// Whose word counts on where a request comes from (`X-Forwarded-For`).
+    pub trusted_proxies: Vec<IpNet>,
     /// Who may log in.
     pub login: Login,
     /// The floating IPs that the leader holds.
@@ -95,6 +98,8 @@ fn shape(root: &mut Table<'_>) -> Settings {
         (http, listen.socket_addr("agents").or(SocketAddr::from(([0, 0, 0, 0], 7443))))
     };
     let web_tls = web_tls(&mut root.table("tls"), http, &public_url);
+    let expected = "an IP address or a network such as \"10.0.0.0/8\"";
+    let trusted_proxies = root.list("trusted_proxies", expected, network).or(Vec::new());
     let login = login(&mut root.table("login"));
     let service_address = root.optional_table("service_address").map(service_address);
     let agent_address =
@@ -107,9 +112,14 @@ fn shape(root: &mut Table<'_>) -> Settings {
         http,
         agents,
         web_tls,
+        trusted_proxies,
         login,
         service_address,
     }
+}
+
+fn network(text: &str) -> Option<IpNet> {
+    text.parse().ok().or_else(|| text.parse().ok().map(|it: IpAddr| it.into()))
 }
 
 fn web_tls(table: &mut Table<'_>, http: SocketAddr, public_url: &BaseUrl) -> WebTls {
@@ -208,6 +218,22 @@ mod tests {
                 .unwrap();
         assert_eq!(settings.agent_address, "desk.example.org:7443");
         assert_eq!(settings.web_tls, WebTls::Cluster);
+        assert!(settings.trusted_proxies.is_empty());
+    }
+
+    #[test]
+    fn proxies_are_addresses_or_networks() {
+        let with = |proxies: &str| {
+            let text = format!("public_url = 'https://desk.example'\ntrusted_proxies = {proxies}");
+            settings_from(Path::new("broker.toml"), &text)
+        };
+        let known = with("['10.0.0.0/8', '192.0.2.1', 'fd00::1']").unwrap().trusted_proxies;
+        let known: Vec<_> = known.iter().map(ToString::to_string).collect();
+        assert_eq!(known, ["10.0.0.0/8", "192.0.2.1/32", "fd00::1/128"]);
+        for bad in ["['proxy.example']", "['10.0.0.0/33']", "['10.0.0.1:80']", "'10.0.0.1'"] {
+            let problems = with(bad).unwrap_err().to_string();
+            assert!(problems.contains("broker.toml:2: trusted_proxies"), "{problems}");
+        }
     }
 
     #[test]

@@ -8,12 +8,12 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use abide_model::{AgentFacts, AgentId, Change, EndReason, Outcome, Report, SessionId};
-use abide_peers::who;
-use abide_tls::{Node, NodeRole, PeerIdentity, secret_hash};
+use abide_peers::{shown, who};
+use abide_tls::{Node, NodeRole, PeerIdentity, certified_names, secret_hash};
 use abide_wire::agent::brokerage_server::Brokerage;
 use abide_wire::agent::{
     self, AgentMessage, BrokerMessage, Hello, JoinBrokerReply, JoinBrokerRequest, JoinReply,
-    JoinRequest, LedgerRow, agent_message, broker_message,
+    JoinRequest, LedgerRow, RenewReply, RenewRequest, agent_message, broker_message,
 };
 use tokio::sync::{Notify, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
@@ -74,6 +74,23 @@ impl Brokerage for AgentService {
         }
     }
 
+    async fn renew(&self, request: Request<RenewRequest>) -> Result<Response<RenewReply>, Status> {
+        let agent = self.who(&request)?;
+        if self.0.raft.latest().0.agent(&agent).is_none() {
+            return Err(not_in_the_table());
+        }
+        let names = certified_names(shown(request.extensions())?)
+            .map_err(|cause| Status::unauthenticated(chain(&cause)))?;
+        let asked = &request.get_ref().certificate_request;
+        let issued = self.0.authority.issue(asked, NodeRole::Agent, &names, SystemTime::now());
+        let issued = issued.map_err(|cause| Status::invalid_argument(chain(&cause)))?;
+        if issued.node != Node::Agent(agent.clone()) {
+            return Err(Status::permission_denied("the request is for another key"));
+        }
+        info!(%agent, "Agent's certificate renewed");
+        Ok(Response::new(RenewReply { certificate: issued.pem }))
+    }
+
     async fn join_broker(
         &self,
         request: Request<JoinBrokerRequest>,
@@ -87,7 +104,7 @@ impl Brokerage for AgentService {
     ) -> Result<Response<Self::AttachStream>, Status> {
         let agent = self.who(&request)?;
         if self.0.raft.latest().0.agent(&agent).is_none() {
-            return Err(Status::permission_denied("this agent is not in the cluster's table"));
+            return Err(not_in_the_table());
         }
         let (outbox, messages) = mpsc::channel(OUTBOX);
         let (number, dropped) = self.0.hub.connect(&agent, outbox.clone(), clock::heard());
@@ -115,6 +132,10 @@ impl AgentService {
             _ => Err(Status::unauthenticated("the certificate is no agent's of this cluster")),
         }
     }
+}
+
+fn not_in_the_table() -> Status {
+    Status::permission_denied("this agent is not in the cluster's table")
 }
 
 /// Hears one agent until its stream ends.
@@ -251,7 +272,10 @@ impl Listener {
         use agent::answer::Answer;
         let hub = &self.broker.hub;
         let command = hub.answered(&self.agent, self.number, answer.command);
-        let (Some((session, order)), Some(answer)) = (command, answer.answer) else { return };
+        let Some(answer) = answer.answer else { return };
+        let Some((session, order)) = command else {
+            return self.answered_log_out(answer).await;
+        };
         match answer {
             Answer::Obeyed(_) => {}
             Answer::Fenced(it) => {
@@ -269,6 +293,23 @@ impl Listener {
                 if order == Order::Start {
                     self.refused(session, it.detail).await;
                 }
+            }
+        }
+    }
+
+    /// Commands about no session are log-outs.
+    async fn answered_log_out(&self, answer: agent::answer::Answer) {
+        use agent::answer::Answer;
+        match answer {
+            Answer::Obeyed(_) => {}
+            Answer::Fenced(it) => {
+                if !self.rise(it.highest.unwrap_or_default().into()).await {
+                    tokio::time::sleep(FENCED_PAUSE).await;
+                }
+                self.broker.hub.retry_log_outs(&self.agent, self.number);
+            }
+            Answer::Rejected(it) => {
+                warn!(agent = %self.agent, detail = it.detail, "Agent rejected a log-out");
             }
         }
     }

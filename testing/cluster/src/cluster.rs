@@ -61,6 +61,7 @@ impl Cluster {
     /// # Errors
     /// What failed, with the last words of the process.
     pub async fn start(options: Options) -> anyhow::Result<Self> {
+        options.network.ensure_free(options.brokers, options.agents)?;
         let (dir, temporary) = match &options.dir {
             Some(dir) => {
                 std::fs::create_dir_all(dir)?;

@@ -1,8 +1,9 @@
 //! Addresses: each server has one of its own, so that cookies stay apart and every server can have
 //! the usual ports. On loopback, unless the servers' hosts are namespaces.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 
+use anyhow::Context;
 use uuid::Uuid;
 
 /// A network of 254 addresses, and the ports used on each.
@@ -43,6 +44,21 @@ impl Network {
         SocketAddr::new(self.host(11 + index), self.base_port)
     }
 
+    /// Makes sure that nobody listens yet where this many servers will: another cluster's would answer in
+    /// their place.
+    ///
+    /// # Errors
+    /// Names the first address that cannot be had.
+    pub(crate) fn ensure_free(self, brokers: u8, agents: u8) -> anyhow::Result<()> {
+        let brokers = (0..brokers).flat_map(|it| [self.broker(it), self.broker_for_agents(it)]);
+        for address in brokers.chain((0..agents).map(|index| self.agent(index))) {
+            TcpListener::bind(address).with_context(|| {
+                format!("cannot listen on {address}; another cluster may run: choose another port")
+            })?;
+        }
+        Ok(())
+    }
+
     fn host(self, last: u8) -> IpAddr {
         let [first, second, third] = self.prefix;
         Ipv4Addr::new(first, second, third, last).into()
@@ -60,6 +76,18 @@ mod tests {
         for (at, one) in all.iter().enumerate() {
             assert!(one.ip().is_loopback());
             assert!(all.iter().skip(at + 1).all(|other| other.ip() != one.ip()));
+        }
+    }
+
+    #[test]
+    fn an_address_that_somebody_listens_on_is_named() {
+        let network = Network::random();
+        network.ensure_free(3, 2).unwrap();
+        for taken in [network.agent(1), network.broker(2), network.broker_for_agents(2)] {
+            let _other = TcpListener::bind(taken).unwrap();
+            let refused = network.ensure_free(3, 2).unwrap_err().to_string();
+            assert!(refused.contains(&taken.to_string()), "{refused}");
+            network.ensure_free(2, 1).unwrap();
         }
     }
 }

@@ -118,6 +118,9 @@ impl Owner {
             Phase::Ended { reason, .. } => return Err(Denied::Ended(reason.clone())),
             _ => return Err(Denied::NotNow),
         }
+        if self.log_outs.get(&ticket.user).is_some_and(|before| ticket.issued_at <= *before) {
+            return Err(Denied::Ticket);
+        }
         if self.tickets.contains_key(&ticket.jti) {
             return Err(Denied::Replayed);
         }
@@ -132,6 +135,7 @@ impl Owner {
             viewer: ticket.jti,
             mode: ticket.mode,
             status: ticket.status,
+            issued_at: ticket.issued_at,
             last_used: clock::now(),
         };
         self.tickets.insert(used.jti, used.forget_at);

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use abide_ledger::{Contents, Ledger, Pass, Write, WriteError};
-use abide_model::{AgentId, BootId, EndReason, SessionId, Timestamp, ViewKey};
+use abide_model::{AgentId, BootId, EndReason, SessionId, Timestamp, UserName, ViewKey};
 use abide_rfb::VncPassword;
 use abide_session::{
     CloseReason, Event, Evidence, FenceGate, KeeperMark, PassHash, Phase, Row, Session, ViewerId,
@@ -74,6 +74,9 @@ pub(crate) struct Owner {
     departed: VecDeque<Departed>,
     passes: HashMap<PassHash, Pass>,
     tickets: HashMap<TokenId, Timestamp>,
+    /// Until when tickets of these users count no more. Brokers tell it on every new stream, for as
+    /// long as it matters, so it need not be durable; that the passes are gone is.
+    log_outs: HashMap<UserName, Timestamp>,
     keepers: Keepers,
     brokers: Vec<mpsc::Sender<LedgerRow>>,
     counts: watch::Sender<Counts>,
@@ -156,6 +159,7 @@ impl Owner {
             departed: VecDeque::new(),
             passes: contents.passes.into_iter().map(|pass| (pass.hash, pass)).collect(),
             tickets: contents.tickets.into_iter().map(|it| (it.jti, it.forget_at)).collect(),
+            log_outs: HashMap::new(),
             keepers,
             brokers: Vec::new(),
             counts,
@@ -281,10 +285,11 @@ impl Owner {
         let event = match news {
             News::Started(status) => {
                 let mark = KeeperMark { pid: status.pid, start_ticks: status.start_ticks };
-                if let Some(desk) = self.desks.get_mut(&id) {
-                    desk.screen = Some(screen(&status));
+                // It may come again for the same keeper.
+                let known = self.desks.get_mut(&id).map(|it| it.screen.replace(screen(&status)));
+                if matches!(known, Some(None)) {
+                    info!(session = %id, keeper = status.pid, display = status.display, "Session runs");
                 }
-                info!(session = %id, keeper = status.pid, display = status.display, "Session runs");
                 Event::KeeperStarted(mark)
             }
             News::Failed(detail) => {

@@ -1,9 +1,9 @@
 //! What brokers command.
 
-use abide_ledger::Write;
-use abide_model::{Fence, SessionId, UserName};
+use abide_ledger::{Pass, Write};
+use abide_model::{Fence, InvalidId, SessionId, Timestamp, UserName};
 use abide_session::{CloseReason, Event, Fenced, Order, Refusal};
-use abide_wire::agent::{Command, command};
+use abide_wire::agent::{Command, RevokePasses, command};
 use tokio::sync::oneshot;
 use tracing::{info, warn};
 
@@ -49,8 +49,7 @@ impl Owner {
                 self.order(id(&forget.session)?, Event::ForgetOrdered).map_err(order)
             }
             Command::RevokePasses(revoke) => {
-                let user: UserName = revoke.user.parse().map_err(|cause| format!("{cause}"))?;
-                self.revoke_passes(&user);
+                self.log_out(revoke)?;
                 Ok(())
             }
         }
@@ -82,10 +81,25 @@ impl Owner {
         self.order(session, Event::StartOrdered(order)).map_err(|refusal| refusal.to_string())
     }
 
-    /// "Log out everywhere": no pass of this user opens anything any more. No desktop ends.
-    fn revoke_passes(&mut self, user: &UserName) {
+    /// "Log out everywhere", of any number of users. All names are looked at before anything is done.
+    fn log_out(&mut self, revoke: RevokePasses) -> Result<(), String> {
+        let RevokePasses { user, before_ms, others } = revoke;
+        let others = others.into_iter().map(|it| (it.user, it.before_ms));
+        let all = std::iter::once((user, before_ms)).chain(others);
+        let parsed: Result<Vec<_>, _> =
+            all.map(|(user, before)| Ok((user.parse()?, Timestamp(before)))).collect();
+        let parsed = parsed.map_err(|cause: InvalidId| cause.to_string())?;
+        for (user, before) in parsed {
+            self.revoke_passes(user, before);
+        }
+        Ok(())
+    }
+
+    /// What came of this user's tickets until then opens nothing any more. No desktop ends.
+    fn revoke_passes(&mut self, user: UserName, before: Timestamp) {
+        let is_revoked = |pass: &&Pass| pass.user == user && pass.issued_at <= before;
         let revoked: Vec<_> =
-            self.passes.values().filter(|pass| pass.user == *user).map(|pass| pass.hash).collect();
+            self.passes.values().filter(is_revoked).map(|pass| pass.hash).collect();
         for hash in &revoked {
             self.passes.remove(hash);
             self.turn.write(Write::DeletePass(*hash));
@@ -94,7 +108,11 @@ impl Owner {
         for id in ids {
             self.evict(id, CloseReason::PassRevoked, |hash| revoked.contains(&hash));
         }
-        info!(%user, passes = revoked.len(), "Passes revoked");
+        if !revoked.is_empty() {
+            info!(%user, passes = revoked.len(), "Passes revoked");
+        }
+        let known = self.log_outs.entry(user).or_default();
+        *known = before.max(*known);
     }
 }
 

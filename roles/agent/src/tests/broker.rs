@@ -1,5 +1,6 @@
 //! A broker as far as an agent sees one.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
@@ -12,8 +13,8 @@ use abide_tls::{Authority, Clients, Identity, JoinToken, Node, NodeKey, NodeRole
 use abide_wire::agent::brokerage_server::{Brokerage, BrokerageServer};
 use abide_wire::agent::{
     self, AgentMessage, Answer, BrokerMessage, ClockReply, ClusterView, Command, EndReason, Hello,
-    JoinBrokerReply, JoinBrokerRequest, JoinReply, JoinRequest, LedgerRow, Load, Welcome,
-    agent_message, answer, broker_message, command, ledger_row,
+    JoinBrokerReply, JoinBrokerRequest, JoinReply, JoinRequest, LedgerRow, Load, RenewReply,
+    RenewRequest, Welcome, agent_message, answer, broker_message, command, ledger_row,
 };
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
@@ -92,6 +93,15 @@ impl Broker {
                 .serve_with_incoming(ReceiverStream::new(incoming)),
         );
         broker
+    }
+
+    /// Puts a certificate into an agent's folder that ends in 224 days, of 824.
+    pub(super) fn age(&self, folder: &Path) {
+        let agent = Identity::load(folder).unwrap();
+        let then = SystemTime::now() - Duration::from_secs(600 * 24 * 3600);
+        let authority = &self.0.authority;
+        let old = authority.issue(&agent.request(), NodeRole::Agent, &agent.names(), then);
+        std::fs::write(folder.join("cert.pem"), old.unwrap().pem).unwrap();
     }
 
     pub(super) fn address(&self) -> &str {
@@ -274,6 +284,15 @@ impl Brokerage for Broker {
             root_key: authority.root_key().to_string(),
             brokers: vec![self.0.address.clone()],
         }))
+    }
+
+    async fn renew(&self, request: Request<RenewRequest>) -> Result<Response<RenewReply>, Status> {
+        let asked = &request.get_ref().certificate_request;
+        let names = ["renewed.test".to_owned()];
+        let now = SystemTime::now();
+        let issued = self.0.authority.issue(asked, NodeRole::Agent, &names, now);
+        let issued = issued.map_err(|cause| Status::invalid_argument(cause.to_string()))?;
+        Ok(Response::new(RenewReply { certificate: issued.pem }))
     }
 
     async fn join_broker(

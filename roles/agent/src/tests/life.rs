@@ -180,13 +180,63 @@ async fn log_out_everywhere_ends_passes_and_no_desktop() {
     let order = world.session().await;
     let pass = bearer(&pass(&world, &world.ticket(&order)).await.unwrap());
     let viewer = Viewer::look(&world, &order, &[("authorization", &pass)]).await;
-    let revoke = agent::RevokePasses { user: "ada".to_owned() };
-    world.obey(command::Command::RevokePasses(revoke)).await;
+    let revoke = log_out(world.broker.now().0);
+    world.obey(revoke).await;
     assert_eq!(viewer.closed().await, abide_api::CLOSE_PASS_REFUSED);
     let again = Viewer::open(&world, &order, &[("authorization", &pass)]).await;
     assert_eq!(again.err(), Some(StatusCode::UNAUTHORIZED));
     let keeper = world.keeper(order.session).await;
     assert!(std::path::Path::new(&format!("/proc/{keeper}")).exists());
+}
+
+fn log_out(before_ms: u64) -> command::Command {
+    let user = "ada".to_owned();
+    let revoke = agent::RevokePasses { user, before_ms, others: Vec::new() };
+    command::Command::RevokePasses(revoke)
+}
+
+#[tokio::test]
+async fn log_out_everywhere_ends_what_was_before_it_and_nothing_later() {
+    let mut world = World::new().await;
+    let order = world.session().await;
+    let early = bearer(&pass(&world, &world.ticket(&order)).await.unwrap());
+    let unused = world.ticket(&order);
+    let before = world.broker.now().0;
+    world.broker.set_clock(std::time::Duration::from_secs(1));
+    world.obey(log_out(before)).await;
+    assert_eq!(pass(&world, &unused).await.err(), Some(StatusCode::UNAUTHORIZED));
+    let late = bearer(&pass(&world, &world.ticket(&order)).await.unwrap());
+    // It is told again, after the agent's restart too.
+    world.obey(log_out(before)).await;
+    world.kill_daemon();
+    world.start_daemon().await;
+    world.obey(log_out(before)).await;
+    let refused = Viewer::open(&world, &order, &[("authorization", &early)]).await;
+    assert_eq!(refused.err(), Some(StatusCode::UNAUTHORIZED));
+    Viewer::look(&world, &order, &[("authorization", &late)]).await;
+}
+
+#[tokio::test]
+async fn a_certificate_in_the_last_third_of_its_life_is_renewed_at_start() {
+    let mut world = World::new().await;
+    let folder = world.settings.identity_dir.clone();
+    let identity = || abide_tls::Identity::load(&folder).unwrap();
+    let now = std::time::SystemTime::now();
+    assert_eq!(identity().names(), ["127.0.0.1"], "one that is young stays");
+    world.kill_daemon();
+    world.broker.age(&folder);
+    assert!(identity().is_due(now));
+    world.start_daemon().await;
+    until("a new certificate", async || (!identity().is_due(now)).then_some(())).await;
+    assert_eq!(identity().names(), ["renewed.test"]);
+    let end = identity().expires_at().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let line =
+        format!("abide_certificate_expiry_timestamp_seconds{{certificate=\"node\"}} {end}\n");
+    until("the new end in the metrics", async || {
+        let metrics = reqwest::get(world.url("/metrics")).await.unwrap().text().await.unwrap();
+        metrics.contains(&line).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]

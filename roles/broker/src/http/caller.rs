@@ -1,6 +1,5 @@
 //! Who calls: taken from `Authorization: Bearer` alone, never from a cookie.
 
-use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use abide_api::ProblemKind;
@@ -8,7 +7,7 @@ use abide_model::SessionId;
 use abide_ticket::{LoginToken, Role};
 use axum::Json;
 use axum::extract::rejection::JsonRejection;
-use axum::extract::{ConnectInfo, FromRequest, FromRequestParts, OptionalFromRequest, Request};
+use axum::extract::{FromRequest, FromRequestParts, OptionalFromRequest, Request};
 use http::request::Parts;
 use http::{StatusCode, header};
 use serde::de::DeserializeOwned;
@@ -88,20 +87,6 @@ fn bearer(parts: &Parts) -> Option<&str> {
     let value = parts.headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let (scheme, token) = value.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
-}
-
-/// Where a request comes from.
-#[derive(Debug)]
-pub struct From(pub IpAddr);
-
-impl<S: Send + Sync> FromRequestParts<S> for From {
-    type Rejection = Refused;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refused> {
-        let info = parts.extensions.get::<ConnectInfo<SocketAddr>>();
-        info.map(|info| Self(info.0.ip().to_canonical()))
-            .ok_or_else(|| ProblemKind::Internal.because("The connection has no address.").into())
-    }
 }
 
 /// A JSON body; what is wrong with it is told as a problem.

@@ -5,13 +5,13 @@ use abide_api::{
 };
 use abide_auth::{Answer, ConversationId, DeskReply, LoginDesk, LoginError, RefusalReason};
 use abide_model::Change;
-use abide_wire::agent::{self, command};
 use axum::Json;
 use axum::extract::{Path, State};
 use http::StatusCode;
 
 use super::App;
-use super::caller::{Body, Caller, From};
+use super::caller::{Body, Caller};
+use super::origin::From;
 use crate::broker::Broker;
 use crate::clock;
 use crate::problem::Refused;
@@ -126,12 +126,8 @@ pub async fn logout(
         let lifetime = app.broker.settings.login.token_lifetime.as_millis();
         let until = clock::now().plus(u64::try_from(lifetime).unwrap_or(u64::MAX));
         let user = token.user.clone();
+        // The driver tells the agents, also those that come back later.
         app.broker.propose(Change::LogOutEverywhere { user, until }).await?;
-        if let Some(fence) = app.broker.fence() {
-            let user = token.user.to_string();
-            let revoke = command::Command::RevokePasses(agent::RevokePasses { user });
-            app.broker.hub.command_all(fence, &revoke);
-        }
     }
     Ok(StatusCode::NO_CONTENT)
 }

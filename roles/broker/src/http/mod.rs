@@ -5,6 +5,7 @@ pub mod cluster;
 mod cors;
 pub mod events;
 pub mod login;
+mod origin;
 mod pages;
 pub mod sessions;
 

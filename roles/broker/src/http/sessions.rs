@@ -7,13 +7,15 @@ use abide_api::{
     UnreachableProblem, Want,
 };
 use abide_auth::{AuditRecord, Decision, Verdict};
-use abide_model::SessionId;
+use abide_model::{SessionId, UserName};
 use axum::Json;
 use axum::extract::{Path, State};
 use http::{HeaderMap, StatusCode};
 
 use super::App;
-use super::caller::{Asker, Body, Caller, From};
+use super::caller::{Asker, Body, Caller};
+use super::origin::From;
+use crate::broker::Broker;
 use crate::desk::{self, Asked};
 use crate::problem::Refused;
 use crate::view;
@@ -93,10 +95,7 @@ pub async fn end(
     From(from): From,
     Path(id): Path<String>,
 ) -> Result<StatusCode, Refused> {
-    let session = allowed(&app, &caller, session_id(&id)?).await?;
-    let done = desk::end(&app.broker, session, &caller.0.user).await;
-    record(&app, &caller, from, Decision::End, Some(session), done.is_ok());
-    done?;
+    act(&app, &caller, from, &id, Decision::End, desk::end).await?;
     Ok(StatusCode::ACCEPTED)
 }
 
@@ -110,10 +109,7 @@ pub async fn abandon(
     From(from): From,
     Path(id): Path<String>,
 ) -> Result<StatusCode, Refused> {
-    let session = allowed(&app, &caller, session_id(&id)?).await?;
-    let done = desk::abandon(&app.broker, session, &caller.0.user).await;
-    record(&app, &caller, from, Decision::Abandon, Some(session), done.is_ok());
-    done?;
+    act(&app, &caller, from, &id, Decision::Abandon, desk::abandon).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -153,6 +149,21 @@ fn record(
         token: Some(caller.0.jti),
         ..AuditRecord::new(decision, verdict)
     });
+}
+
+/// Does this to a session, if the person may, and records that.
+async fn act(
+    app: &App,
+    caller: &Caller,
+    from: IpAddr,
+    id: &str,
+    what: Decision,
+    how: impl AsyncFnOnce(&Broker, SessionId, &UserName) -> Result<(), Refused>,
+) -> Result<(), Refused> {
+    let session = allowed(app, caller, session_id(id)?).await?;
+    let done = how(&app.broker, session, &caller.0.user).await;
+    record(app, caller, from, what, Some(session), done.is_ok());
+    done
 }
 
 /// A session that this person may end: one's own, or any for administrators.

@@ -7,7 +7,10 @@ mod support;
 
 use std::collections::HashMap;
 
-use serde_json::json;
+use std::time::SystemTime;
+
+use abide_tls::{BrokerIdentity, NodeKey, NodeRole, certificates_from_pem, certified_names};
+use serde_json::{Value, json};
 use support::{Agent, Broker, until};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -288,4 +291,101 @@ async fn a_session_that_the_table_forgot_is_adopted_on_its_order_and_none_withou
     let connect = format!("/api/v1/sessions/{forged}/connect");
     assert_eq!(admin.call("POST", &connect, None, json!({})).await.0, 404);
     assert!(agent.ledger.lock().unwrap().contains_key(&forged.parse().unwrap()), "it lives on");
+}
+
+#[tokio::test]
+async fn an_agent_that_was_away_hears_of_log_out_everywhere_when_it_is_back() {
+    let mut broker = Broker::start().await;
+    let admin = broker.log_in("root").await;
+    let agent = Agent::join(&broker, &admin, "away").await;
+    let ada = broker.log_in("ada").await;
+    let everywhere = json!({"everywhere": true});
+    let (status, reply) = ada.call("POST", "/api/v1/logout", None, everywhere).await;
+    assert_eq!(status, 204, "{reply}");
+
+    let told = || async { agent.log_outs.lock().unwrap().first().cloned() };
+    let link = agent.connect().await;
+    let first = until("the log-out", told).await;
+    assert_eq!(first.0, "ada");
+    assert!(first.1 > 0, "the command carries the time");
+    drop(link);
+    agent.log_outs.lock().unwrap().clear();
+
+    // Again on every link, also of a broker that was started anew.
+    broker.stop().await;
+    broker.run().await;
+    let _link = agent.connect().await;
+    assert_eq!(until("the log-out again", told).await, first);
+}
+
+#[tokio::test]
+async fn an_agents_certificate_is_renewed_for_its_key_and_names_alone() {
+    let broker = Broker::start().await;
+    let admin = broker.log_in("root").await;
+    let mut agent = Agent::join(&broker, &admin, "old").await;
+    agent.age(&broker);
+    let other = NodeKey::generate().request();
+    let refused = agent.renew(other).await.unwrap_err();
+    assert_eq!(refused.code(), tonic::Code::PermissionDenied, "{refused}");
+    let refused = agent.renew("no request".into()).await.unwrap_err();
+    assert_eq!(refused.code(), tonic::Code::InvalidArgument, "{refused}");
+
+    let renewed = agent.renew(agent.identity.request()).await.unwrap();
+    let certificate = certificates_from_pem(&renewed).unwrap().remove(0);
+    assert_eq!(certified_names(&certificate).unwrap(), ["127.0.0.1"]);
+    let folder = tempfile::tempdir().unwrap();
+    assert!(agent.identity.is_due(SystemTime::now()));
+    agent.identity.renew(folder.path(), &renewed).unwrap();
+    assert!(!agent.identity.is_due(SystemTime::now()));
+    let _link = agent.connect().await;
+
+    let stranger = Agent::unadmitted(&broker);
+    let refused = stranger.renew(stranger.identity.request()).await.unwrap_err();
+    assert_eq!(refused.code(), tonic::Code::PermissionDenied, "{refused}");
+}
+
+#[tokio::test]
+async fn a_broker_renews_its_own_certificate_at_start() {
+    let mut broker = Broker::start().await;
+    broker.stop().await;
+    let folder = broker.identity_dir();
+    let identity = || BrokerIdentity::load(&folder).unwrap().identity;
+    let names = identity().names();
+    let old = broker.certificate_of_old(&identity().request(), NodeRole::Broker, &names);
+    std::fs::write(folder.join("cert.pem"), old).unwrap();
+    let now = SystemTime::now();
+    assert!(identity().is_due(now));
+    broker.run().await;
+    until("a new certificate", || async { (!identity().is_due(now)).then_some(()) }).await;
+    assert_eq!(identity().names(), names);
+    let end = identity().expires_at().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+    let metrics = reqwest::get(broker.url("/metrics")).await.unwrap().text().await.unwrap();
+    let line =
+        format!("abide_certificate_expiry_timestamp_seconds{{certificate=\"node\"}} {end}\n");
+    assert!(metrics.contains(&line), "{metrics}");
+}
+
+#[tokio::test]
+async fn the_word_of_a_trusted_proxy_counts_and_nobody_elses() {
+    let mut broker = Broker::start().await;
+    let forged = "198.51.100.1, 192.0.2.7";
+    let address = async |broker: &Broker, user: &str| {
+        let login = reqwest::Client::new()
+            .post(broker.url("/api/v1/login"))
+            .header("x-forwarded-for", forged)
+            .json(&json!({"username": user, "answers": ["wrong"]}));
+        assert_eq!(login.send().await.unwrap().status(), 401);
+        until("the login's line", || async {
+            let text = std::fs::read_to_string(broker.folder.path().join("data/audit.jsonl"));
+            let lines = text.unwrap();
+            let mut lines = lines.lines().filter_map(|it| serde_json::from_str(it).ok());
+            lines.find(|it: &Value| it["user"] == user).map(|it| it["address"].clone())
+        })
+        .await
+    };
+    assert_eq!(address(&broker, "ada").await, "127.0.0.1");
+    broker.stop().await;
+    broker.config = "trusted_proxies = ['127.0.0.0/8']".to_owned();
+    broker.run().await;
+    assert_eq!(address(&broker, "bob").await, "192.0.2.7");
 }

@@ -2,14 +2,16 @@
 
 use std::collections::HashMap;
 use std::net::{SocketAddr, TcpListener};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use abide_auth::{PasswordHash, Standing, User, UsersFile};
 use abide_model::{AgentId, BootId, SessionId};
-use abide_ticket::Role;
-use abide_tls::{Identity, JoinToken, NodeKey, NodeRole, internal_name, join_client};
+use abide_ticket::{Role, VerifyingKey};
+use abide_tls::{
+    BrokerIdentity, Identity, JoinToken, NodeKey, NodeRole, internal_name, join_client,
+};
 use abide_wire::agent::brokerage_client::BrokerageClient;
 use abide_wire::agent::{
     self, AgentMessage, Hello, JoinRequest, LedgerRow, agent_message, answer, broker_message,
@@ -33,6 +35,8 @@ pub struct Broker {
     pub folder: TempDir,
     pub http: SocketAddr,
     pub agents: SocketAddr,
+    /// What its configuration says first.
+    pub config: String,
     running: Option<(watch::Sender<bool>, JoinHandle<()>)>,
 }
 
@@ -81,13 +85,26 @@ impl Broker {
         .await;
     }
 
+    /// The broker's own identity folder.
+    pub fn identity_dir(&self) -> PathBuf {
+        self.folder.path().join("identity")
+    }
+
+    /// A certificate by the cluster's CA that was made 600 days ago.
+    pub fn certificate_of_old(&self, request: &str, role: NodeRole, names: &[String]) -> String {
+        let authority = BrokerIdentity::load(&self.identity_dir()).unwrap().authority;
+        let then = std::time::SystemTime::now() - Duration::from_secs(600 * 24 * 3600);
+        authority.issue(request, role, names, then).unwrap().pem
+    }
+
     /// As its configuration says.
     pub fn settings(&self) -> abide_broker::Settings {
         let folder = self.folder.path().display();
         let text = format!(
-            "data_dir = '{folder}/data'\nidentity_dir = '{folder}/identity'\n\
+            "{}\ndata_dir = '{folder}/data'\nidentity_dir = '{folder}/identity'\n\
              public_url = '{}'\n[listen]\nhttp = '{}'\nagents = '{}'\n[tls]\nmode = 'off'\n\
              [login]\nbackend = 'users-file'\nusers_file = '{folder}/users.toml'\n",
+            self.config,
             self.url(""),
             self.http,
             self.agents,
@@ -98,7 +115,8 @@ impl Broker {
     /// One that has neither identity nor data yet.
     pub fn unmade() -> Self {
         let (http, agents) = (free_address(), free_address());
-        Self { folder: tempfile::tempdir().unwrap(), http, agents, running: None }
+        let folder = tempfile::tempdir().unwrap();
+        Self { folder, http, agents, config: String::new(), running: None }
     }
 
     pub async fn stop(&mut self) {
@@ -190,12 +208,16 @@ pub async fn until<T, F: Future<Output = Option<T>>>(what: &str, look: impl Fn()
 /// A played agent's identity and ledger; they outlive its connections.
 pub struct Agent {
     pub id: AgentId,
-    identity: Identity,
+    pub identity: Identity,
+    /// In PEM.
+    key: String,
     broker: SocketAddr,
     pub ledger: Arc<Mutex<HashMap<SessionId, LedgerRow>>>,
     pub boot: BootId,
     /// Whether sessions that are ordered come to run.
     pub obeys: bool,
+    /// Users that it was told were logged out everywhere, and until when.
+    pub log_outs: Arc<Mutex<Vec<(String, u64)>>>,
 }
 
 impl Agent {
@@ -215,14 +237,51 @@ impl Agent {
         let reply = client.join(request).await.unwrap().into_inner();
         assert_eq!(reply.agent, key.node(NodeRole::Agent).id());
         let root = reply.root_key.parse().unwrap();
+        let told = (reply.certificate.as_str(), reply.ca.as_str(), root);
+        Self::new(broker, reply.agent.parse().unwrap(), key, told)
+    }
+
+    /// `told` are its certificate, the CA's, and the root key.
+    fn new(broker: &Broker, id: AgentId, key: NodeKey, told: (&str, &str, VerifyingKey)) -> Self {
+        let (certificate, ca, root) = told;
         Self {
-            id: reply.agent.parse().unwrap(),
-            identity: Identity::new(key, &reply.certificate, &reply.ca, root).unwrap(),
+            id,
+            key: key.to_pem().to_string(),
+            identity: Identity::new(key, certificate, ca, root).unwrap(),
             broker: broker.agents,
             ledger: Arc::default(),
             boot: "boot-1".parse().unwrap(),
             obeys: true,
+            log_outs: Arc::default(),
         }
+    }
+
+    /// An agent with a good certificate that no broker has let in.
+    pub fn unadmitted(broker: &Broker) -> Self {
+        let of_broker = BrokerIdentity::load(&broker.identity_dir()).unwrap();
+        let key = NodeKey::generate();
+        let now = std::time::SystemTime::now();
+        let issued = of_broker.authority.issue(&key.request(), NodeRole::Agent, &[], now).unwrap();
+        let (ca, root) = (of_broker.authority.ca_pem(), of_broker.authority.root_key());
+        let id = issued.node.id().parse().unwrap();
+        Self::new(broker, id, key, (&issued.pem, &ca, root))
+    }
+
+    /// Has a certificate from now on that ends in 224 days, of 824.
+    pub fn age(&mut self, broker: &Broker) {
+        let request = self.identity.request();
+        let pem = broker.certificate_of_old(&request, NodeRole::Agent, &self.identity.names());
+        let old = NodeKey::from_pem(&self.key).unwrap();
+        self.identity =
+            Identity::new(old, &pem, &self.identity.ca_pem(), self.identity.root_key()).unwrap();
+    }
+
+    /// Asks for a new certificate for the key of this request.
+    pub async fn renew(&self, request: String) -> Result<String, tonic::Status> {
+        let channel = channel(self.broker, self.identity.internal_client()).await;
+        let request = agent::RenewRequest { certificate_request: request };
+        let reply = BrokerageClient::new(channel).renew(request).await?;
+        Ok(reply.into_inner().certificate)
     }
 
     /// Connects, greets, and obeys until the handle is dropped.
@@ -260,6 +319,7 @@ impl Agent {
             ledger: Arc::clone(&self.ledger),
             boot: self.boot.clone(),
             obeys: self.obeys,
+            log_outs: Arc::clone(&self.log_outs),
         };
         tasks.spawn(player.play(stream));
         JoinSetGuard(tasks)
@@ -276,6 +336,7 @@ struct Player {
     ledger: Arc<Mutex<HashMap<SessionId, LedgerRow>>>,
     boot: BootId,
     obeys: bool,
+    log_outs: Arc<Mutex<Vec<(String, u64)>>>,
 }
 
 impl Player {
@@ -296,6 +357,9 @@ impl Player {
                 }
                 command::Command::Forget(forget) => {
                     self.ledger.lock().unwrap().remove(&forget.session.parse().unwrap());
+                }
+                command::Command::RevokePasses(revoke) => {
+                    self.log_outs.lock().unwrap().push((revoke.user, revoke.before_ms));
                 }
                 _ => {}
             }
