@@ -5,8 +5,8 @@ use std::sync::Arc;
 use imbl::{OrdMap, OrdSet};
 
 use crate::{
-    Agent, AgentId, Broker, BrokerId, IdempotencyKey, ProfileName, Reach, Refusal, Session,
-    SessionId, State, Timestamp, TokenHash, UserName, Want,
+    Agent, AgentId, Broker, BrokerId, IdempotencyKey, ProfileName, Reach, Rebuild, Refusal,
+    Session, SessionId, State, Timestamp, TokenHash, UserName, Want,
 };
 
 /// How long a session that ended stays in the table, milliseconds.
@@ -27,6 +27,9 @@ pub struct Table {
     /// it started outlive it.
     pub(crate) removed: OrdMap<BrokerId, Removed>,
     pub(crate) agents: OrdMap<AgentId, Arc<Agent>>,
+    /// INVARIANT: never lowered.
+    pub(crate) generation: u64,
+    pub(crate) rebuild: Option<Arc<Rebuild>>,
     pub(crate) sessions: OrdMap<SessionId, Arc<Session>>,
     /// INVARIANT: exactly one entry for each session.
     pub(crate) by_user: OrdSet<(UserName, SessionId)>,

@@ -47,6 +47,8 @@ impl Broker {
         let options = abide_broker::InitOptions {
             identity_dir: broker.folder.path().join("identity"),
             public_url: broker.url("").parse().unwrap(),
+            founding: abide_broker::Founding::New,
+            bundle: None,
         };
         abide_broker::init(&options).unwrap();
         broker.add_users();
