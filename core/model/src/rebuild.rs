@@ -63,7 +63,7 @@ impl Table {
         rebuild.expected.iter().filter(|it| !has_reported(it)).cloned().collect()
     }
 
-    /// Commands carry at least this generation: agents that obeyed the lost table's would refuse less.
+    /// Commands carry at least this generation: agents that obeyed a lost table's would refuse less.
     pub fn generation(&self) -> u64 {
         self.generation
     }
@@ -72,6 +72,8 @@ impl Table {
         if self.rebuild.is_some() || !self.brokers.is_empty() {
             return Outcome::Unchanged;
         }
+        // Above what agents obeyed if the lost table was the first; its terms went further than these will.
+        self.generation = self.generation.max(1);
         self.rebuild = Some(Arc::new(Rebuild {
             since: self.now,
             expected: OrdSet::new(),

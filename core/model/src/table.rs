@@ -221,9 +221,11 @@ impl Table {
         }
     }
 
-    /// Whether a login was ended: by itself, or with all of its user's.
+    /// Whether a login was ended: by itself, or with all of its user's; or it began before the table was
+    /// lost, and with it the memory of those that were ended.
     pub fn is_revoked(&self, jti: &[u8; 16], user: &UserName, issued_at: Timestamp) -> bool {
-        self.revoked.contains_key(jti)
+        self.rebuild.as_ref().is_some_and(|rebuild| issued_at <= rebuild.since)
+            || self.revoked.contains_key(jti)
             || self.logged_out.get(user).is_some_and(|out| issued_at <= out.before)
     }
 }

@@ -124,9 +124,18 @@ fn brokers_of_the_lost_table_come_back_but_not_those_that_were_removed() {
 }
 
 #[test]
+fn a_login_from_before_the_loss_is_no_login_any_more() {
+    let table = waiting();
+    let since = table.rebuild().unwrap().since;
+    assert!(table.is_revoked(&[1; 16], &id("ada"), since));
+    assert!(!table.is_revoked(&[1; 16], &id("ada"), since.plus(1)));
+}
+
+#[test]
 fn the_generation_is_only_raised() {
     let mut table = waiting();
     let raise = |to| Change::RaiseGeneration { to };
+    assert_eq!(table.generation(), 1, "above a table that was never lost before");
     drive(&mut table, [(0, raise(3), DONE), (0, raise(3), UNCHANGED), (0, raise(2), UNCHANGED)]);
     assert_eq!(table.generation(), 3);
 }
