@@ -164,6 +164,28 @@ pub enum ClusterCommand {
     Drill(DrillArgs),
     /// Make a one-time token with which a machine joins (administrators)
     Token(TokenArgs),
+    /// See and steer the making anew of a lost table (administrators)
+    #[command(subcommand)]
+    Recover(RecoverCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub enum RecoverCommand {
+    /// Show which agents have reported
+    Status(JsonArg),
+    /// Start no new session before these agents have reported
+    Expect {
+        /// Their names or ids
+        #[arg(required = true, value_name = "AGENT")]
+        agents: Vec<String>,
+    },
+    /// Start new sessions, whoever has not reported
+    Go,
+    /// Vouch for the sessions that an agent has on orders which this cluster cannot check
+    Confirm {
+        /// Its name or id
+        agent: String,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -289,6 +311,10 @@ pub enum BrokerCommand {
     Join(BrokerJoinArgs),
     /// Remove the service address from this host, after its broker was killed (systemd's ExecStopPost)
     ReleaseAddress(ReleaseAddressArgs),
+    /// All brokers' data are lost, this one's identity is not: its next start makes the table anew
+    Recover(RecoverArgs),
+    /// Write the recovery bundle: the cluster's keys under a passphrase, to be kept elsewhere
+    Bundle(BundleArgs),
     /// Write the description of the HTTP interface (OpenAPI, JSON)
     Openapi,
 }
@@ -301,6 +327,37 @@ pub struct InitArgs {
     /// Where browsers will reach the broker; for a configuration file that is missing
     #[arg(long, value_name = "URL")]
     pub public_url: Option<BaseUrl>,
+    /// Write the recovery bundle there: the cluster's keys under a passphrase, to be kept elsewhere
+    #[arg(long, value_name = "FILE", conflicts_with = "recover")]
+    pub recovery_bundle: Option<PathBuf>,
+    /// All brokers are lost: make the first one anew from this recovery bundle
+    #[arg(long, value_name = "FILE", conflicts_with = "rebuild")]
+    pub recover: Option<PathBuf>,
+    /// All brokers and their keys are lost: make a new cluster, for agents that join it again
+    #[arg(long)]
+    pub rebuild: bool,
+    /// The file of the bundle's passphrase; - is standard input; asked for if absent
+    #[arg(long, value_name = "FILE")]
+    pub passphrase_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct RecoverArgs {
+    /// The configuration file
+    #[arg(long, value_name = "FILE", default_value = BROKER_CONFIG)]
+    pub config: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct BundleArgs {
+    /// Where it goes; must not exist yet
+    pub file: PathBuf,
+    /// The configuration file
+    #[arg(long, value_name = "FILE", default_value = BROKER_CONFIG)]
+    pub config: PathBuf,
+    /// The file of its passphrase; - is standard input; asked for if absent
+    #[arg(long, value_name = "FILE")]
+    pub passphrase_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -363,6 +420,9 @@ pub struct JoinArgs {
     /// The token's file; - is standard input; asked for if absent
     #[arg(long, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
+    /// Leave the cluster that this agent belongs to, whose brokers and keys are lost; desktops go on
+    #[arg(long)]
+    pub replace_cluster: bool,
 }
 
 #[derive(Debug, Args)]

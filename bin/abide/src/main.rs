@@ -7,7 +7,7 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use abide_agent::JoinError;
+use abide_agent::{Earlier, JoinError, Machine};
 use abide_auth::{Answer, Standing};
 use abide_broker::LoginBackend;
 use abide_client::Store;
@@ -15,17 +15,19 @@ use abide_client::commands::{
     self, CommandError, Confirmation, ConnectOptions, DrillOptions, Format, LoginOptions,
     LogoutScope, Looking, NewUser, Target, Through, TokenOptions,
 };
+use abide_config::{Access, replace_file};
 use abide_model::AgentId;
 use abide_telemetry::{LogOptions, init_log};
-use abide_tls::JoinToken;
+use abide_tls::{BrokerIdentity, JoinToken, seal_bundle};
 use anyhow::{Context, anyhow, bail};
 use clap::Parser;
 use cli::{
-    AgentArgs, AgentCommand, BrokerArgs, BrokerCommand, BrokerJoinArgs, Cli, ClusterCommand,
-    Command, ConnectArgs, DrillArgs, InitArgs, JoinArgs, JsonArg, LogArgs, LoginArgs, LogoutArgs,
-    SessionCommand, UserArgs, UserCommand,
+    AgentArgs, AgentCommand, BrokerArgs, BrokerCommand, BrokerJoinArgs, BundleArgs, Cli,
+    ClusterCommand, Command, ConnectArgs, DrillArgs, InitArgs, JoinArgs, JsonArg, LogArgs,
+    LoginArgs, LogoutArgs, RecoverArgs, RecoverCommand, SessionCommand, UserArgs, UserCommand,
 };
 use tokio::signal::unix::{SignalKind, signal};
+use zeroize::Zeroizing;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -73,6 +75,14 @@ async fn run(command: Command) -> anyhow::Result<()> {
             commands::remove_broker(&store()?, &args.broker, confirmation(args.yes)).await
         }
         Command::Cluster(ClusterCommand::Drill(args)) => drill(args).await?,
+        Command::Cluster(ClusterCommand::Recover(command)) => match command {
+            RecoverCommand::Status(json) => {
+                commands::recovery_status(&store()?, format(&json)).await
+            }
+            RecoverCommand::Expect { agents } => commands::expect_agents(&store()?, agents).await,
+            RecoverCommand::Go => commands::place_again(&store()?).await,
+            RecoverCommand::Confirm { agent } => commands::confirm_agent(&store()?, agent).await,
+        },
         Command::Cluster(ClusterCommand::Token(args)) => {
             let options = TokenOptions { role: args.role.into(), valid_for: args.valid_for };
             commands::cluster_token(&store()?, options, format(&args.json)).await
@@ -130,6 +140,8 @@ async fn drill(args: DrillArgs) -> anyhow::Result<Result<(), CommandError>> {
 async fn broker(args: BrokerArgs) -> anyhow::Result<()> {
     match args.command {
         Some(BrokerCommand::Init(args)) => return init(&args),
+        Some(BrokerCommand::Recover(args)) => return recover(&args),
+        Some(BrokerCommand::Bundle(args)) => return bundle(&args),
         Some(BrokerCommand::Join(args)) => return join_as_broker(args).await,
         Some(BrokerCommand::ReleaseAddress(args)) => return release_address(&args.config),
         Some(BrokerCommand::Openapi) => {
@@ -160,13 +172,37 @@ fn init(args: &InitArgs) -> anyhow::Result<()> {
         (None, _) => {}
     }
     let settings = broker_settings(&args.config)?;
+    let passphrase = |prompt| secret_in(args.passphrase_file.as_deref(), prompt);
+    let founding = match (&args.recover, args.rebuild) {
+        (Some(path), _) => abide_broker::Founding::Recovered {
+            bundle: fs::read_to_string(path)
+                .with_context(|| format!("cannot read {}", path.display()))?,
+            passphrase: passphrase("Passphrase of the recovery bundle: ")?,
+        },
+        (None, true) => abide_broker::Founding::Rebuilt,
+        (None, false) => abide_broker::Founding::New,
+    };
+    let bundle = args
+        .recovery_bundle
+        .clone()
+        .map(|path| anyhow::Ok((path, passphrase("Passphrase for the recovery bundle: ")?)));
+    let bundle = bundle.transpose()?;
+    let has_bundle = bundle.is_some() || args.recover.is_some();
     let report = abide_broker::init(&abide_broker::InitOptions {
         identity_dir: settings.identity_dir.clone(),
         public_url: settings.public_url.clone(),
+        founding,
+        bundle,
     })?;
+    if !has_bundle {
+        eprintln!(
+            "Without a recovery bundle, losing all brokers means joining every agent again. To write \
+             one: abide broker bundle FILE"
+        );
+    }
     eprintln!(
         "Cluster {} made, with this broker in it.\n\
-         Its keys are in {}; keep a copy of that folder in a safe place.\n\
+         Its keys are in {}.\n\
          Run the broker: abide broker --config {}\n\
          The CA's SHA-256, for the first login from each computer:",
         report.cluster,
@@ -175,6 +211,32 @@ fn init(args: &InitArgs) -> anyhow::Result<()> {
     );
     writeln!(std::io::stdout(), "{}", report.ca_fingerprint)?;
     Ok(())
+}
+
+fn recover(args: &RecoverArgs) -> anyhow::Result<()> {
+    let settings = broker_settings(&args.config)?;
+    let broker = abide_broker::recover(&settings)?;
+    eprintln!(
+        "Broker {broker} will make the table anew from what the agents report.\n\
+         Do this on one broker alone; the others join it when they are started.\n\
+         Run it: abide broker --config {}\n\
+         Then see: abide cluster recover status",
+        args.config.display()
+    );
+    Ok(())
+}
+
+fn bundle(args: &BundleArgs) -> anyhow::Result<()> {
+    let settings = broker_settings(&args.config)?;
+    let identity = BrokerIdentity::load(&settings.identity_dir)?;
+    if args.file.exists() {
+        bail!("{} exists already, and is not overwritten", args.file.display());
+    }
+    let prompt = "Passphrase for the recovery bundle: ";
+    let passphrase = secret_in(args.passphrase_file.as_deref(), prompt)?;
+    let text = seal_bundle(&identity.authority, &passphrase);
+    replace_file(&args.file, text.as_bytes(), Access::Owner)
+        .with_context(|| format!("cannot write {}", args.file.display()))
 }
 
 async fn join_as_broker(args: BrokerJoinArgs) -> anyhow::Result<()> {
@@ -216,8 +278,13 @@ async fn join(args: JoinArgs) -> anyhow::Result<()> {
     let settings = agent_settings(&args.config)?;
     let token = join_token(args.token_file.as_deref())?;
     let names = vec![settings.public_url.host()];
-    let agent =
-        join_any(&args.broker, &token, &settings.name, names, &settings.identity_dir).await?;
+    let machine = Machine {
+        name: &settings.name,
+        public_names: names,
+        folder: &settings.identity_dir,
+        earlier: if args.replace_cluster { Earlier::Left } else { Earlier::Refused },
+    };
+    let agent = join_any(&args.broker, &token, machine).await?;
     eprintln!(
         "This machine is agent {agent} of cluster {}.\nRun it: abide agent --config {}",
         token.cluster,
@@ -226,34 +293,34 @@ async fn join(args: JoinArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// From the file that was named, or from standard input, or asked for.
 fn join_token(file: Option<&Path>) -> anyhow::Result<JoinToken> {
-    let token = match file {
-        None => commands::secret_from(false, "Token: ")?,
-        Some(path) if path == Path::new("-") => commands::secret_from(true, "Token: ")?,
+    Ok(secret_in(file, "Token: ")?.trim().parse()?)
+}
+
+/// The first line of the file that was named, or of standard input, or what is asked for.
+fn secret_in(file: Option<&Path>, prompt: &str) -> anyhow::Result<Zeroizing<String>> {
+    match file {
+        None => Ok(commands::secret_from(false, prompt)?),
+        Some(path) if path == Path::new("-") => Ok(commands::secret_from(true, prompt)?),
         Some(path) => {
-            let mut text = String::new();
+            let mut text = Zeroizing::new(String::new());
             fs::File::open(path)
                 .and_then(|mut file| file.read_to_string(&mut text))
                 .with_context(|| format!("cannot read {}", path.display()))?;
-            text.into()
+            Ok(Zeroizing::new(text.lines().next().unwrap_or_default().to_owned()))
         }
-    };
-    Ok(token.trim().parse()?)
+    }
 }
 
 /// By the first broker that answers.
 async fn join_any(
     brokers: &[String],
     token: &JoinToken,
-    name: &str,
-    public_names: Vec<String>,
-    identity_dir: &Path,
+    machine: Machine<'_>,
 ) -> Result<AgentId, JoinError> {
     let mut silent = None;
     for broker in brokers {
-        let names = public_names.clone();
-        match abide_agent::join(broker, token, name, names, identity_dir).await {
+        match abide_agent::join(broker, token, machine.clone()).await {
             Err(error @ (JoinError::Unreachable { .. } | JoinError::Slow { .. })) => {
                 silent = Some(error);
             }

@@ -28,6 +28,15 @@ impl Table {
             Change::PutBroker(broker) => self.put_broker(broker),
             Change::AdmitBroker { hash, broker } => self.admit_broker(hash, broker),
             Change::RemoveBroker { broker } => self.remove_broker(&broker),
+            Change::BeginRebuild => self.begin_rebuild(),
+            Change::ExpectAgents { agents } => self.expect_agents(agents),
+            Change::RestoreAgent { agent, name } => self.restore_agent(agent, name),
+            Change::RestoreKey { broker, certificate, removed_at } => {
+                self.restore_key(broker, certificate, removed_at)
+            }
+            Change::AgentRebuilt { agent } => self.agent_rebuilt(agent),
+            Change::PlaceAgain { by } => self.place_again(by),
+            Change::RaiseGeneration { to } => self.raise_generation(to),
             Change::AddJoinToken { hash, expires, joins } => {
                 self.add_join_token(hash, expires, joins)
             }
@@ -54,7 +63,9 @@ impl Table {
         if self.brokers.get(&broker.id).is_some_and(|known| **known == broker) {
             return Outcome::Unchanged;
         }
-        if !self.brokers.is_empty() && !self.brokers.contains_key(&broker.id) {
+        let founds = self.brokers.is_empty();
+        let was_lost = self.rebuild.is_some() && !self.removed.contains_key(&broker.id);
+        if !founds && !was_lost && !self.brokers.contains_key(&broker.id) {
             return Outcome::Refused(Refusal::UnknownBroker);
         }
         self.insert_broker(broker);
@@ -175,6 +186,9 @@ impl Table {
             let session = session.id;
             self.remember_start((user, key), session, Some(want), self.now);
             return Outcome::Existing(session);
+        }
+        if self.is_rebuilding() {
+            return Outcome::Refused(Refusal::Rebuilding);
         }
         if let Err(refusal) = self.check_place(&place) {
             return Outcome::Refused(refusal);

@@ -37,6 +37,44 @@ pub enum Change {
         /// The broker.
         broker: BrokerId,
     },
+    /// The table was lost: it is made anew from what agents report.
+    BeginRebuild,
+    /// No session is placed before these have reported.
+    ExpectAgents {
+        /// Their ids or names.
+        agents: Vec<Arc<str>>,
+    },
+    /// An agent of the lost table is back.
+    RestoreAgent {
+        /// The agent.
+        agent: AgentId,
+        /// Its host's name.
+        name: String,
+    },
+    /// An agent remembers a key of the lost table.
+    RestoreKey {
+        /// Whose it was.
+        broker: BrokerId,
+        /// Its certificate.
+        certificate: Arc<str>,
+        /// When its broker was removed, if it was.
+        removed_at: Option<Timestamp>,
+    },
+    /// All that an agent reported is in the table.
+    AgentRebuilt {
+        /// The agent.
+        agent: AgentId,
+    },
+    /// Sessions are placed again, whoever has not reported.
+    PlaceAgain {
+        /// Who says so.
+        by: Arc<str>,
+    },
+    /// Commands carry at least this generation from now on.
+    RaiseGeneration {
+        /// Above all that agents have obeyed.
+        to: u64,
+    },
     /// A one-time token may be used to join.
     AddJoinToken {
         /// The SHA-256 of its secret.
@@ -241,6 +279,9 @@ pub enum Refusal {
     /// The session has begun, so it cannot be reserved, or not elsewhere.
     #[error("the session is no mere reservation any more")]
     NotReserved,
+    /// The table is being rebuilt: nothing new is placed.
+    #[error("the table is being rebuilt from what the agents report")]
+    Rebuilding,
     /// No such token, or it was used by another machine, or is for the other kind, or its time is
     /// over.
     #[error("the join token is unknown, used, expired, or for another kind of machine")]

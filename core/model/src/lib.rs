@@ -9,6 +9,7 @@ mod apply;
 mod command;
 mod ids;
 mod parts;
+mod rebuild;
 mod rows;
 mod table;
 #[cfg(any(test, feature = "testing"))]
@@ -17,6 +18,7 @@ pub mod testing;
 pub use command::{Change, Command, Joins, Outcome, Place, Refusal, Report, TokenHash, Want};
 pub use ids::*;
 pub use parts::{Part, PartError};
+pub use rebuild::{Placing, Rebuild};
 pub use rows::{Agent, AgentFacts, Broker, EndReason, Profile, Reach, Session, State};
 pub use table::{Admission, ENDED_KEPT_MS, KEYS_KEPT_MS, Removed, Table};
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use crate::table::{Admission, Expiring, JoinToken, LoggedOut, Removed, Start};
 use crate::{
-    Agent, AgentId, Broker, BrokerId, IdempotencyKey, Session, SessionId, Table, Timestamp,
-    TokenHash, UserName, Want,
+    Agent, AgentId, Broker, BrokerId, IdempotencyKey, Rebuild, Session, SessionId, Table,
+    Timestamp, TokenHash, UserName, Want,
 };
 
 /// One part of a table. All of them, in any order that has agents before sessions, are the whole.
@@ -17,6 +17,10 @@ pub enum Part {
     Broker(Arc<Broker>),
     /// How often the brokers' rows changed.
     Revision(u64),
+    /// The least generation of commands.
+    Generation(u64),
+    /// How the table was made anew.
+    Rebuild(Arc<Rebuild>),
     /// A broker that was removed.
     Removed(BrokerId, Removed),
     /// An agent. Its count of live sessions is not part of it: it follows from the sessions.
@@ -99,9 +103,12 @@ impl Table {
             until: out.until,
         });
         let removed = self.removed.iter().map(|(id, it)| Part::Removed(id.clone(), it.clone()));
-        [Part::Now(self.now), Part::Revision(self.revision)]
+        let numbers =
+            [Part::Now(self.now), Part::Revision(self.revision), Part::Generation(self.generation)];
+        numbers
             .into_iter()
             .chain(removed)
+            .chain(self.rebuild.clone().map(Part::Rebuild))
             .chain(self.brokers.values().cloned().map(Part::Broker))
             .chain(self.agents.values().cloned().map(Part::Agent))
             .chain(self.sessions.values().cloned().map(Part::Session))
@@ -120,6 +127,8 @@ impl Table {
             Part::Now(now) => self.now = now,
             Part::Broker(broker) => drop(self.brokers.insert(broker.id.clone(), broker)),
             Part::Revision(revision) => self.revision = revision,
+            Part::Generation(generation) => self.generation = generation,
+            Part::Rebuild(rebuild) => self.rebuild = Some(rebuild),
             Part::Removed(id, removed) => drop(self.removed.insert(id, removed)),
             Part::Agent(mut agent) => {
                 Arc::make_mut(&mut agent).live = 0;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use imbl::{OrdMap, OrdSet};
 
 use crate::{
-    Agent, AgentId, Broker, BrokerId, IdempotencyKey, ProfileName, Reach, Refusal, Session,
-    SessionId, State, Timestamp, TokenHash, UserName, Want,
+    Agent, AgentId, Broker, BrokerId, IdempotencyKey, ProfileName, Reach, Rebuild, Refusal,
+    Session, SessionId, State, Timestamp, TokenHash, UserName, Want,
 };
 
 /// How long a session that ended stays in the table, milliseconds.
@@ -27,6 +27,9 @@ pub struct Table {
     /// it started outlive it.
     pub(crate) removed: OrdMap<BrokerId, Removed>,
     pub(crate) agents: OrdMap<AgentId, Arc<Agent>>,
+    /// INVARIANT: never lowered.
+    pub(crate) generation: u64,
+    pub(crate) rebuild: Option<Arc<Rebuild>>,
     pub(crate) sessions: OrdMap<SessionId, Arc<Session>>,
     /// INVARIANT: exactly one entry for each session.
     pub(crate) by_user: OrdSet<(UserName, SessionId)>,
@@ -229,9 +232,11 @@ impl Table {
         self.logged_out.ptr_eq(&earlier.logged_out)
     }
 
-    /// Whether a login was ended: by itself, or with all of its user's.
+    /// Whether a login was ended: by itself, or with all of its user's; or it began before the table was
+    /// lost, and with it the memory of those that were ended.
     pub fn is_revoked(&self, jti: &[u8; 16], user: &UserName, issued_at: Timestamp) -> bool {
-        self.revoked.contains_key(jti)
+        self.rebuild.as_ref().is_some_and(|rebuild| issued_at <= rebuild.since)
+            || self.revoked.contains_key(jti)
             || self.logged_out.get(user).is_some_and(|out| issued_at <= out.before)
     }
 }

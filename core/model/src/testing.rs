@@ -66,6 +66,14 @@ pub fn change() -> impl Strategy<Value = Change> {
     let cluster = prop_oneof![
         broker().prop_map(Change::PutBroker),
         (hash(), broker()).prop_map(|(hash, broker)| Change::AdmitBroker { hash, broker }),
+        prop::collection::vec(by(), 0..2).prop_map(|agents| Change::ExpectAgents { agents }),
+        prop_oneof![Just(Change::BeginRebuild), by().prop_map(|by| Change::PlaceAgain { by })],
+        (any_agent(), text()).prop_map(|(agent, name)| Change::RestoreAgent { agent, name }),
+        (broker(), by(), prop::option::of(moment())).prop_map(|(it, certificate, removed_at)| {
+            Change::RestoreKey { broker: it.id, certificate, removed_at }
+        }),
+        any_agent().prop_map(|agent| Change::AgentRebuilt { agent }),
+        (0..4_u64).prop_map(|to| Change::RaiseGeneration { to }),
         broker().prop_map(|it| Change::RemoveBroker { broker: it.id }),
         (hash(), moment(), joins()).prop_map(|(hash, expires, joins)| Change::AddJoinToken {
             hash,
@@ -116,6 +124,8 @@ pub fn part() -> impl Strategy<Value = Part> {
             until
         }),
         any::<u64>().prop_map(Part::Revision),
+        any::<u64>().prop_map(Part::Generation),
+        rebuild().prop_map(|it| Part::Rebuild(Arc::new(it))),
         (broker(), by(), moment())
             .prop_map(|(it, certificate, at)| Part::Removed(it.id, Removed { certificate, at })),
         (hash(), moment(), admission()).prop_map(|(hash, expires, admission)| Part::JoinToken {
@@ -201,6 +211,21 @@ fn broker() -> impl Strategy<Value = Broker> {
     (0..NODES, text(), text(), text()).prop_map(|(n, public_url, agent_address, certificate)| {
         Broker { id: id(&format!("{n:032x}")), public_url, agent_address, certificate }
     })
+}
+
+fn rebuild() -> impl Strategy<Value = Rebuild> {
+    let texts = || prop::collection::vec(by(), 0..3);
+    let reported = prop::collection::vec(any_agent(), 0..3);
+    let placing = prop::option::of((moment(), by()).prop_map(|(at, by)| Placing { at, by }));
+    (moment(), texts(), reported, texts(), placing).prop_map(
+        |(since, expected, reported, keys, placing)| Rebuild {
+            since,
+            expected: expected.into_iter().collect(),
+            reported: reported.into_iter().collect(),
+            keys: keys.into_iter().collect(),
+            placing,
+        },
+    )
 }
 
 fn joins() -> impl Strategy<Value = Joins> {

@@ -55,6 +55,11 @@ impl Parts {
         Ok(Self { message, signature, footer })
     }
 
+    /// The message, which anybody may have written.
+    pub(crate) fn unverified(&self) -> &[u8] {
+        &self.message
+    }
+
     /// The message, if `key` signed it with this footer and implicit assertion.
     pub(crate) fn verify(self, key: &VerifyingKey, implicit: &[u8]) -> Result<Vec<u8>, TokenError> {
         let signed = pae(&[HEADER.as_bytes(), &self.message, &self.footer, implicit]);

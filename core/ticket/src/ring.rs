@@ -84,7 +84,7 @@ impl KeyRing {
     }
 
     /// Takes in a key on the strength of its [`KeyCertificate`], as signed by the root. A key that
-    /// was withdrawn stays so.
+    /// was withdrawn stays so; of two certificates for one key, the one from earlier on counts.
     ///
     /// # Errors
     /// [`VerifyError`] when the root did not sign it.
@@ -95,12 +95,14 @@ impl KeyRing {
         }
         let claims: KeyCertificate = open(parts, &self.root, self.cluster)?;
         let id = claims.public_key.id();
-        self.keys.entry(id).or_insert(CertifiedKey {
+        let not_before = claims.not_before;
+        let key = self.keys.entry(id).or_insert(CertifiedKey {
             broker: claims.broker,
             public_key: claims.public_key,
-            not_before: claims.not_before,
+            not_before,
             withdrawn_at: None,
         });
+        key.not_before = key.not_before.min(not_before);
         Ok(id)
     }
 
@@ -146,6 +148,15 @@ impl KeyRing {
             Some(at) if order.made_at() >= at => Err(VerifyError::WithdrawnKey(key)),
             _ => Ok(order),
         }
+    }
+
+    /// What an order says, whoever signed it: for a person who confirms it.
+    ///
+    /// # Errors
+    /// [`VerifyError`] when it is no order of this form.
+    pub fn read_order(token: &str) -> Result<StartOrder, VerifyError> {
+        let (parts, _) = split(token)?;
+        serde_json::from_slice(parts.unverified()).map_err(VerifyError::Claims)
     }
 
     fn withdrawn_at(&self, key: KeyId) -> Option<Timestamp> {

@@ -70,10 +70,22 @@ impl BrokerIdentity {
         names: &[String],
         now: SystemTime,
     ) -> Result<Self, CreateError> {
+        Self::found(folder, Authority::create(cluster, now), names, now)
+    }
+
+    /// The same for a cluster whose authority there is already: its brokers are lost.
+    ///
+    /// # Errors
+    /// As for [`BrokerIdentity::create`].
+    pub fn found(
+        folder: &Path,
+        authority: Authority,
+        names: &[String],
+        now: SystemTime,
+    ) -> Result<Self, CreateError> {
         if folder.join(identity::KEY).exists() {
             return Err(IdentityError::Exists { folder: folder.to_owned() }.into());
         }
-        let authority = Authority::create(cluster, now);
         let key = NodeKey::generate();
         let issued = authority.issue(&key.request(), NodeRole::Broker, names, now)?;
         let identity = Identity::new(key, &issued.pem, &authority.ca_pem(), authority.root_key())?;

@@ -125,8 +125,7 @@ impl Identity {
     /// # Errors
     /// [`IdentityError`] when a file is missing, exposed, or does not fit the others.
     pub fn load(folder: &Path) -> Result<Self, IdentityError> {
-        let key =
-            NodeKey::from_pem(&read_private(&folder.join(KEY))?).map_err(IdentityError::Key)?;
+        let key = Self::load_key(folder)?;
         let certificate = read(&folder.join(CERTIFICATE))?;
         let ca = read(&folder.join(CA))?;
         let path = folder.join(ROOT);
@@ -134,6 +133,14 @@ impl Identity {
         let root =
             root.map_err(|_| IdentityError::Content { path, what: "a public key in hex" })?;
         Self::new(key, &certificate, &ca, root)
+    }
+
+    /// The key in this folder alone, for a node whose cluster is lost.
+    ///
+    /// # Errors
+    /// [`IdentityError`] when its file is missing, exposed, or holds none.
+    pub fn load_key(folder: &Path) -> Result<NodeKey, IdentityError> {
+        NodeKey::from_pem(&read_private(&folder.join(KEY))?).map_err(IdentityError::Key)
     }
 
     /// Writes the folder, making it (0700) if it is missing. An earlier identity in it is

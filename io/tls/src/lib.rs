@@ -18,6 +18,7 @@
 
 mod authority;
 mod broker;
+mod bundle;
 mod fingerprint;
 mod identity;
 mod internal;
@@ -32,6 +33,7 @@ mod web;
 
 pub use authority::{Authority, IssueError, Issued};
 pub use broker::{BrokerIdentity, CreateError, JoinAnswer};
+pub use bundle::{BundleError, open_bundle, seal_bundle};
 pub use fingerprint::{Fingerprint, InvalidFingerprint};
 pub use identity::{Identity, IdentityError};
 pub use internal::{Clients, INTERNAL_NAME, internal_name};

@@ -7,6 +7,7 @@
 mod cluster;
 mod login;
 mod problem;
+mod recovery;
 mod session;
 mod time;
 
@@ -19,6 +20,7 @@ pub use login::{
     PromptStyle,
 };
 pub use problem::{Problem, ProblemKind};
+pub use recovery::{ConfirmRequest, Confirmed, ExpectRequest, Recovery, RecoveryAgent};
 pub use session::{
     Connect, RedeemRequest, Redeemed, Session, SessionReply, SessionState, SessionStatus, Sessions,
     StartRequest, UnreachableProblem, ViewMode, ViewerSession, ViewerState, Want,

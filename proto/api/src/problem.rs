@@ -74,6 +74,8 @@ kinds! {
     StartFailed = 502 "start-failed" "The session could not be started";
     /// No broker can serve this now.
     Unavailable = 503 "unavailable" "The cluster cannot serve this right now";
+    /// The table was lost and is not whole yet.
+    Rebuilding = 503 "rebuilding" "The cluster still gathers which desktops run";
     /// No agent can take a session.
     NoAgent = 503 "no-agent" "No desktop host can take a new session now";
     /// The disk is full.

@@ -1,5 +1,6 @@
 //! What the agent knows of its cluster: whose signatures count, where the brokers are.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use abide_config::BaseUrl;
@@ -115,18 +116,23 @@ fn version(told: &ClusterView) -> (u64, u64, u64) {
 
 fn view(id: ClusterId, root: VerifyingKey, told: &ClusterView) -> View {
     let mut ring = KeyRing::new(id, root);
+    let mut current = BTreeSet::new();
     for certificate in &told.key_certificates {
-        if let Err(cause) = ring.admit(certificate) {
-            let cause = &cause as &dyn std::error::Error;
-            warn!(cause, "A broker's key is not certified by the cluster's root");
+        match ring.admit(certificate) {
+            Ok(id) => drop(current.insert(id)),
+            Err(cause) => {
+                let cause = &cause as &dyn std::error::Error;
+                warn!(cause, "A broker's key is not certified by the cluster's root");
+            }
         }
     }
     for key in &told.withdrawn {
         match ring.admit(&key.certificate) {
+            Ok(id) if current.contains(&id) => {}
             Ok(id) => ring.withdraw(id, Timestamp(key.at_ms)),
             Err(cause) => {
                 let cause = &cause as &dyn std::error::Error;
-                warn!(cause, "A removed broker's key is not certified by the cluster's root");
+                warn!(cause, "A gone broker's key is not certified by the cluster's root");
             }
         }
     }

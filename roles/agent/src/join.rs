@@ -23,11 +23,18 @@ const WITHIN: Duration = Duration::from_secs(15);
 #[derive(Debug, thiserror::Error)]
 pub enum JoinError {
     /// The folder holds a node's identity, which is not thrown away.
-    #[error("{} holds an identity already; to join anew, remove it first", folder.display())]
+    #[error(
+        "{} holds an identity already; if its cluster's brokers and keys are lost, --replace-cluster \
+         leaves it",
+        folder.display()
+    )]
     Exists {
         /// The folder.
         folder: PathBuf,
     },
+    /// The identity that is there cannot be used.
+    #[error("cannot use the key that is there")]
+    Earlier(#[source] IdentityError),
     /// The token is for a broker.
     #[error("the token is for a broker; `abide cluster token agent` makes one for an agent")]
     Role,
@@ -73,9 +80,31 @@ pub enum JoinError {
     },
 }
 
+/// What joins.
+#[derive(Debug, Clone)]
+pub struct Machine<'a> {
+    /// The host's name, for people.
+    pub name: &'a str,
+    /// The DNS names and IP addresses under which browsers will reach the agent.
+    pub public_names: Vec<String>,
+    /// The identity's folder.
+    pub folder: &'a Path,
+    /// What becomes of an identity that is there.
+    pub earlier: Earlier,
+}
+
+/// What becomes of an identity that is there already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Earlier {
+    /// It stays, and nothing is done.
+    Refused,
+    /// Its cluster is left, with all that was believed of it. The key stays, and with it the agent's id:
+    /// the sessions' orders name it.
+    Left,
+}
+
 /// Makes a key, has it certified by the broker at `address` (`host:port` of its listener for
-/// agents), and puts the identity into `folder`. `name` is the host's, for people; `public_names`
-/// are the DNS names and IP addresses under which browsers will reach the agent.
+/// agents), and puts the identity into the machine's folder.
 ///
 /// # Errors
 /// [`JoinError`]. Unless the folder could not be written, nothing was changed there; the token can
@@ -83,17 +112,19 @@ pub enum JoinError {
 pub async fn join(
     address: &str,
     token: &JoinToken,
-    name: &str,
-    public_names: Vec<String>,
-    folder: &Path,
+    machine: Machine<'_>,
 ) -> Result<AgentId, JoinError> {
-    if Identity::load(folder).is_ok() || folder.join("key.pem").exists() {
-        return Err(JoinError::Exists { folder: folder.to_owned() });
-    }
+    let Machine { name, public_names, folder, earlier } = machine;
     if token.role != NodeRole::Agent {
         return Err(JoinError::Role);
     }
-    let key = NodeKey::generate();
+    let key = match (folder.join("key.pem").exists(), earlier) {
+        (false, _) => NodeKey::generate(),
+        (true, Earlier::Left) => Identity::load_key(folder).map_err(JoinError::Earlier)?,
+        (true, Earlier::Refused) => {
+            return Err(JoinError::Exists { folder: folder.to_owned() });
+        }
+    };
     let request = JoinRequest {
         token_secret: token.secret().to_string(),
         certificate_request: key.request(),

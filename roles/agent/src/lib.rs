@@ -32,5 +32,5 @@ mod tests;
 mod web;
 
 pub use agent::{AgentError, run};
-pub use join::{JoinError, join};
+pub use join::{Earlier, JoinError, Machine, join};
 pub use settings::{Display, Profile, RunAs, Settings, Tls, settings_from};

@@ -1,13 +1,13 @@
 //! What every part of the broker shares.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use abide_auth::{AuditLog, Issuer, Verifier};
 use abide_model::{BrokerId, Change, Fence, Table, Timestamp};
-use abide_raft::{Peer, Raft, ReadError};
-use abide_ticket::{KeyRing, VerifyingKey};
+use abide_raft::{Claim, Peer, Raft, ReadError};
+use abide_ticket::{KeyRing, TOKEN_LEEWAY_MS, VerifyingKey};
 use abide_tls::{Authority, BrokerIdentity, Identity};
 use abide_wire::agent as wire;
 use tokio::sync::OnceCell;
@@ -16,6 +16,7 @@ use crate::clock;
 use crate::hub::Hub;
 use crate::peers::{Peers, Roster};
 use crate::pending::Pending;
+use crate::rebuild;
 use crate::replica::Replica;
 use crate::settings::Settings;
 use crate::standing::Group;
@@ -144,12 +145,15 @@ impl Broker {
 
     /// What to command agents with; `None` while this broker may not.
     pub fn fence(&self) -> Option<Fence> {
-        self.raft.command_fence().map(|fence| Fence {
-            generation: fence.claim.generation,
-            claimant: fence.claim.claimant.0,
-            term: fence.term,
-            leader: fence.leader.0,
-        })
+        let fence = self.raft.command_fence()?;
+        let (generation, claimant) = self.stands_on(&self.raft.latest().0, fence.claim);
+        Some(Fence { generation, claimant, term: fence.term, leader: fence.leader.0 })
+    }
+
+    /// Generation and claimant: of the last forced takeover, or above what agents had obeyed before the
+    /// table was lost.
+    fn stands_on(&self, table: &Table, claim: Claim) -> (u64, u64) {
+        (claim.generation, claim.claimant.0).max((table.generation(), 0))
     }
 
     /// How the group of brokers stands, as far as this one knows.
@@ -180,21 +184,22 @@ impl Broker {
 
     /// What agents should know of the cluster.
     pub fn cluster_view(&self, table: &Table) -> wire::ClusterView {
-        let claim = self.raft.claim();
+        let (generation, claimant) = self.stands_on(table, self.raft.claim());
+        let removed = table.removed().map(|(_, it)| (&it.certificate, it.at, false));
+        let former = table.rebuild().into_iter().flat_map(|rebuild| {
+            // The lost table's clock may have been ahead of this one's.
+            let at = rebuild.since.plus(TOKEN_LEEWAY_MS);
+            rebuild.keys.iter().map(move |certificate| (certificate, at, true))
+        });
+        let withdrawn = removed.chain(former).map(|(certificate, at, former)| wire::WithdrawnKey {
+            certificate: certificate.to_string(),
+            at_ms: at.0,
+            former,
+        });
         wire::ClusterView {
             cluster: self.identity.cluster().to_string(),
-            version: Some(wire::Version {
-                generation: claim.generation,
-                claimant: claim.claimant.0,
-                revision: table.revision(),
-            }),
-            withdrawn: table
-                .removed()
-                .map(|(_, it)| wire::WithdrawnKey {
-                    certificate: it.certificate.to_string(),
-                    at_ms: it.at.0,
-                })
-                .collect(),
+            version: Some(wire::Version { generation, claimant, revision: table.revision() }),
+            withdrawn: withdrawn.collect(),
             key_certificates: table.brokers().map(|it| it.certificate.clone()).collect(),
             brokers: table
                 .brokers()
@@ -213,6 +218,7 @@ impl Broker {
         let mut changes = self.raft.changes();
         let mut leadership = self.raft.leadership();
         let mut told = None;
+        let mut rebuilds = rebuild::is_due(&self);
         loop {
             self.believe();
             let table = self.raft.latest();
@@ -221,7 +227,13 @@ impl Broker {
                 self.hub.tell_all(&wire::broker_message::Message::Cluster(view.clone()));
                 told = Some(view);
             }
-            if self.needs_publishing(&table.0) && !leadership.borrow().is_leaderless() {
+            if rebuilds && !leadership.borrow().is_leaderless() {
+                // Before this broker's row: nobody is served before that.
+                rebuilds = !rebuild::begin(&self).await;
+                continue;
+            }
+            if !rebuilds && self.needs_publishing(&table.0) && !leadership.borrow().is_leaderless()
+            {
                 let _ = self.propose(Change::PutBroker(self.row())).await;
             }
             let alive = tokio::select! {
@@ -244,12 +256,14 @@ impl Broker {
             return;
         }
         let mut ring = KeyRing::new(self.identity.cluster(), self.authority.root_key());
-        let current = view.key_certificates.iter().map(|it| (it, None));
-        let removed = view.withdrawn.iter().map(|it| (&it.certificate, Some(Timestamp(it.at_ms))));
-        for (certificate, withdrawn) in current.chain(removed) {
+        let mut current = BTreeSet::new();
+        let believed_now = view.key_certificates.iter().map(|it| (it, None));
+        let gone = view.withdrawn.iter().map(|it| (&it.certificate, Some(Timestamp(it.at_ms))));
+        for (certificate, withdrawn) in believed_now.chain(gone) {
             match (ring.admit(certificate), withdrawn) {
-                (Ok(key), Some(at)) => ring.withdraw(key, at),
-                (Ok(_), None) => {}
+                (Ok(key), None) => drop(current.insert(key)),
+                (Ok(key), Some(at)) if !current.contains(&key) => ring.withdraw(key, at),
+                (Ok(_), Some(_)) => {}
                 (Err(cause), _) => {
                     let cause: &dyn std::error::Error = &cause;
                     tracing::warn!(cause, "A broker's key certificate is not good");

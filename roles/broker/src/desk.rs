@@ -24,6 +24,7 @@ use uuid::Uuid;
 use crate::broker::{Broker, PATIENCE};
 use crate::clock;
 use crate::problem::Refused;
+use crate::rebuild;
 use crate::view;
 
 /// How long a reservation's agent may be unreachable before another is reserved elsewhere.
@@ -165,9 +166,13 @@ fn way_in(broker: &Broker, table: &Table, session: &Session) -> SessionReply {
 /// The problem, for the person; or this broker does not lead.
 pub async fn reserve_here(broker: &Broker, asked: &Asked) -> Result<SessionId, Refused> {
     let want = asked.want();
+    let table = broker.raft.latest();
+    if table.0.is_rebuilding() {
+        return Err(rebuild::refused(&table.0));
+    }
     let profile = match &asked.profile {
         Some(profile) => profile.clone(),
-        None => default_profile(&broker.raft.latest().0)?,
+        None => default_profile(&table.0)?,
     };
     // Another try only when the agent was lost between the choice and the commit.
     for _ in 0..3 {
@@ -323,6 +328,7 @@ fn refused(refusal: Refusal) -> Refused {
             let detail = "The session can be reached: end it instead.";
             return ProblemKind::Conflict.because(detail).into();
         }
+        Refusal::Rebuilding => ProblemKind::Rebuilding,
         Refusal::AgentUnreachable | Refusal::UnknownAgent => ProblemKind::NoAgent,
         Refusal::WrongAgent
         | Refusal::NotReserved

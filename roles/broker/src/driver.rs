@@ -25,6 +25,7 @@ use tracing::{info, warn};
 use crate::broker::Broker;
 use crate::clock;
 use crate::hub::{Order, Unread};
+use crate::rebuild;
 use crate::stream::chain;
 
 /// How long an agent may be silent before it counts as unreachable. It speaks once a second; a
@@ -88,6 +89,7 @@ pub async fn run(broker: Broker) {
             driver.pursue(session, fence, since);
         }
         if ticked {
+            rebuild::note_reported(&broker, &replica.0).await;
             driver.look_for_silence(&replica.0, since).await;
         }
     }
@@ -106,6 +108,7 @@ impl Driver {
     async fn hear(&self, table: &Table, agent: &AgentId, unread: Unread, fence: Fence) {
         if unread.greeted {
             let Some((greeting, rows)) = self.broker.hub.ledger(agent) else { return };
+            rebuild::rise_above(&self.broker, table, &greeting, fence).await;
             self.welcome(table, agent, &greeting.facts).await;
             self.broker.hub.log_out(Some(agent), fence, table);
             for (session, row) in &rows {
@@ -175,30 +178,14 @@ impl Driver {
         boot: BootId,
         fence: Fence,
     ) {
-        let state = match report {
-            Report::Starting => State::Starting,
-            Report::Running { .. } => State::Running,
-            Report::Ending => State::Ending { by: "the agent".into() },
-            // It is over, and nobody here ever knew of it or remembers.
-            Report::Ended { .. } | Report::Cancelled => {
-                return self.forget(agent, session, fence);
-            }
+        // It is over, and nobody here ever knew of it or remembers.
+        let Some(state) = rebuild::state_of(&report) else {
+            return self.forget(agent, session, fence);
         };
         match self.broker.verifier.ring().verify_order(&row.start_order) {
             Ok(order) if order.session == session && order.agent == *agent => {
                 info!(%agent, %session, user = %order.user, "Adopting a session");
-                let adopted = Session {
-                    id: session,
-                    user: order.user,
-                    agent: order.agent,
-                    profile: order.profile,
-                    key: order.idempotency_key,
-                    view_key: order.view_key,
-                    created_at: order.created_at,
-                    boot: Some(boot),
-                    state,
-                    unlisted_since: None,
-                };
+                let adopted = rebuild::adopted(order, boot, state);
                 self.propose(agent, Some(session), Change::Adopt(Arc::new(adopted))).await;
             }
             Ok(_) => warn!(%agent, %session, "A session's start order is for another"),

@@ -71,6 +71,8 @@ pub struct Greeting {
     pub facts: Arc<AgentFacts>,
     /// The highest fence it obeyed.
     pub fence: Fence,
+    /// Of the newest view of the cluster that it was told.
+    pub version: agent::Version,
 }
 
 /// An agent's load, and when it came.

@@ -21,7 +21,7 @@ use tokio::task::JoinSet;
 use tracing::{error, info, warn};
 
 use crate::broker::Broker;
-use crate::formation::{Files, FormationError};
+use crate::formation::{Files, FormationError, Mark};
 use crate::http::{App, router};
 use crate::metrics::Metrics;
 use crate::peers::Peers;
@@ -164,7 +164,10 @@ async fn start_engine(
     let raft = Raft::start(Replica::default(), start)
         .await
         .map_err(|cause| BrokerError::Data { folder: settings.data_dir.clone(), cause })?;
-    files.consume().map_err(BrokerError::Formation)?;
+    // A rebuild consumes its mark when it has begun.
+    if files.marked().map_err(BrokerError::Formation)? != Some(Mark::Recover) {
+        files.consume().map_err(BrokerError::Formation)?;
+    }
     Ok(raft)
 }
 

@@ -25,6 +25,7 @@ use crate::admit;
 use crate::broker::Broker;
 use crate::clock;
 use crate::hub::{Greeting, OUTBOX, Order, Reported};
+use crate::rebuild;
 
 /// How long a command waits after it was refused for a fence that this broker cannot rise above.
 const FENCED_PAUSE: Duration = Duration::from_secs(1);
@@ -103,7 +104,9 @@ impl Brokerage for AgentService {
         request: Request<Streaming<AgentMessage>>,
     ) -> Result<Response<Self::AttachStream>, Status> {
         let agent = self.who(&request)?;
-        if self.0.raft.latest().0.agent(&agent).is_none() {
+        let table = self.0.raft.latest();
+        // One of a lost table is taken back when it greets.
+        if table.0.agent(&agent).is_none() && table.0.rebuild().is_none() {
             return Err(not_in_the_table());
         }
         let (outbox, messages) = mpsc::channel(OUTBOX);
@@ -204,7 +207,7 @@ impl Listener {
         use agent_message::Message;
         let (hub, agent, number) = (&self.broker.hub, &self.agent, self.number);
         match message {
-            Message::Hello(hello) => self.greet(hello, rows),
+            Message::Hello(hello) => self.greet(hello, rows).await,
             Message::Clock(probe) => {
                 let reply = agent::ClockReply { probe: probe.probe, now_ms: clock::now().0 };
                 let message = Some(broker_message::Message::Clock(reply));
@@ -233,7 +236,7 @@ impl Listener {
         }
     }
 
-    fn greet(
+    async fn greet(
         &self,
         hello: Hello,
         rows: &mut Option<HashMap<SessionId, LedgerRow>>,
@@ -264,7 +267,11 @@ impl Listener {
             profiles: profiles.collect::<Result<_, _>>()?,
         });
         let fence = hello.fence.unwrap_or_default().into();
-        self.broker.hub.greet(&self.agent, self.number, Greeting { facts, fence }, all);
+        let told = hello.cluster.unwrap_or_default();
+        rebuild::take_back(&self.broker, &self.agent, &hello.name, &told).await;
+        let version = told.version.unwrap_or_default();
+        let greeting = Greeting { facts, fence, version };
+        self.broker.hub.greet(&self.agent, self.number, greeting, all);
         Ok(())
     }
 
@@ -281,7 +288,7 @@ impl Listener {
             Answer::Fenced(it) => {
                 let highest = abide_model::Fence::from(it.highest.unwrap_or_default());
                 warn!(agent = %self.agent, %highest, "Agent obeys a higher fence");
-                if !self.rise(highest).await {
+                if !rebuild::rise(&self.broker, highest.generation).await {
                     // Nothing will be obeyed until somebody mends that: no reason to hurry.
                     tokio::time::sleep(FENCED_PAUSE).await;
                 }
@@ -303,7 +310,8 @@ impl Listener {
         match answer {
             Answer::Obeyed(_) => {}
             Answer::Fenced(it) => {
-                if !self.rise(it.highest.unwrap_or_default().into()).await {
+                let highest = it.highest.unwrap_or_default();
+                if !rebuild::rise(&self.broker, highest.generation).await {
                     tokio::time::sleep(FENCED_PAUSE).await;
                 }
                 self.broker.hub.retry_log_outs(&self.agent, self.number);
@@ -328,20 +336,6 @@ impl Listener {
         if let Err(cause) = self.broker.propose(change).await {
             warn!(%session, cause = chain(&cause), "A refusal could not be committed");
             self.broker.hub.retry(&self.agent, self.number, (session, Order::Start));
-        }
-    }
-
-    /// Goes above a fence that was obeyed before this cluster's data: they are a rebuilt table's.
-    async fn rise(&self, highest: abide_model::Fence) -> bool {
-        let seen =
-            abide_raft::Claim { generation: highest.generation, claimant: highest.claimant.into() };
-        match self.broker.raft.raise_claim(seen).await {
-            Ok(_) => true,
-            Err(cause) => {
-                let cause: &dyn std::error::Error = &cause;
-                warn!(cause, "The generation cannot be raised");
-                false
-            }
         }
     }
 }

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use abide_api::{
-    Account, Agents, Cluster, JoinRole, JoinToken, JoinTokenRequest, LogoutRequest, Profiles,
-    SessionReply, SessionStatus, Sessions, StartRequest,
+    Account, Agents, Cluster, ConfirmRequest, Confirmed, ExpectRequest, JoinRole, JoinToken,
+    JoinTokenRequest, LogoutRequest, Profiles, Recovery, SessionReply, SessionStatus, Sessions,
+    StartRequest,
 };
 use abide_config::BaseUrl;
 use reqwest::Method;
@@ -169,6 +170,42 @@ impl Api {
     ) -> Result<JoinToken, CallError> {
         let request = JoinTokenRequest { role, valid_for_s };
         let call = self.call(Method::POST, "/api/v1/cluster/tokens");
+        self.brokers.call(call.body(&request)).await
+    }
+
+    /// How far the making anew of a lost table is.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn recovery(&self) -> Result<Recovery, CallError> {
+        self.get("/api/v1/cluster/recovery").await
+    }
+
+    /// Names agents that must have reported before sessions are placed again.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn expect_agents(&self, agents: Vec<String>) -> Result<Recovery, CallError> {
+        let request = ExpectRequest { agents };
+        let call = self.call(Method::POST, "/api/v1/cluster/recovery/expect");
+        self.brokers.call(call.body(&request)).await
+    }
+
+    /// Has sessions placed again, whoever has not reported.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn place_again(&self) -> Result<Recovery, CallError> {
+        self.brokers.call(self.call(Method::POST, "/api/v1/cluster/recovery/go")).await
+    }
+
+    /// Vouches for what an agent lists; how many sessions were taken in.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn confirm_agent(&self, agent: String) -> Result<Confirmed, CallError> {
+        let request = ConfirmRequest { agent };
+        let call = self.call(Method::POST, "/api/v1/cluster/recovery/confirm");
         self.brokers.call(call.body(&request)).await
     }
 

@@ -1,6 +1,7 @@
 mod end;
 mod logins;
 mod random;
+mod rebuild;
 mod report;
 mod reserve;
 

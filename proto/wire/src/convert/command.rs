@@ -21,6 +21,23 @@ fn change(change: &Change) -> Wire {
             hash: hash.to_vec(),
             broker: Some(broker.into()),
         }),
+        Change::BeginRebuild => Wire::BeginRebuild(table::BeginRebuild {}),
+        Change::ExpectAgents { agents } => Wire::ExpectAgents(table::ExpectAgents {
+            agents: agents.iter().map(ToString::to_string).collect(),
+        }),
+        Change::RestoreAgent { agent, name } => {
+            Wire::RestoreAgent(table::RestoreAgent { agent: agent.to_string(), name: name.clone() })
+        }
+        Change::RestoreKey { broker, certificate, removed_at } => {
+            Wire::RestoreKey(table::RestoreKey {
+                broker: broker.to_string(),
+                certificate: certificate.to_string(),
+                removed_at_ms: removed_at.map(|at| at.0),
+            })
+        }
+        Change::AgentRebuilt { agent } => Wire::AgentRebuilt(agent.to_string()),
+        Change::PlaceAgain { by } => Wire::PlaceAgain(by.to_string()),
+        Change::RaiseGeneration { to } => Wire::RaiseGeneration(*to),
         Change::RemoveBroker { broker } => Wire::RemoveBroker(broker.to_string()),
         Change::AddJoinToken { hash, expires, joins } => Wire::AddJoinToken(table::JoinToken {
             hash: hash.to_vec(),
@@ -85,6 +102,21 @@ impl TryFrom<table::Command> for Command {
                 hash: bytes("token hash", &it.hash)?,
                 broker: need("broker", it.broker)?.try_into()?,
             },
+            Wire::BeginRebuild(_) => Change::BeginRebuild,
+            Wire::ExpectAgents(it) => {
+                Change::ExpectAgents { agents: it.agents.into_iter().map(Into::into).collect() }
+            }
+            Wire::RestoreAgent(it) => {
+                Change::RestoreAgent { agent: parse("agent", &it.agent)?, name: it.name }
+            }
+            Wire::RestoreKey(it) => Change::RestoreKey {
+                broker: parse("broker", &it.broker)?,
+                certificate: it.certificate.into(),
+                removed_at: it.removed_at_ms.map(Timestamp),
+            },
+            Wire::AgentRebuilt(agent) => Change::AgentRebuilt { agent: parse("agent", &agent)? },
+            Wire::PlaceAgain(by) => Change::PlaceAgain { by: by.into() },
+            Wire::RaiseGeneration(to) => Change::RaiseGeneration { to },
             Wire::RemoveBroker(broker) => {
                 Change::RemoveBroker { broker: parse("broker", &broker)? }
             }

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use abide_model::{Admission, Agent, Part, Reach, Removed, Session, State, Timestamp};
+use abide_model::{
+    Admission, Agent, Part, Placing, Reach, Rebuild, Removed, Session, State, Timestamp,
+};
 
 use super::shared::{ConvertError, bytes, need, parse, raw_id, session_id, since};
 use crate::agent;
@@ -20,6 +22,8 @@ impl From<&Part> for Wire {
             Part::Now(now) => Self::NowMs(now.0),
             Part::Broker(broker) => Self::Broker((&**broker).into()),
             Part::Revision(revision) => Self::Revision(*revision),
+            Part::Generation(generation) => Self::Generation(*generation),
+            Part::Rebuild(rebuild) => Self::Rebuild((&**rebuild).into()),
             Part::Removed(broker, it) => Self::Removed(table::RemovedBroker {
                 broker: broker.to_string(),
                 certificate: it.certificate.to_string(),
@@ -64,6 +68,8 @@ impl TryFrom<Wire> for Part {
             Wire::NowMs(now) => Self::Now(Timestamp(now)),
             Wire::Broker(broker) => Self::Broker(Arc::new(broker.try_into()?)),
             Wire::Revision(revision) => Self::Revision(revision),
+            Wire::Generation(generation) => Self::Generation(generation),
+            Wire::Rebuild(rebuild) => Self::Rebuild(Arc::new(rebuild.try_into()?)),
             Wire::Removed(it) => {
                 let removed =
                     Removed { certificate: it.certificate.into(), at: Timestamp(it.at_ms) };
@@ -97,6 +103,36 @@ impl TryFrom<Wire> for Part {
                 until: Timestamp(it.until_ms),
             },
             Wire::Last(_) => return Err(ConvertError::Missing("a part of the table")),
+        })
+    }
+}
+
+impl From<&Rebuild> for table::Rebuild {
+    fn from(rebuild: &Rebuild) -> Self {
+        let Rebuild { since, expected, reported, keys, placing } = rebuild;
+        Self {
+            since_ms: since.0,
+            expected: expected.iter().map(ToString::to_string).collect(),
+            reported: reported.iter().map(ToString::to_string).collect(),
+            keys: keys.iter().map(ToString::to_string).collect(),
+            placing_at_ms: placing.as_ref().map(|it| it.at.0),
+            placing_by: placing.as_ref().map(|it| it.by.to_string()).unwrap_or_default(),
+        }
+    }
+}
+
+impl TryFrom<table::Rebuild> for Rebuild {
+    type Error = ConvertError;
+
+    fn try_from(rebuild: table::Rebuild) -> Result<Self, ConvertError> {
+        let reported = rebuild.reported.iter().map(|agent| parse("agent", agent));
+        let by = rebuild.placing_by.into();
+        Ok(Self {
+            since: Timestamp(rebuild.since_ms),
+            expected: rebuild.expected.into_iter().map(Arc::from).collect(),
+            reported: reported.collect::<Result<_, _>>()?,
+            keys: rebuild.keys.into_iter().map(Arc::from).collect(),
+            placing: rebuild.placing_at_ms.map(|at| Placing { at: Timestamp(at), by }),
         })
     }
 }

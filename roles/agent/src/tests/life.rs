@@ -9,7 +9,7 @@ use reqwest::StatusCode;
 
 use super::broker::PORTAL;
 use super::viewer::{Viewer, cookie, http, pass, post, state};
-use super::world::{World, fence, obeyed, rejected, until};
+use super::world::{World, fence, machine, obeyed, rejected, until};
 
 type Test = Result<(), Box<dyn std::error::Error>>;
 
@@ -36,9 +36,9 @@ async fn an_agent_joins_and_greets() -> Test {
     let metrics = http().get(world.url("/metrics")).send().await?.text().await?;
     assert!(metrics.contains("abide_agent_brokers_connected 1"), "{metrics}");
     let token = world.broker.join_token();
-    let again =
-        crate::join(world.broker.address(), &token, "x", Vec::new(), &world.settings.identity_dir);
-    assert!(matches!(again.await, Err(crate::JoinError::Exists { .. })));
+    let folder = &world.settings.identity_dir;
+    let again = crate::join(world.broker.address(), &token, machine("x", folder)).await;
+    assert!(matches!(again, Err(crate::JoinError::Exists { .. })));
     Ok(())
 }
 
@@ -47,7 +47,7 @@ async fn a_token_of_another_cluster_lets_nobody_join() {
     let (here, there) = (World::new().await, super::broker::Broker::start().await);
     let folder = tempfile::tempdir().unwrap();
     let token = here.broker.join_token();
-    let result = crate::join(there.address(), &token, "x", Vec::new(), folder.path()).await;
+    let result = crate::join(there.address(), &token, machine("x", folder.path())).await;
     assert!(matches!(result, Err(crate::JoinError::Unreachable { .. })), "{result:?}");
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }

@@ -15,7 +15,7 @@ use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
 use super::broker::Broker;
-use crate::{Display, Profile, RunAs, Settings, Tls};
+use crate::{Display, Earlier, Machine, Profile, RunAs, Settings, Tls};
 
 /// For whatever is waited for. Generous, since the machine may be busy.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -70,6 +70,12 @@ pub(crate) fn settings(folder: &Path) -> Settings {
     }
 }
 
+/// A machine that was in no cluster before.
+pub(super) fn machine<'a>(name: &'a str, folder: &'a Path) -> Machine<'a> {
+    let public_names = vec!["127.0.0.1".to_owned()];
+    Machine { name, public_names, folder, earlier: Earlier::Refused }
+}
+
 fn keeper() -> PathBuf {
     let own = std::env::current_exe().unwrap();
     own.ancestors().nth(2).unwrap().join("abide-keeper")
@@ -106,8 +112,8 @@ impl World {
         change(&mut settings);
         let broker = Broker::start().await;
         let token = broker.join_token();
-        let names = vec!["127.0.0.1".to_owned()];
-        let me = crate::join(broker.address(), &token, "desk-1", names, &settings.identity_dir);
+        let machine = machine("desk-1", &settings.identity_dir);
+        let me = crate::join(broker.address(), &token, machine);
         let me = me.await.unwrap();
         let mut world = Self { broker, me, settings, daemon: None, _folder: folder };
         world.start_daemon().await;

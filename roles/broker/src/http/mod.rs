@@ -7,6 +7,7 @@ pub mod events;
 pub mod login;
 mod origin;
 mod pages;
+pub mod recovery;
 pub mod sessions;
 
 use std::sync::Arc;
@@ -53,6 +54,10 @@ pub fn router(app: App) -> Router {
         .route("/cluster", get(cluster::cluster))
         .route("/cluster/tokens", post(cluster::join_token))
         .route("/cluster/brokers/{id}", delete(cluster::remove_broker))
+        .route("/cluster/recovery", get(recovery::show))
+        .route("/cluster/recovery/expect", post(recovery::expect))
+        .route("/cluster/recovery/go", post(recovery::go))
+        .route("/cluster/recovery/confirm", post(recovery::confirm))
         .route("/events", get(events::stream))
         .route("/openapi.json", get(pages::openapi))
         .fallback(unknown)

@@ -31,6 +31,9 @@ use tonic::transport::{Channel, Endpoint, Uri};
 /// Long enough for a busy machine; nothing here takes a tenth of it.
 pub const SOON: Duration = Duration::from_secs(20);
 
+/// Of recovery bundles here.
+pub const PASSPHRASE: &str = "correct horse";
+
 pub struct Broker {
     pub folder: TempDir,
     pub http: SocketAddr,
@@ -48,17 +51,13 @@ impl Broker {
     /// A new cluster with one broker and the users `root` (an administrator), `ada` and `bob`.
     pub async fn start() -> Self {
         let mut broker = Self::unmade();
-        let options = abide_broker::InitOptions {
-            identity_dir: broker.folder.path().join("identity"),
-            public_url: broker.url("").parse().unwrap(),
-        };
-        abide_broker::init(&options).unwrap();
+        broker.init(abide_broker::Founding::New, None);
         broker.add_users();
         broker.run().await;
         broker
     }
 
-    fn add_users(&self) {
+    pub fn add_users(&self) {
         for (name, role) in
             [("root", Role::Administrator), ("ada", Role::User), ("bob", Role::User)]
         {
@@ -67,6 +66,28 @@ impl Broker {
             let path = self.folder.path().join("users.toml");
             UsersFile::change(&path, |users| users.insert(name.parse().unwrap(), user)).unwrap();
         }
+    }
+
+    /// Its data folder is gone, and its identity too.
+    pub fn lose_all(&self) {
+        self.lose_data();
+        std::fs::remove_dir_all(self.settings().identity_dir).unwrap();
+    }
+
+    /// Its data folder is gone.
+    pub fn lose_data(&self) {
+        std::fs::remove_dir_all(self.settings().data_dir).unwrap();
+    }
+
+    /// Makes an identity.
+    pub fn init(&self, founding: abide_broker::Founding, bundle: Option<&Path>) {
+        let options = abide_broker::InitOptions {
+            identity_dir: self.settings().identity_dir,
+            public_url: self.url("").parse().unwrap(),
+            founding,
+            bundle: bundle.map(|path| (path.to_owned(), PASSPHRASE.to_owned().into())),
+        };
+        abide_broker::init(&options).unwrap();
     }
 
     /// Runs the broker on its folder.
@@ -209,8 +230,10 @@ pub async fn until<T, F: Future<Output = Option<T>>>(what: &str, look: impl Fn()
 pub struct Agent {
     pub id: AgentId,
     pub identity: Identity,
+    name: String,
     /// In PEM.
     key: String,
+    told: Arc<Mutex<Option<agent::ClusterView>>>,
     broker: SocketAddr,
     pub ledger: Arc<Mutex<HashMap<SessionId, LedgerRow>>>,
     pub boot: BootId,
@@ -218,15 +241,27 @@ pub struct Agent {
     pub obeys: bool,
     /// Users that it was told were logged out everywhere, and until when.
     pub log_outs: Arc<Mutex<Vec<(String, u64)>>>,
+    /// The highest that it says it obeyed.
+    pub fence: Option<agent::Fence>,
 }
 
 impl Agent {
     pub async fn join(broker: &Broker, admin: &Person, name: &str) -> Self {
+        Self::join_with(NodeKey::generate(), broker, admin, name).await
+    }
+
+    /// Leaves its cluster for another; its ledger and its key stay.
+    pub async fn join_anew(&mut self, broker: &Broker, admin: &Person, name: &str) {
+        let key = NodeKey::from_pem(&self.key).unwrap();
+        let ledger = Arc::clone(&self.ledger);
+        *self = Self { ledger, ..Self::join_with(key, broker, admin, name).await };
+    }
+
+    async fn join_with(key: NodeKey, broker: &Broker, admin: &Person, name: &str) -> Self {
         let role = json!({"role": "agent"});
         let (status, reply) = admin.call("POST", "/api/v1/cluster/tokens", None, role).await;
         assert_eq!(status, 200, "{reply}");
         let token: JoinToken = reply["token"].as_str().unwrap().parse().unwrap();
-        let key = NodeKey::generate();
         let mut client = BrokerageClient::new(channel(broker.agents, join_client(&token)).await);
         let request = JoinRequest {
             token_secret: token.secret().to_string(),
@@ -238,21 +273,30 @@ impl Agent {
         assert_eq!(reply.agent, key.node(NodeRole::Agent).id());
         let root = reply.root_key.parse().unwrap();
         let told = (reply.certificate.as_str(), reply.ca.as_str(), root);
-        Self::new(broker, reply.agent.parse().unwrap(), key, told)
+        Self::new(broker, name, reply.agent.parse().unwrap(), key, told)
     }
 
     /// `told` are its certificate, the CA's, and the root key.
-    fn new(broker: &Broker, id: AgentId, key: NodeKey, told: (&str, &str, VerifyingKey)) -> Self {
+    fn new(
+        broker: &Broker,
+        name: &str,
+        id: AgentId,
+        key: NodeKey,
+        told: (&str, &str, VerifyingKey),
+    ) -> Self {
         let (certificate, ca, root) = told;
         Self {
             id,
             key: key.to_pem().to_string(),
             identity: Identity::new(key, certificate, ca, root).unwrap(),
+            name: name.to_owned(),
+            told: Arc::default(),
             broker: broker.agents,
             ledger: Arc::default(),
             boot: "boot-1".parse().unwrap(),
             obeys: true,
             log_outs: Arc::default(),
+            fence: None,
         }
     }
 
@@ -264,7 +308,7 @@ impl Agent {
         let issued = of_broker.authority.issue(&key.request(), NodeRole::Agent, &[], now).unwrap();
         let (ca, root) = (of_broker.authority.ca_pem(), of_broker.authority.root_key());
         let id = issued.node.id().parse().unwrap();
-        Self::new(broker, id, key, (&issued.pem, &ca, root))
+        Self::new(broker, "stranger", id, key, (&issued.pem, &ca, root))
     }
 
     /// Has a certificate from now on that ends in 224 days, of 824.
@@ -293,14 +337,14 @@ impl Agent {
             protocol: 1,
             version: "test".into(),
             boot_id: self.boot.to_string(),
-            name: "played".into(),
+            name: self.name.clone(),
             public_url: format!("http://127.0.0.1:1/{}", &self.id.as_str()[..4]),
             weight: 1,
             profiles: vec![agent::Profile { name: "desktop".into(), title: "Desktop".into() }],
-            fence: None,
+            fence: self.fence,
             sessions,
             more: false,
-            cluster: None,
+            cluster: self.told.lock().unwrap().clone(),
         };
         send(&out, agent_message::Message::Hello(hello)).await;
         let mut client = BrokerageClient::new(channel);
@@ -320,6 +364,7 @@ impl Agent {
             boot: self.boot.clone(),
             obeys: self.obeys,
             log_outs: Arc::clone(&self.log_outs),
+            told: Arc::clone(&self.told),
         };
         tasks.spawn(player.play(stream));
         JoinSetGuard(tasks)
@@ -337,12 +382,24 @@ struct Player {
     boot: BootId,
     obeys: bool,
     log_outs: Arc<Mutex<Vec<(String, u64)>>>,
+    told: Arc<Mutex<Option<agent::ClusterView>>>,
 }
 
 impl Player {
     async fn play(self, mut stream: tonic::Streaming<agent::BrokerMessage>) {
         while let Ok(Some(message)) = stream.message().await {
-            let Some(broker_message::Message::Command(command)) = message.message else { continue };
+            let command = match message.message {
+                Some(broker_message::Message::Command(command)) => command,
+                Some(broker_message::Message::Welcome(welcome)) => {
+                    self.hear(welcome.cluster.unwrap());
+                    continue;
+                }
+                Some(broker_message::Message::Cluster(view)) => {
+                    self.hear(view);
+                    continue;
+                }
+                _ => continue,
+            };
             let obeyed = agent::Answer {
                 command: command.id,
                 answer: Some(answer::Answer::Obeyed(agent::Obeyed {})),
@@ -363,6 +420,18 @@ impl Player {
                 }
                 _ => {}
             }
+        }
+    }
+
+    /// Keeps the newest view, as agents do.
+    fn hear(&self, view: agent::ClusterView) {
+        let version = |it: &agent::ClusterView| {
+            let version = it.version.unwrap();
+            (version.generation, version.claimant, version.revision)
+        };
+        let mut told = self.told.lock().unwrap();
+        if told.as_ref().is_none_or(|known| version(known) <= version(&view)) {
+            *told = Some(view);
         }
     }
 

@@ -9,6 +9,7 @@ mod console;
 mod drill;
 mod error;
 mod login;
+mod recovery;
 mod sessions;
 mod standing;
 mod users;
@@ -27,6 +28,7 @@ pub use console::{Format, secret_from};
 pub use drill::{Drill, DrillError, DrillOptions, drill};
 pub use error::{CommandError, ExitCode};
 pub use login::{LoginOptions, LogoutScope, login, logout};
+pub use recovery::{confirm_agent, expect_agents, place_again, recovery_status};
 pub use sessions::{Confirmation, abandon_session, end_session, list_sessions};
 pub use standing::{Looking, cluster_status};
 pub use users::{

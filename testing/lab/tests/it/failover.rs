@@ -17,7 +17,7 @@ async fn hold(name: &str) -> anyhow::Result<()> {
     let mut rounds = Rounds::prepare(BROKERS, 2, 4).await?;
     for number in 1..=ROUNDS {
         let round = rounds.play(scenario).await?;
-        println!("{name}, round {number}: {}", serde_json::to_string(&round)?);
+        eprintln!("{name}, round {number}: {}", serde_json::to_string(&round)?);
         assert_eq!(round.failed, [""; 0], "failed in round {number}");
         assert_eq!(round.audit.lost, [""; 0], "lost in round {number}");
         assert_eq!(round.audit.duplicates, [""; 0], "double in round {number}");

@@ -1,0 +1,251 @@
+//! Making a lost table anew from what the agents report.
+//!
+//! ```text
+//! mark "recover" ─▶ begin ─▶ agents greet: taken back, with the keys that they remember
+//!                            driver: adopts their sessions, notes who has reported
+//!                            all expected have, or an administrator says so ─▶ sessions are placed
+//! ```
+//! Each step works from the table and the links, so it goes on under another leader.
+
+use std::collections::HashMap;
+
+use abide_api::ProblemKind;
+use abide_model::{
+    AgentId, BootId, Change, Fence, Outcome, Report, Session, SessionId, State, Table, Timestamp,
+};
+use abide_ticket::{KeyRing, StartOrder};
+use abide_wire::agent::{ClusterView, LedgerRow};
+use abide_wire::report_of;
+use tracing::{info, warn};
+
+use crate::broker::Broker;
+use crate::formation::{Files, Mark};
+use crate::hub::Greeting;
+use crate::problem::Refused;
+use crate::stream::chain;
+
+/// Characters of an agent's name that go into the table.
+const MAX_NAME: usize = 64;
+/// Keys that one agent may remember; more than any cluster ever had.
+const MAX_KEYS: usize = 1_000;
+
+/// Whether this broker's first start is to make the table anew.
+pub fn is_due(broker: &Broker) -> bool {
+    matches!(files(broker).marked(), Ok(Some(Mark::Recover)))
+}
+
+/// Begins it; whether that is done.
+pub async fn begin(broker: &Broker) -> bool {
+    match broker.propose(Change::BeginRebuild).await {
+        Ok(outcome) => {
+            if outcome == Outcome::Done {
+                warn!("The table is made anew from what the agents report; nothing is placed yet");
+            }
+            if let Err(cause) = files(broker).consume() {
+                let cause: &dyn std::error::Error = &cause;
+                warn!(cause, "The mark of the rebuild is still there");
+            }
+            true
+        }
+        Err(cause) => {
+            warn!(cause = chain(&cause), "The rebuild could not begin yet");
+            false
+        }
+    }
+}
+
+fn files(broker: &Broker) -> Files {
+    Files::new(&broker.settings.identity_dir)
+}
+
+/// Takes an agent back, and the keys of the lost table that it remembers. Its certificate was checked; the
+/// keys' are here.
+pub async fn take_back(broker: &Broker, agent: &AgentId, name: &str, told: &ClusterView) {
+    let table = broker.raft.latest();
+    if table.0.rebuild().is_none() {
+        return;
+    }
+    let mut changes = remembered(broker, told);
+    if table.0.agent(agent).is_none() {
+        let name = name.chars().filter(|c| !c.is_control()).take(MAX_NAME).collect();
+        changes.push(Change::RestoreAgent { agent: agent.clone(), name });
+    }
+    for change in changes {
+        if let Err(cause) = broker.propose(change).await {
+            // Its stream is refused, or it is looked at again when it comes anew.
+            warn!(%agent, cause = chain(&cause), "An agent could not be taken back whole");
+        }
+    }
+}
+
+/// The keys that are certified and that the table does not have.
+fn remembered(broker: &Broker, told: &ClusterView) -> Vec<Change> {
+    let table = broker.raft.latest();
+    let Some(rebuild) = table.0.rebuild() else { return Vec::new() };
+    let current = told.key_certificates.iter().map(|it| (it, None));
+    let gone = told.withdrawn.iter().map(|it| {
+        let removed_at = (!it.former).then_some(Timestamp(it.at_ms));
+        (&it.certificate, removed_at)
+    });
+    let mut changes = Vec::new();
+    for (certificate, removed_at) in current.chain(gone).take(MAX_KEYS) {
+        let mut ring = KeyRing::new(broker.identity.cluster(), broker.authority.root_key());
+        let key = ring.admit(certificate).ok().and_then(|_| ring.keys().next());
+        let Some((_, key)) = key else {
+            warn!("An agent remembers a key that the cluster's root did not certify");
+            continue;
+        };
+        let is_known = match removed_at {
+            Some(_) => table.0.was_removed(&key.broker),
+            None => rebuild.keys.contains(certificate.as_str()),
+        };
+        if !is_known {
+            let (broker, certificate) = (key.broker.clone(), certificate.as_str().into());
+            changes.push(Change::RestoreKey { broker, certificate, removed_at });
+        }
+    }
+    changes
+}
+
+/// Goes above what an agent obeyed, or was told of the cluster, before this table was made.
+pub async fn rise_above(broker: &Broker, table: &Table, greeting: &Greeting, fence: Fence) {
+    let seen = greeting.version;
+    let view = broker.cluster_view(table).version.unwrap_or_default();
+    let knows_more = (seen.generation, seen.claimant, seen.revision)
+        > (view.generation, view.claimant, view.revision);
+    if greeting.fence > fence || knows_more {
+        rise(broker, greeting.fence.generation.max(seen.generation)).await;
+    }
+}
+
+/// Raises the generation above `seen`; whether it is above it now. Only a table that was made anew, or a
+/// broker that is alone, can find agents that obeyed what it does not know of; any other meets them
+/// because it does not lead any more.
+pub async fn rise(broker: &Broker, seen: u64) -> bool {
+    if broker.fence().is_some_and(|fence| fence.generation > seen) {
+        return true;
+    }
+    let voters = broker.raft.status().members.voters;
+    let is_alone = voters.iter().flatten().eq([&broker.raft.node()]);
+    if !is_alone && broker.raft.latest().0.rebuild().is_none() {
+        return false;
+    }
+    match broker.commit(Change::RaiseGeneration { to: seen + 1 }).await {
+        Ok(_) => {
+            warn!(generation = seen + 1, "Generation raised above what an agent had seen");
+            true
+        }
+        Err(cause) => {
+            warn!(cause = chain(&cause), "The generation cannot be raised");
+            false
+        }
+    }
+}
+
+/// Notes the agents all of whose sessions are in the table. For the leader.
+pub async fn note_reported(broker: &Broker, table: &Table) {
+    let Some(rebuild) = table.rebuild() else { return };
+    let new = table.agents().filter(|agent| !rebuild.reported.contains(&agent.id));
+    for agent in new {
+        let Some((_, rows)) = broker.hub.ledger(&agent.id) else { continue };
+        let open = open_rows(table, &rows);
+        if open.iter().any(|(_, row)| is_ordered(broker, row)) {
+            continue;
+        }
+        info!(agent = %agent.id, name = agent.name, unverified = open.len(), "Agent has reported");
+        let change = Change::AgentRebuilt { agent: agent.id.clone() };
+        if let Err(cause) = broker.commit(change).await {
+            warn!(cause = chain(&cause), "That an agent has reported could not be noted");
+        }
+    }
+}
+
+fn is_ordered(broker: &Broker, row: &LedgerRow) -> bool {
+    broker.verifier.ring().verify_order(&row.start_order).is_ok()
+}
+
+/// The rows of a ledger that live and are not in the table.
+fn open_rows<'a>(
+    table: &Table,
+    rows: &'a HashMap<SessionId, LedgerRow>,
+) -> Vec<(SessionId, &'a LedgerRow)> {
+    let lives = |row: &LedgerRow| report_of(row).is_ok_and(|it| state_of(&it).is_some());
+    rows.iter()
+        .filter(|(session, row)| table.session(**session).is_none() && lives(row))
+        .map(|(session, row)| (*session, row))
+        .collect()
+}
+
+/// How many sessions an agent has that nobody can vouch for.
+pub fn unverified(broker: &Broker, table: &Table, agent: &AgentId) -> usize {
+    let Some((_, rows)) = broker.hub.ledger(agent) else { return 0 };
+    let open = open_rows(table, &rows);
+    open.iter().filter(|(_, row)| !is_ordered(broker, row)).count()
+}
+
+/// Takes in what an agent lists without an order that is good, on a person's word; how many sessions.
+///
+/// # Errors
+/// A session could not be committed; those before it are in the table.
+pub async fn confirm(broker: &Broker, agent: &AgentId) -> Result<u32, Refused> {
+    let table = broker.table().await?;
+    let rows = broker.hub.ledger(agent).map(|(_, rows)| rows).unwrap_or_default();
+    let mut taken = 0;
+    for (session, row) in open_rows(&table.0, &rows) {
+        let order = KeyRing::read_order(&row.start_order).ok();
+        let order = order.filter(|it| it.session == session && it.agent == *agent);
+        let report = report_of(row).ok().and_then(|it| state_of(&it));
+        let (Some(order), Some(state), Ok(boot)) = (order, report, row.boot_id.parse()) else {
+            warn!(%agent, %session, "A session's order says nothing of it: it is left alone");
+            continue;
+        };
+        info!(%agent, %session, user = %order.user, "Adopting a session on a person's word");
+        let change = Change::Adopt(adopted(order, boot, state).into());
+        if broker.propose(change).await? == Outcome::Done {
+            taken += 1;
+        }
+    }
+    Ok(taken)
+}
+
+/// The row of a session that its order describes.
+pub fn adopted(order: StartOrder, boot: BootId, state: State) -> Session {
+    Session {
+        id: order.session,
+        user: order.user,
+        agent: order.agent,
+        profile: order.profile,
+        key: order.idempotency_key,
+        view_key: order.view_key,
+        created_at: order.created_at,
+        boot: Some(boot),
+        state,
+        unlisted_since: None,
+    }
+}
+
+/// Where a session stands that the table does not know; `None` if it is over.
+pub fn state_of(report: &Report) -> Option<State> {
+    match report {
+        Report::Starting => Some(State::Starting),
+        Report::Running { .. } => Some(State::Running),
+        Report::Ending => Some(State::Ending { by: "the agent".into() }),
+        Report::Ended { .. } | Report::Cancelled => None,
+    }
+}
+
+/// What whoever wants a new session is told meanwhile.
+pub fn refused(table: &Table) -> Refused {
+    let reported = table.rebuild().map_or(0, |it| it.reported.len());
+    let missing = table.missing();
+    let waits_for = if missing.is_empty() {
+        "an administrator says that it may go on".to_owned()
+    } else {
+        format!("{} have reported too", missing.join(", "))
+    };
+    let detail = format!(
+        "The brokers have lost their records and ask the desktop hosts which desktops run: {reported} \
+         have answered. A desktop that is found can be used at once; new ones are started when {waits_for}."
+    );
+    ProblemKind::Rebuilding.because(detail).into()
+}
