@@ -15,6 +15,8 @@ const DESKTOP: &[&str] =
 const TEST: &[&str] = &[
     "chromium",
     "git",
+    "iproute2",
+    "iputils-ping",
     "libfaketime",
     "libnss3-tools",
     "nodejs",
@@ -26,11 +28,15 @@ const TEST: &[&str] = &[
 /// What the bench measures beside Abide.
 const REFERENCES: &[&str] = &["haproxy", "websockify"];
 
+/// What whole hosts are made with, and what they are compared with.
+const LAB: &[&str] = &["iproute2", "iputils-ping", "keepalived", "nftables"];
+
 /// What is to be done afterwards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
     Demo,
     Test,
+    Lab,
     Bench,
 }
 
@@ -40,6 +46,7 @@ pub fn ensure(purpose: Purpose) -> anyhow::Result<()> {
     match purpose {
         Purpose::Demo => {}
         Purpose::Test => wanted.extend(TEST),
+        Purpose::Lab => wanted.extend(LAB),
         Purpose::Bench => wanted.extend(REFERENCES),
     }
     if !shell::exists("dpkg-query") || !shell::exists("apt-get") {
@@ -102,7 +109,9 @@ fn only_check(purpose: Purpose) -> anyhow::Result<()> {
         Purpose::Demo => {}
         Purpose::Test => {
             programs.extend(["chromium", "certutil", "node", "npm", "python3", "vncviewer", "git"]);
+            programs.extend(["ip", "ping"]);
         }
+        Purpose::Lab => programs.extend(["ip", "keepalived", "nft", "ping", "setpriv", "unshare"]),
         Purpose::Bench => programs.extend(REFERENCES),
     }
     let missing: Vec<&str> = programs.into_iter().filter(|name| !shell::exists(name)).collect();

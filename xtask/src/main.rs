@@ -4,8 +4,10 @@ mod check;
 mod demo;
 mod imports;
 mod install;
+mod lab;
 mod openapi;
 mod shell;
+mod sim;
 mod test;
 
 use std::path::PathBuf;
@@ -30,6 +32,15 @@ enum Task {
     /// Measure, print a table, write JSON; what follows is for the bench itself
     Bench {
         /// See `cargo xtask bench -- --help`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Run the whole cluster in a deterministic simulation
+    Sim(SimArgs),
+    /// Play failures on whole hosts (root on Linux); what follows is for the lab itself, and nothing
+    /// means the tests, with three rounds of each
+    Lab {
+        /// See `cargo xtask lab -- --help`
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
@@ -73,11 +84,26 @@ struct TestArgs {
     filter: Option<String>,
 }
 
+#[derive(Debug, Args)]
+struct SimArgs {
+    /// How many seeds to run
+    #[arg(long, value_name = "N", default_value_t = 10_000)]
+    seeds: u64,
+    /// The first of them
+    #[arg(long, value_name = "S", default_value_t = 0)]
+    first: u64,
+    /// Run this one seed instead, and print its trace
+    #[arg(long, value_name = "S", conflicts_with_all = ["seeds", "first"])]
+    seed: Option<u64>,
+}
+
 fn main() -> ExitCode {
     let outcome = match Cli::parse().task {
         Task::Demo(args) => demo::run(&args),
         Task::Test(args) => test::run(&args),
         Task::Bench { arguments } => test::bench(&arguments),
+        Task::Sim(args) => sim::run(&args),
+        Task::Lab { arguments } => lab::run(&arguments),
         Task::Check => check::run(),
         Task::Openapi => openapi::write(),
     };

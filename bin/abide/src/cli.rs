@@ -287,6 +287,8 @@ pub enum BrokerCommand {
     Init(InitArgs),
     /// Join a cluster as a further broker, by a one-time token: `abide cluster token broker`
     Join(BrokerJoinArgs),
+    /// Remove the service address from this host, after its broker was killed (systemd's ExecStopPost)
+    ReleaseAddress(ReleaseAddressArgs),
     /// Write the description of the HTTP interface (OpenAPI, JSON)
     Openapi,
 }
@@ -312,6 +314,13 @@ pub struct BrokerJoinArgs {
     /// The token's file; - is standard input; asked for if absent
     #[arg(long, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct ReleaseAddressArgs {
+    /// The configuration file
+    #[arg(long, value_name = "FILE", default_value = BROKER_CONFIG)]
+    pub config: PathBuf,
 }
 
 const AGENT_EXAMPLES: &str = "\

@@ -131,6 +131,7 @@ async fn broker(args: BrokerArgs) -> anyhow::Result<()> {
     match args.command {
         Some(BrokerCommand::Init(args)) => return init(&args),
         Some(BrokerCommand::Join(args)) => return join_as_broker(args).await,
+        Some(BrokerCommand::ReleaseAddress(args)) => return release_address(&args.config),
         Some(BrokerCommand::Openapi) => {
             let text = abide_broker::openapi().to_pretty_json()?;
             return Ok(writeln!(std::io::stdout(), "{text}")?);
@@ -185,6 +186,15 @@ async fn join_as_broker(args: BrokerJoinArgs) -> anyhow::Result<()> {
         token.cluster,
         args.config.display()
     );
+    Ok(())
+}
+
+fn release_address(config: &Path) -> anyhow::Result<()> {
+    // A host without one runs the same unit file.
+    let Some(wanted) = broker_settings(config)?.service_address else { return Ok(()) };
+    for address in abide_address::release(&wanted)? {
+        eprintln!("Removed {address} from {}.", wanted.interface);
+    }
     Ok(())
 }
 

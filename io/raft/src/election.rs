@@ -6,10 +6,10 @@
 //! Only the moment of an election is decided here: what makes it safe stays openraft's.
 
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tracing::{debug, info};
 
 use crate::ids::{NodeId, Position};

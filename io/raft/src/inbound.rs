@@ -100,9 +100,9 @@ impl<M: Machine> Inbound<'_, M> {
     ) -> Result<Ballot, Refusal> {
         self.check(stamp)?;
         let engine = self.0.engine();
-        let mut file = engine.begin_receiving_snapshot().await.map_err(|_| Refusal::Stopped)?;
-        tokio::io::copy(&mut body, &mut file).await.map_err(Refusal::Snapshot)?;
-        file.sync_all().await.map_err(Refusal::Snapshot)?;
+        let file = engine.begin_receiving_snapshot().await.map_err(|_| Refusal::Stopped)?;
+        let received = self.0.snapshots().receive(&mut body, *file).await;
+        let file = Box::new(received.map_err(Refusal::Snapshot)?);
         let members = StoredMembers::new(header.members_at.map(LogId::from), header.members.into());
         let meta = SnapshotMeta {
             last_log_id: header.last.map(LogId::from),

@@ -11,10 +11,11 @@
 //! openraft's own state is not enough: a leader that was cut off believes in itself for ever.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use openraft::{RaftMetrics, ServerState};
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tracing::{error, info};
 
 use crate::error::Fault;
@@ -153,12 +154,16 @@ fn role(
     if applied.is_none_or(|at| (at.term, at.leader) != (now.current_term, now.id)) {
         return Role::Elected;
     }
-    let alone = now.membership_config.voter_ids().count() == 1;
-    let patience = if alone { timing.lease * LONE_PATIENCE } else { timing.lease };
     match acknowledged {
-        Some(at) if at.elapsed() < patience => Role::Serving,
+        Some(at) if at.elapsed() < patience(now, timing) => Role::Serving,
         _ => Role::Unconfirmed,
     }
+}
+
+/// How old the last acknowledgement of a leader that serves may be.
+pub(crate) fn patience(now: &RaftMetrics<NodeId, Peer>, timing: Timing) -> Duration {
+    let alone = now.membership_config.voter_ids().count() == 1;
+    if alone { timing.lease * LONE_PATIENCE } else { timing.lease }
 }
 
 fn update(leadership: &watch::Sender<Leadership>, now: &RaftMetrics<NodeId, Peer>, role: Role) {

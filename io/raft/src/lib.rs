@@ -33,6 +33,8 @@ mod raft;
 mod read;
 mod record;
 mod settings;
+#[cfg(feature = "sim")]
+mod sim;
 mod state;
 mod store;
 mod transport;
@@ -46,6 +48,8 @@ pub use machine::{DecodeError, Machine, RestoreError};
 pub use raft::{Formation, Raft, Start, Status};
 pub use record::{Body, Record};
 pub use settings::{Reserve, Settings, SnapshotEvery, Timing};
+#[cfg(feature = "sim")]
+pub use store::{Disk, Pace};
 pub use store::{OpenError, SnapshotFault, SnapshotHeader, StoreFault};
 pub use transport::{
     AppendAnswer, AppendRequest, Hearing, NoPeers, Stamp, Transport, TransportError, VoteAnswer,

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use openraft::{Config, SnapshotPolicy};
 use tokio::sync::{Mutex, watch};
 use tokio::task::{JoinHandle, JoinSet, spawn_blocking};
+use tokio::time::Instant;
 use tracing::{info, warn};
 use uuid::Uuid;
 
@@ -108,11 +109,21 @@ impl<M: Machine> Raft<M> {
     /// # Errors
     /// The folder cannot be used as it is; nothing in it has been changed then.
     pub async fn start(empty: M, start: Start) -> Result<Self, StartError> {
-        let Start { folder, cluster, formation, settings, transport } = start;
-        let began = Instant::now();
+        let (folder, cluster) = (start.folder.clone(), start.cluster);
         let opened = spawn_blocking(move || Store::<M>::open(&folder, cluster));
-        let Store { identity, log, snapshots, machine } =
-            opened.await.map_err(|cause| StartError::Engine(cause.to_string()))??;
+        let store = opened.await.map_err(|cause| StartError::Engine(cause.to_string()))??;
+        Self::start_on(store, empty, start).await
+    }
+
+    /// The rest of a start, once the data folder is open.
+    pub(crate) async fn start_on(
+        store: Store<M>,
+        empty: M,
+        start: Start,
+    ) -> Result<Self, StartError> {
+        let Store { identity, log, snapshots, machine } = store;
+        let Start { formation, settings, transport, .. } = start;
+        let began = Instant::now();
         let state = State::new(empty, machine, snapshots.clone());
         let published = state.published();
         let me = Arc::new(Me::new(identity));
@@ -207,6 +218,15 @@ impl<M: Machine> Raft<M> {
         let leads = self.0.standing.leadership.borrow().may_command();
         let at = *self.0.standing.acknowledged.borrow();
         at.filter(|_| leads).map(|at| at.elapsed())
+    }
+
+    /// For how long this node serves without another acknowledgement; zero if it does not serve.
+    pub fn serves_for(&self) -> Duration {
+        let serving = self.0.standing.leadership.borrow().is_serving();
+        let age = self.quorum_age().filter(|_| serving);
+        let metrics = self.0.engine.metrics();
+        let patience = leadership::patience(&metrics.borrow(), self.0.settings.timing);
+        age.map_or(Duration::ZERO, |age| patience.saturating_sub(age))
     }
 
     /// What a command to the outside must carry; `None` if this node may not command.
@@ -366,6 +386,10 @@ impl<M: Machine> Raft<M> {
 
     pub(crate) fn log(&self) -> &LogStore {
         &self.0.log
+    }
+
+    pub(crate) fn snapshots(&self) -> &Snapshots {
+        &self.0.snapshots
     }
 
     pub(crate) fn timing(&self) -> Timing {

@@ -13,7 +13,6 @@ use openraft::{
 };
 use tokio::fs::File;
 use tokio::sync::watch;
-use tokio::task::spawn_blocking;
 use tracing::{info, warn};
 use uuid::Uuid;
 
@@ -173,7 +172,9 @@ impl<M: Machine> RaftStateMachine<Types<M>> for State<M> {
     ) -> Result<(), StorageFault> {
         let snapshots = self.snapshots.clone();
         let file = snapshot.into_std().await;
-        let (header, machine) = blocking(move || snapshots.adopt(file))
+        let (header, machine) = self
+            .snapshots
+            .blocking(move || snapshots.adopt(file))
             .await
             .map_err(|f| fault(ErrorVerb::Write, &f))?;
         (self.applied, self.members) = split(header);
@@ -202,7 +203,7 @@ impl<M: Machine> RaftSnapshotBuilder<Types<M>> for Freezer<M> {
         loop {
             let (snapshots, header) = (self.snapshots.clone(), self.header.clone());
             let machine = self.machine.clone();
-            let written = blocking(move || {
+            let written = self.snapshots.blocking(move || {
                 snapshots.save(header, &machine)?;
                 snapshots.reader()
             });
@@ -222,19 +223,6 @@ impl<M: Machine> RaftSnapshotBuilder<Types<M>> for Freezer<M> {
                 Err(cause) => return Err(fault(ErrorVerb::Write, &cause)),
             }
         }
-    }
-}
-
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, SnapshotFault> + Send + 'static,
-) -> Result<T, SnapshotFault> {
-    match spawn_blocking(work).await {
-        Ok(result) => result,
-        Err(stopped) => match stopped.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            // The runtime is going down, and this task with it.
-            Err(_) => std::future::pending().await,
-        },
     }
 }
 

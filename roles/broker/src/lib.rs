@@ -34,6 +34,7 @@ mod renewal;
 mod replica;
 mod run;
 mod serve;
+mod service_address;
 mod settings;
 mod standing;
 mod stream;

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use abide_address::PlaceError;
 use abide_auth::{
     AuditLog, Backend, HashPool, LoginDesk, PamBackend, Throttle, UsersBackend, UsersFile,
 };
@@ -26,7 +27,7 @@ use crate::metrics::Metrics;
 use crate::peers::Peers;
 use crate::replica::Replica;
 use crate::settings::{LoginBackend, Settings, WebTls};
-use crate::{driver, peers, pid, renewal, serve};
+use crate::{driver, peers, pid, renewal, serve, service_address};
 
 /// How often the site's certificate files are looked at.
 const CERTIFICATE_CHECK: Duration = Duration::from_secs(10);
@@ -70,6 +71,12 @@ pub enum BrokerError {
         #[source]
         cause: io::Error,
     },
+    /// The service address.
+    #[error("cannot hold the service address")]
+    ServiceAddress(#[source] PlaceError),
+    /// A thread.
+    #[error("cannot start a thread")]
+    Thread(#[source] io::Error),
     /// The engine stopped by itself.
     #[error("the broker cannot go on")]
     Failed(#[source] Fault),
@@ -87,6 +94,7 @@ pub async fn run(
     let certificate = web_certificate(&settings, &identity)?;
     let backend = login_backend(&settings)?;
     let (web, agents) = (listen(settings.http).await?, listen(settings.agents).await?);
+    let place = service_address::look(&settings).map_err(BrokerError::ServiceAddress)?;
     let others = Peers::new(&identity.identity, abide_raft::Settings::default().timing);
     let files = Files::new(&settings.identity_dir);
     let known = files.brokers().map_err(BrokerError::Formation)?;
@@ -117,6 +125,7 @@ pub async fn run(
         metrics: Arc::new(Metrics::new(certificate.clone())),
     };
     tasks.spawn(serve::web(web, certificate, router(app), stop.subscribe()));
+    let holder = service_address::hold(place, &raft)?;
     info!(broker = %broker.id, url = %broker.settings.public_url.as_str(), "Broker started");
 
     let end = tokio::select! {
@@ -126,6 +135,7 @@ pub async fn run(
     if end.is_err() {
         error!("The broker stops: it cannot write any more");
     }
+    drop(holder);
     stop.send_replace(true);
     if let Err(cause) = raft.stop().await {
         let cause: &dyn std::error::Error = &cause;

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use abide_address::ServiceAddress;
 use abide_config::{BaseUrl, Problems, Table};
 use ipnet::IpNet;
 
@@ -28,6 +29,8 @@ pub struct Settings {
     pub trusted_proxies: Vec<IpNet>,
     /// Who may log in.
     pub login: Login,
+    /// The floating IPs that the leader holds.
+    pub service_address: Option<ServiceAddress>,
 }
 
 /// How browsers are served.
@@ -98,6 +101,7 @@ fn shape(root: &mut Table<'_>) -> Settings {
     let expected = "an IP address or a network such as \"10.0.0.0/8\"";
     let trusted_proxies = root.list("trusted_proxies", expected, network).or(Vec::new());
     let login = login(&mut root.table("login"));
+    let service_address = root.optional_table("service_address").map(service_address);
     let agent_address =
         agent_address.unwrap_or_else(|| format!("{}:{}", public_url.host(), agents.port()));
     Settings {
@@ -110,6 +114,7 @@ fn shape(root: &mut Table<'_>) -> Settings {
         web_tls,
         trusted_proxies,
         login,
+        service_address,
     }
 }
 
@@ -168,6 +173,40 @@ fn login(table: &mut Table<'_>) -> Login {
     Login { backend, token_lifetime }
 }
 
+fn service_address(mut table: Table<'_>) -> ServiceAddress {
+    let interface = table
+        .parsed_with("interface", "a network interface's name such as eth0", |text| {
+            is_interface_name(text).then(|| text.to_owned())
+        })
+        .required();
+    let expected = "an IP address of one host such as 192.0.2.10, without a prefix length";
+    let addresses = table
+        .list("addresses", expected, |text| text.parse().ok().filter(is_for_one_host))
+        .required();
+    if addresses.is_empty() {
+        table.problem("service_address.addresses should name at least one address");
+    }
+    if (1..addresses.len()).any(|n| addresses[..n].contains(&addresses[n])) {
+        table.problem("service_address.addresses names an address twice");
+    }
+    ServiceAddress { interface, addresses }
+}
+
+/// As the kernel sees it: at most 15 bytes, neither `/` nor `:` nor white space.
+fn is_interface_name(text: &str) -> bool {
+    let allowed = |letter: char| !letter.is_whitespace() && !matches!(letter, '/' | ':');
+    (1..16).contains(&text.len()) && text.chars().all(allowed) && !matches!(text, "." | "..")
+}
+
+/// Whether clients on a network could reach one host by it.
+fn is_for_one_host(address: &IpAddr) -> bool {
+    let wrong = match address {
+        IpAddr::V4(ip) => ip.is_link_local() || ip.is_broadcast(),
+        IpAddr::V6(ip) => ip.is_unicast_link_local() || ip.to_ipv4_mapped().is_some(),
+    };
+    !wrong && !address.is_unspecified() && !address.is_loopback() && !address.is_multicast()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -205,6 +244,32 @@ mod tests {
         for part in ["broker.toml:1: public_url", "broker.toml:2: datadir", "loopback", "lifetime"]
         {
             assert!(problems.contains(part), "{part} is not in:\n{problems}");
+        }
+    }
+
+    #[test]
+    fn the_service_address_is_addresses_of_one_host_on_an_interface() {
+        let read = |table: &str| {
+            let text =
+                format!("public_url = 'https://desk.example.org'\n[service_address]\n{table}");
+            settings_from(Path::new("broker.toml"), &text).map(|it| it.service_address.unwrap())
+        };
+        let wanted =
+            read("interface = 'eth0'\naddresses = ['192.0.2.10', '2001:db8::10']").unwrap();
+        assert_eq!(wanted.interface, "eth0");
+        assert_eq!(wanted.addresses.len(), 2);
+        for (table, part) in [
+            ("interface = 'eth0'", "addresses: missing"),
+            ("addresses = ['192.0.2.10']", "interface: missing"),
+            ("interface = 'an interface'\naddresses = ['192.0.2.10']", "such as eth0"),
+            ("interface = 'eth0'\naddresses = []", "at least one"),
+            ("interface = 'eth0'\naddresses = ['192.0.2.10/24']", "without a prefix length"),
+            ("interface = 'eth0'\naddresses = ['127.0.0.1']", "of one host"),
+            ("interface = 'eth0'\naddresses = ['fe80::1']", "of one host"),
+            ("interface = 'eth0'\naddresses = ['192.0.2.10', '192.0.2.10']", "twice"),
+        ] {
+            let problems = read(table).unwrap_err().to_string();
+            assert!(problems.contains(part), "{table}: {part} is not in:\n{problems}");
         }
     }
 }

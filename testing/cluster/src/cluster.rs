@@ -346,7 +346,7 @@ impl Cluster {
         let mut arguments = vec!["user", "add", &user.name, "--password-stdin", "--file"];
         arguments.push(text(&file)?);
         arguments.extend(more);
-        run(&self.options.binaries.abide, &arguments, &user.password).map(drop)
+        run(&[], &self.options.binaries.abide, &arguments, &user.password).map(drop)
     }
 
     /// Makes an agent and lets it join; starts nothing.
@@ -356,7 +356,8 @@ impl Cluster {
         let config = agent.config();
         let join = ["agent", "join", "--config", text(&config)?, "--broker"];
         let rest = [self.broker().agent_address.as_str(), "--token-file", "-"];
-        run(&self.options.binaries.abide, &[&join[..], &rest].concat(), &token)?;
+        let on_host = self.options.on(self.options.network.agent(index).ip());
+        run(&on_host, &self.options.binaries.abide, &[&join[..], &rest].concat(), &token)?;
         agent.id = node_id(&agent.dir.join("identity"))?;
         self.agents.push(agent);
         Ok(())

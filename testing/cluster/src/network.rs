@@ -1,16 +1,16 @@
-//! Addresses on loopback: each server has one of its own, so that cookies stay apart and every
-//! server can have the usual ports.
+//! Addresses: each server has one of its own, so that cookies stay apart and every server can have
+//! the usual ports. On loopback, unless the servers' hosts are namespaces.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 
 use anyhow::Context;
 use uuid::Uuid;
 
-/// A network of 254 addresses in 127.0.0.0/8, and the ports used on each.
+/// A network of 254 addresses, and the ports used on each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Network {
-    /// Its second and third byte.
-    pub middle: [u8; 2],
+    /// Its first three bytes.
+    pub prefix: [u8; 3],
     /// For browsers; brokers serve their agents on the next one.
     pub base_port: u16,
 }
@@ -18,7 +18,7 @@ pub struct Network {
 impl Network {
     /// 127.0.0.0/24, which people expect.
     pub fn plain(base_port: u16) -> Self {
-        Self { middle: [0, 0], base_port }
+        Self { prefix: [127, 0, 0], base_port }
     }
 
     /// One at random, so that clusters that run at once do not meet. 65,025 networks; none is
@@ -26,7 +26,7 @@ impl Network {
     pub fn random() -> Self {
         let random = Uuid::new_v4().into_bytes();
         let byte = |at: usize| 1 + random[at] % 255;
-        Self { middle: [byte(0), byte(1)], base_port: 8080 }
+        Self { prefix: [127, byte(0), byte(1)], base_port: 8080 }
     }
 
     /// Where people reach broker number `index`, from 0.
@@ -60,8 +60,8 @@ impl Network {
     }
 
     fn host(self, last: u8) -> IpAddr {
-        let [second, third] = self.middle;
-        Ipv4Addr::new(127, second, third, last).into()
+        let [first, second, third] = self.prefix;
+        Ipv4Addr::new(first, second, third, last).into()
     }
 }
 

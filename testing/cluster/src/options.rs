@@ -1,5 +1,6 @@
 //! What kind of cluster is wanted.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use crate::{Binaries, Network};
@@ -16,6 +17,10 @@ pub struct Options {
     pub dir: Option<PathBuf>,
     /// The addresses.
     pub network: Network,
+    /// The command through which everything of a server is run on its host: it gets the server's
+    /// address, then program and arguments, and becomes that program (`exec`). Empty: all servers
+    /// share this host.
+    pub through: Vec<String>,
     /// How browsers are served.
     pub tls: WebTls,
     /// What agents offer; the first is the default.
@@ -103,6 +108,12 @@ impl Profile {
 }
 
 impl Options {
+    /// The command that runs something on the host with this address.
+    pub(crate) fn on(&self, host: IpAddr) -> Vec<String> {
+        let address = (!self.through.is_empty()).then(|| host.to_string());
+        self.through.iter().cloned().chain(address).collect()
+    }
+
     /// [`Options::with`], with the programs beside this one.
     ///
     /// # Errors
@@ -119,6 +130,7 @@ impl Options {
             agents: 2,
             dir: None,
             network: Network::random(),
+            through: Vec::new(),
             tls: WebTls::Off,
             profiles: vec![Profile::plain()],
             binaries,

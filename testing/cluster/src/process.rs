@@ -12,6 +12,8 @@ use rustix::process::{Pid, Signal, kill_process};
 /// A server, running or not, that can be started again.
 #[derive(Debug)]
 pub(crate) struct Process {
+    /// Takes it to its host.
+    through: Vec<String>,
     under: Vec<String>,
     program: PathBuf,
     arguments: Vec<String>,
@@ -21,9 +23,16 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Started by this command; what it says is appended to `log`.
-    pub(crate) fn new(program: &Path, arguments: &[&str], log: PathBuf) -> Self {
+    /// Started by this command, `through` the one that takes it to its host; what it says is
+    /// appended to `log`.
+    pub(crate) fn new(
+        through: Vec<String>,
+        program: &Path,
+        arguments: &[&str],
+        log: PathBuf,
+    ) -> Self {
         Self {
+            through,
             under: Vec::new(),
             program: program.to_owned(),
             arguments: arguments.iter().map(|&it| it.to_owned()).collect(),
@@ -45,14 +54,7 @@ impl Process {
             bail!("{} runs already", self.program.display());
         }
         let log = OpenOptions::new().create(true).append(true).open(&self.log)?;
-        let mut command = match self.under.split_first() {
-            Some((first, rest)) => {
-                let mut command = Command::new(first);
-                command.args(rest).arg(&self.program);
-                command
-            }
-            None => Command::new(&self.program),
-        };
+        let mut command = command(self.through.iter().chain(&self.under), &self.program);
         command
             .args(&self.arguments)
             .stdin(Stdio::null())
@@ -125,12 +127,30 @@ pub(crate) fn running_with_argument_below(folder: &Path) -> Vec<u32> {
     .collect()
 }
 
-/// Runs a command to its end; gives what it wrote to standard output.
-pub(crate) fn run(program: &Path, arguments: &[&str], input: &str) -> anyhow::Result<String> {
-    run_command(Command::new(program), program, arguments, input)
+/// The program as the last argument of the words before it, or, without any, by itself.
+fn command<'a>(before: impl IntoIterator<Item = &'a String>, program: &Path) -> Command {
+    let mut words = before.into_iter();
+    match words.next() {
+        Some(first) => {
+            let mut command = Command::new(first);
+            command.args(words).arg(program);
+            command
+        }
+        None => Command::new(program),
+    }
 }
 
-/// The same as somebody whose home this is.
+/// Runs a command to its end, `through` another; gives what it wrote to standard output.
+pub(crate) fn run(
+    through: &[String],
+    program: &Path,
+    arguments: &[&str],
+    input: &str,
+) -> anyhow::Result<String> {
+    run_command(command(through, program), program, arguments, input)
+}
+
+/// The same on this host, as somebody whose home this is.
 pub(crate) fn run_at(
     home: &Path,
     program: &Path,

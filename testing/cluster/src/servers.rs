@@ -135,16 +135,17 @@ pub(crate) fn make_broker(
     let login = [("backend", "users-file".to_owned()), ("users_file", text(&users)?.to_owned())];
     table.insert("login".to_owned(), section(&login));
     std::fs::write(&config, toml::to_string(&table)?)?;
-    let (abide, config_text) = (&options.binaries.abide, text(&config)?);
+    let (abide, on_host) = (&options.binaries.abide, options.on(http.ip()));
+    let config_text = text(&config)?;
     match *entry {
-        Entry::First => run(abide, &["broker", "init", "--config", config_text], "")?,
+        Entry::First => run(&on_host, abide, &["broker", "init", "--config", config_text], "")?,
         Entry::Joins { at, token } => {
             let join = ["broker", "join", "--config", config_text, "--broker", at];
-            run(abide, &[&join[..], &["--token-file", "-"]].concat(), token)?
+            run(&on_host, abide, &[&join[..], &["--token-file", "-"]].concat(), token)?
         }
     };
     let arguments = ["broker", "--config", text(&config)?];
-    let process = Process::new(&options.binaries.abide, &arguments, own.join("broker.log"));
+    let process = Process::new(on_host, abide, &arguments, own.join("broker.log"));
     let id = node_id(&own.join("identity"))?;
     Ok(BrokerServer { id, name, url, agent_address: agents.to_string(), dir: own, process })
 }
@@ -153,7 +154,8 @@ pub(crate) fn make_agent(options: &Options, dir: &Path, index: u8) -> anyhow::Re
     let name = format!("agent{}", index + 1);
     let own = dir.join(&name);
     std::fs::create_dir(&own)?;
-    let listen = options.network.agent(index).to_string();
+    let address = options.network.agent(index);
+    let listen = address.to_string();
     let url = url_of(options, &listen)?;
     let mut table: toml::Table = options.agent_config.parse()?;
     for (key, value) in [("name", name.as_str()), ("public_url", url.as_str())] {
@@ -179,7 +181,8 @@ pub(crate) fn make_agent(options: &Options, dir: &Path, index: u8) -> anyhow::Re
     let config = own.join("agent.toml");
     std::fs::write(&config, toml::to_string(&table)?)?;
     let arguments = ["agent", "--config", text(&config)?];
-    let process = Process::new(&options.binaries.abide, &arguments, own.join("agent.log"));
+    let on_host = options.on(address.ip());
+    let process = Process::new(on_host, &options.binaries.abide, &arguments, own.join("agent.log"));
     // Known once it has joined.
     let id = String::new();
     Ok(AgentServer { id, name, url, dir: own, process })

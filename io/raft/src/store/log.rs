@@ -33,10 +33,18 @@ const PAYLOAD: usize = 2 << 20;
 pub(crate) struct LogStore {
     path: Arc<PathBuf>,
     /// Unbounded, yet short: openraft waits for each append before it sends the next one.
-    jobs: mpsc::Sender<Job>,
+    jobs: Jobs,
     tail: Arc<Mutex<Tail>>,
     shared: Arc<Shared>,
-    thread: Thread,
+}
+
+/// Who does the jobs.
+#[derive(Clone)]
+enum Jobs {
+    /// The [`Writer`], on its thread.
+    Writer(mpsc::Sender<Job>, Thread),
+    #[cfg(feature = "sim")]
+    Simulated(tokio::sync::mpsc::UnboundedSender<Job>),
 }
 
 impl LogStore {
@@ -66,11 +74,26 @@ impl LogStore {
         let thread = thread::Builder::new().name("raft-log".into()).spawn(|| writer.run())?;
         Ok(Self {
             path: Arc::new(path.to_owned()),
-            jobs,
+            jobs: Jobs::Writer(jobs, thread.thread().clone()),
             tail: Arc::new(Mutex::new(Tail::new(marks))),
             shared,
-            thread: thread.thread().clone(),
         })
+    }
+
+    /// A log whose jobs a simulation does.
+    #[cfg(feature = "sim")]
+    pub(crate) fn simulated(jobs: tokio::sync::mpsc::UnboundedSender<Job>, marks: Marks) -> Self {
+        let shared = Shared {
+            health: watch::Sender::new(Health::Good),
+            free: AtomicU64::new(u64::MAX),
+            closing: AtomicBool::new(false),
+        };
+        Self {
+            path: Arc::default(),
+            jobs: Jobs::Simulated(jobs),
+            tail: Arc::new(Mutex::new(Tail::new(marks))),
+            shared: Arc::new(shared),
+        }
     }
 
     /// How the store fares, now and in future.
@@ -85,7 +108,11 @@ impl LogStore {
 
     /// Bytes free on the file system now.
     pub(crate) fn look_at_free_space(&self) -> u64 {
-        self.shared.look_at_free_space(&self.path)
+        match &self.jobs {
+            Jobs::Writer(..) => self.shared.look_at_free_space(&self.path),
+            #[cfg(feature = "sim")]
+            Jobs::Simulated(_) => self.free_space(),
+        }
     }
 
     /// Whether a ballot or an entry has ever been written.
@@ -106,7 +133,11 @@ impl LogStore {
     /// Gives up a write that waits for room on a full disk, and lets none wait from now on.
     pub(crate) fn stop_waiting(&self) {
         self.shared.closing.store(true, Ordering::Relaxed);
-        self.thread.unpark();
+        match &self.jobs {
+            Jobs::Writer(_, thread) => thread.unpark(),
+            #[cfg(feature = "sim")]
+            Jobs::Simulated(_) => {}
+        }
     }
 
     /// Writes what is owed, and closes the database. Nothing can be written afterwards.
@@ -118,7 +149,7 @@ impl LogStore {
 
     #[cfg(test)]
     pub(crate) fn execute(&self, sql: &'static str) {
-        self.jobs.send(Job::Execute(sql)).unwrap();
+        self.send(Job::Execute(sql)).unwrap();
     }
 
     async fn write(&self, write: Write) -> Result<(), StoreFault> {
@@ -138,7 +169,12 @@ impl LogStore {
     }
 
     fn send(&self, job: Job) -> Result<(), StoreFault> {
-        self.jobs.send(job).map_err(|_| self.closed())
+        let sent = match &self.jobs {
+            Jobs::Writer(jobs, _) => jobs.send(job).is_ok(),
+            #[cfg(feature = "sim")]
+            Jobs::Simulated(jobs) => jobs.send(job).is_ok(),
+        };
+        if sent { Ok(()) } else { Err(self.closed()) }
     }
 
     fn closed(&self) -> StoreFault {

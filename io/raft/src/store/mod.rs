@@ -4,6 +4,8 @@
 //! again, because a voter that lost its disk has also lost what it promised.
 
 mod log;
+#[cfg(feature = "sim")]
+mod memory;
 mod rows;
 mod schema;
 mod snapshot;
@@ -18,6 +20,8 @@ use std::path::Path;
 use uuid::Uuid;
 
 pub(crate) use log::LogStore;
+#[cfg(feature = "sim")]
+pub use memory::{Disk, Pace};
 pub(crate) use schema::Identity;
 pub use schema::OpenError;
 pub(crate) use snapshot::Snapshots;
@@ -49,7 +53,7 @@ impl<M: Machine> Store<M> {
         let lock = take_lock(folder)?;
         let database = folder.join(DATABASE);
         // Before a database is made: a snapshot without one is damage, not a new folder.
-        let (snapshots, machine) = Snapshots::open(folder)?;
+        let (snapshots, machine) = Snapshots::open(folder, snapshot::Work::Apart)?;
         if !database.exists() {
             if machine.is_some() {
                 return Err(OpenError::damaged(&database, "it is missing beside its snapshot"));

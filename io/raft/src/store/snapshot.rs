@@ -10,6 +10,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use serde::{Deserialize, Serialize};
 use tempfile::NamedTempFile;
+use tokio::io::AsyncRead;
+use tokio::task::spawn_blocking;
 
 use super::schema::{OpenError, sync_folder};
 use crate::ids::{Members, Position};
@@ -74,6 +76,18 @@ impl SnapshotFault {
 pub(crate) struct Snapshots {
     path: Arc<PathBuf>,
     kept: Arc<Mutex<Kept>>,
+    work: Work,
+}
+
+/// Where work is done that blocks.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Work {
+    /// On a thread of its own.
+    #[default]
+    Apart,
+    /// At once. A simulation has one thread, or it would not be the same twice.
+    #[cfg(feature = "sim")]
+    AtOnce,
 }
 
 #[derive(Default)]
@@ -93,9 +107,12 @@ pub(crate) struct Current {
 
 impl Snapshots {
     /// Reads the folder's snapshot, if there is one.
-    pub(crate) fn open<M: Machine>(folder: &Path) -> Result<(Self, Option<M>), OpenError> {
+    pub(crate) fn open<M: Machine>(
+        folder: &Path,
+        work: Work,
+    ) -> Result<(Self, Option<M>), OpenError> {
         let path = folder.join(NAME);
-        let this = Self { path: Arc::new(path), kept: Arc::default() };
+        let this = Self { path: Arc::new(path), kept: Arc::default(), work };
         let file = match File::open(&*this.path) {
             Ok(file) => file,
             Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok((this, None)),
@@ -135,6 +152,45 @@ impl Snapshots {
     /// A file without a name, for a snapshot that arrives.
     pub(crate) fn receiver(&self) -> Result<File, SnapshotFault> {
         tempfile::tempfile_in(self.folder()).map_err(|cause| self.io(cause))
+    }
+
+    /// Fills such a file.
+    pub(crate) async fn receive(
+        &self,
+        body: &mut (impl AsyncRead + Unpin),
+        mut file: tokio::fs::File,
+    ) -> io::Result<tokio::fs::File> {
+        #[cfg(feature = "sim")]
+        if self.work == Work::AtOnce {
+            let mut bytes = Vec::new();
+            tokio::io::copy(body, &mut bytes).await?;
+            let mut file = file.into_std().await;
+            file.write_all(&bytes)?;
+            return Ok(tokio::fs::File::from_std(file));
+        }
+        tokio::io::copy(body, &mut file).await?;
+        file.sync_all().await?;
+        Ok(file)
+    }
+
+    /// Does work on snapshots that takes its time.
+    pub(crate) async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, SnapshotFault> + Send + 'static,
+    ) -> Result<T, SnapshotFault> {
+        let done = match self.work {
+            Work::Apart => spawn_blocking(work).await,
+            #[cfg(feature = "sim")]
+            Work::AtOnce => return work(),
+        };
+        match done {
+            Ok(result) => result,
+            Err(stopped) => match stopped.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                // The runtime is going down, and this task with it.
+                Err(_) => std::future::pending().await,
+            },
+        }
     }
 
     /// Writes the machine's state, and makes it the current snapshot unless a newer one has come

@@ -55,7 +55,9 @@ async fn a_leader_commands_only_after_an_entry_of_its_own_term() {
     let fence = raft.command_fence().unwrap();
     assert_eq!((fence.claim, fence.leader), (Claim::default(), raft.node()));
     assert!(raft.quorum_age().unwrap() < Duration::from_secs(5));
+    assert!(!raft.serves_for().is_zero());
     raft.stop().await.unwrap();
+    assert!(raft.serves_for().is_zero());
     assert_eq!(raft.command_fence(), None);
     assert_eq!(raft.leadership().borrow().role, Role::Stopped);
 }

@@ -198,6 +198,7 @@ async fn a_cut_off_leader_is_replaced_stops_serving_and_comes_back_as_a_follower
     println!("first write after the cut: {:?}", began.elapsed());
     assert_ne!(new.node(), old.node());
     assert!(new.command_fence().unwrap() > old_fence);
+    assert!(!new.serves_for().is_zero() && old.serves_for().is_zero(), "both would serve");
 
     role(&old, |now| now.role == Role::Unconfirmed).await;
     assert!(matches!(old.read().await, Err(ReadError::NoQuorum)));

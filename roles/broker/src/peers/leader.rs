@@ -7,8 +7,8 @@ use abide_model::{BrokerId, Change, Command, Outcome, Refusal, SessionId, Timest
 use abide_raft::{Leadership, MembersError, NodeId, Peer, ProposeError, Role};
 use abide_wire::peer::cooperation_client::CooperationClient;
 use abide_wire::peer::{
-    self, ProposeReply, ProposeRequest, RemoveRequest, ReserveRequest, SupersedeRequest, propose_reply,
-    reserve_reply,
+    self, ProposeReply, ProposeRequest, RemoveRequest, ReserveRequest, SupersedeRequest,
+    propose_reply, reserve_reply,
 };
 use prost::Message;
 use tokio::time::{Instant, timeout, timeout_at};

@@ -7,8 +7,9 @@ use abide_raft::{NodeId, Peer, ProposeError};
 use abide_tls::{Node, PeerIdentity};
 use abide_wire::peer::cooperation_server::{Cooperation, CooperationServer};
 use abide_wire::peer::{
-    AnswerReply, AnswerRequest, EnrollReply, EnrollRequest, ProposeReply, ProposeRequest, RemoveReply, RemoveRequest,
-    ReserveReply, ReserveRequest, SupersedeReply, SupersedeRequest, answer_reply, reserve_reply,
+    AnswerReply, AnswerRequest, EnrollReply, EnrollRequest, ProposeReply, ProposeRequest,
+    RemoveReply, RemoveRequest, ReserveReply, ReserveRequest, SupersedeReply, SupersedeRequest,
+    answer_reply, reserve_reply,
 };
 use bytes::Bytes;
 use prost::Message;

@@ -3,3 +3,4 @@
 
 mod command_line;
 mod leftovers;
+mod three_brokers;

@@ -1,0 +1,127 @@
+//! Doing to a cluster what a scenario says, and undoing it.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+
+use crate::cluster::Lab;
+use crate::faults::Fault;
+use crate::network::Host;
+use crate::scenario::Act;
+
+/// A fault that has happened.
+#[derive(Debug)]
+pub struct Struck {
+    /// When.
+    pub at: Instant,
+    /// What lasts.
+    faults: Vec<Fault>,
+}
+
+/// A cluster that things are done to.
+#[derive(Debug)]
+pub struct Stage {
+    /// The cluster.
+    pub lab: Lab,
+    /// A broker that is down and is to come back.
+    down: Option<usize>,
+}
+
+impl Stage {
+    /// All is well.
+    pub fn new(lab: Lab) -> Self {
+        Self { lab, down: None }
+    }
+
+    /// The index of the broker with this id.
+    ///
+    /// # Errors
+    /// When it is none of the cluster's.
+    pub fn broker(&self, id: &str) -> anyhow::Result<usize> {
+        ensure!(self.lab.cluster.broker().id == id, "no broker of this cluster has the id {id}");
+        Ok(0)
+    }
+
+    /// Does it; returns when it has happened, with the moment from which its cost counts: for a
+    /// process the signal, for a line when nothing goes through it any more. What happens between
+    /// that moment and the return is not probed, so that nothing from before the fault counts.
+    ///
+    /// # Errors
+    /// When it cannot be done.
+    pub fn strike(&mut self, act: Act, victim: usize) -> anyhow::Result<Struck> {
+        let host = self.lab.brokers().get(victim).copied().context("no such broker")?;
+        let signalled = Instant::now();
+        match act {
+            Act::Kill(_) => self.lab.cluster.kill_broker(0),
+            Act::Stop(_) => self.lab.cluster.stop_broker(0),
+            Act::RollingRestart => {}
+            _ => {
+                let faults = self.faults(act, host)?;
+                return Ok(Struck { at: Instant::now(), faults });
+            }
+        }
+        self.down = (act != Act::RollingRestart).then_some(victim);
+        Ok(Struck { at: signalled, faults: Vec::new() })
+    }
+
+    /// Lets it last as long as it is to last, and ends it; but a broker that is down stays so until
+    /// [`Stage::restore`], if it is not `alone`.
+    ///
+    /// # Errors
+    /// When a broker does not come back.
+    pub async fn last(&mut self, act: Act, struck: Struck, alone: bool) -> anyhow::Result<()> {
+        if act == Act::RollingRestart {
+            return self.restart_all().await;
+        }
+        tokio::time::sleep(duration(act)).await;
+        drop(struck.faults);
+        if alone { self.restore().await } else { Ok(()) }
+    }
+
+    /// Brings back what is down; returns when it serves.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub async fn restore(&mut self) -> anyhow::Result<()> {
+        if self.down.take().is_some() {
+            self.lab.cluster.start_broker(0).await?;
+        }
+        Ok(())
+    }
+
+    async fn restart_all(&mut self) -> anyhow::Result<()> {
+        for _ in self.lab.brokers() {
+            self.lab.cluster.stop_broker(0);
+            self.lab.cluster.start_broker(0).await?;
+        }
+        Ok(())
+    }
+
+    fn faults(&self, act: Act, host: Host) -> anyhow::Result<Vec<Fault>> {
+        Ok(match act {
+            Act::Freeze(..) => {
+                let pid = self.lab.cluster.broker().pid().context("the broker does not run")?;
+                vec![Fault::frozen(pid)?]
+            }
+            Act::Unplug(..) => vec![Fault::unplugged(host)?],
+            Act::Cut(_, way, _) => vec![Fault::cut(host, way)?],
+            Act::CutFromAgent(..) => vec![Fault::between(host, self.lab.agent(0))?],
+            Act::Loss(percent, _) => {
+                let brokers = self.lab.brokers();
+                brokers.into_iter().map(|it| Fault::loss(it, percent)).collect::<Result<_, _>>()?
+            }
+            Act::Kill(_) | Act::Stop(_) | Act::RollingRestart => Vec::new(),
+        })
+    }
+}
+
+fn duration(act: Act) -> Duration {
+    match act {
+        Act::Freeze(_, time)
+        | Act::Unplug(_, time)
+        | Act::Cut(_, _, time)
+        | Act::CutFromAgent(_, time)
+        | Act::Loss(_, time) => time,
+        Act::Kill(_) | Act::Stop(_) | Act::RollingRestart => Duration::ZERO,
+    }
+}

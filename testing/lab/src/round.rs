@@ -1,0 +1,187 @@
+//! One round: a cluster under load, one fault, and what people noticed.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use abide_api::{SessionState, StartRequest, Want};
+use abide_client::{Api, WishKey};
+use abide_cluster::TestUser;
+use anyhow::{Context, ensure};
+use serde::Serialize;
+
+use crate::acts::Stage;
+use crate::audit::{Audit, audit};
+use crate::cluster::{Lab, MOVING};
+use crate::load::{Done, Load, Verb};
+use crate::people::People;
+use crate::probe::{Try, probe};
+use crate::scenario::{Act, Scenario, Who};
+use crate::viewer::Viewer;
+
+/// The load has found its rhythm after so many calls.
+const WARM: usize = 12;
+const WARM_WITHIN: Duration = Duration::from_secs(60);
+
+/// What one round showed.
+#[derive(Debug, Clone, Serialize)]
+pub struct Round {
+    /// From the fault to the first acknowledged start, milliseconds. The desktop's own start is in
+    /// it.
+    pub start_ms: f64,
+    /// From the fault to the first acknowledged `connect`.
+    pub connect_ms: f64,
+    /// Calls of the load and the probes.
+    pub calls: usize,
+    /// Those that failed for good, and why.
+    pub failed: Vec<String>,
+    /// What was acknowledged and is not there, and what is there twice.
+    pub audit: Audit,
+    /// The longest time without a picture at a viewer, milliseconds.
+    pub gap_ms: f64,
+    /// Whether the same broker leads as before.
+    pub same_leader: bool,
+}
+
+impl Round {
+    /// Nothing failed, nothing lost, nothing double.
+    pub fn is_clean(&self) -> bool {
+        self.failed.is_empty() && self.audit.lost.is_empty() && self.audit.duplicates.is_empty()
+    }
+}
+
+/// People, and what they are at, for several rounds on one cluster.
+#[derive(Debug)]
+pub struct Rounds {
+    stage: Stage,
+    people: Arc<People>,
+    users: Vec<TestUser>,
+    prober: Arc<Api>,
+    admin: Api,
+    /// What the connect probe connects to.
+    target: String,
+    watched: String,
+    viewer: Viewer,
+}
+
+impl Rounds {
+    /// A cluster, so many people, one viewer.
+    ///
+    /// # Errors
+    /// When something of it does not start.
+    pub async fn prepare(brokers: u8, agents: u8, people: u8) -> anyhow::Result<Self> {
+        let lab = Lab::start(brokers, agents).await?;
+        let names = (0..people).map(|number| format!("user{number}"));
+        let users = names.map(|name| lab.cluster.add_user(&name)).collect::<Result<Vec<_>, _>>()?;
+        let prober = lab.cluster.add_user("prober")?;
+        let watcher = lab.cluster.add_user("watcher")?;
+        let people = Arc::new(People::of(&lab.cluster)?);
+        let (prober, watcher) = (people.log_in(&prober).await?, people.log_in(&watcher).await?);
+        let admin = people.log_in(lab.cluster.admin()).await?;
+        let target = start(&prober, None).await?.session.id;
+        let shown = start(&watcher, Some(MOVING)).await?;
+        let watched = shown.session.id.clone();
+        let viewer = Viewer::attach(Arc::new(watcher), shown).await?;
+        let stage = Stage::new(lab);
+        Ok(Self { stage, people, users, prober: prober.into(), admin, target, watched, viewer })
+    }
+
+    /// Plays the scenario once.
+    ///
+    /// # Errors
+    /// When the cluster does not come back. What people notice is in the answer.
+    pub async fn play(&mut self, scenario: &Scenario) -> anyhow::Result<Round> {
+        let brokers = self.people.brokers();
+        let enough = brokers >= usize::from(scenario.least_brokers);
+        ensure!(enough, "{} needs {} brokers", scenario.name, scenario.least_brokers);
+        let before = self.leader().await?;
+        let victim = self.victim(scenario.act, &before)?;
+        let load = Load::begin(&self.people, &self.users);
+        abide_cluster::until("the load has found its rhythm", WARM_WITHIN, async || {
+            (load.answered() >= WARM).then_some(())
+        })
+        .await?;
+        self.viewer.longest_gap()?;
+
+        let struck = self.stage.strike(scenario.act, victim)?;
+        let (fault, limit) = (struck.at, scenario.limit);
+        let starts = tokio::spawn(probe(self.prober.clone(), Try::Start, fault, limit));
+        let connect = Try::Connect(self.target.clone());
+        let connects = tokio::spawn(probe(self.prober.clone(), connect, fault, limit));
+        self.stage.last(scenario.act, struck, brokers == 1).await?;
+        let (starts, connects) = (starts.await??, connects.await??);
+        self.stage.restore().await?;
+
+        let done = load.finish().await;
+        let mut living = living(&done);
+        living.extend([self.target.clone(), self.watched.clone()]);
+        living.extend(starts.sessions.iter().cloned());
+        let gap = self.viewer.longest_gap()?;
+        let failed_starts = done.iter().filter(|it| it.verb == Verb::Start && it.error.is_some());
+        let unheard = failed_starts.count() + starts.failed.len();
+        let audit = audit(&self.stage.lab.cluster, &self.people, &living, unheard).await?;
+        let same_leader = self.leader().await? == before;
+        self.clear().await?;
+        let failures = done.iter().filter_map(|it| {
+            it.error.as_ref().map(|error| format!("{:?} of {}: {error}", it.verb, it.user))
+        });
+        let failed = failures.chain(starts.failed).chain(connects.failed).collect();
+        let ms = |it: Duration| it.as_secs_f64() * 1e3;
+        Ok(Round {
+            start_ms: ms(starts.after),
+            connect_ms: ms(connects.after),
+            calls: done.len(),
+            failed,
+            audit,
+            gap_ms: ms(gap),
+            same_leader,
+        })
+    }
+
+    /// Ends every session but the two that are for measuring.
+    async fn clear(&self) -> anyhow::Result<()> {
+        for session in self.admin.sessions().await?.sessions {
+            let stays = session.id == self.target || session.id == self.watched;
+            if session.state == SessionState::Running && !stays {
+                self.admin.end(&session.id).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn leader(&self) -> anyhow::Result<String> {
+        self.admin.cluster().await?.leader.context("nobody leads")
+    }
+
+    /// The index of the broker that it is done to.
+    fn victim(&self, act: Act, leader: &str) -> anyhow::Result<usize> {
+        let leader = self.stage.broker(leader)?;
+        let brokers = self.people.brokers();
+        Ok(match act {
+            Act::Kill(who)
+            | Act::Stop(who)
+            | Act::Freeze(who, _)
+            | Act::Unplug(who, _)
+            | Act::Cut(who, ..)
+            | Act::CutFromAgent(who, _) => match who {
+                Who::Leader => leader,
+                Who::Follower => (leader + 1) % brokers,
+            },
+            Act::Loss(..) | Act::RollingRestart => leader,
+        })
+    }
+}
+
+async fn start(api: &Api, profile: Option<&str>) -> anyhow::Result<abide_api::SessionReply> {
+    let request = StartRequest { profile: profile.map(str::to_owned), want: Want::Start };
+    Ok(api.start(&request, &WishKey::random()).await?)
+}
+
+/// The sessions whose start was acknowledged, and whose end nobody asked for.
+fn living(done: &[Done]) -> BTreeSet<String> {
+    let of = |verb: Verb| done.iter().filter(move |it| it.verb == verb);
+    let started =
+        of(Verb::Start).filter(|it| it.error.is_none()).filter_map(|it| it.session.clone());
+    let ended: BTreeSet<&String> = of(Verb::End).filter_map(|it| it.session.as_ref()).collect();
+    started.filter(|id| !ended.contains(id)).collect()
+}

@@ -1,0 +1,22 @@
+//! What outsiders saw: people, and the kernel of each desktop host. The invariants judge by it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use abide_model::{Fence, IdempotencyKey, SessionId, UserName};
+
+/// Of one run.
+#[derive(Default)]
+pub struct History {
+    /// What each start that made a session was answered with.
+    pub made: BTreeMap<(UserName, IdempotencyKey), SessionId>,
+    /// Every session that a start was answered with.
+    pub acknowledged: BTreeSet<SessionId>,
+    /// Sessions that somebody wanted ended, whether or not that was acknowledged.
+    pub asked: BTreeSet<SessionId>,
+    /// Sessions whose end was acknowledged.
+    pub ended: BTreeSet<SessionId>,
+    /// Where each session's keeper was started.
+    pub launched: BTreeMap<SessionId, usize>,
+    /// The highest fence that each agent has obeyed.
+    pub obeyed: BTreeMap<usize, Fence>,
+}

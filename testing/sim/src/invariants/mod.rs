@@ -1,0 +1,18 @@
+//! What must never happen, and what must happen in the end: one file each.
+
+pub mod acknowledged;
+pub mod double;
+pub mod fence;
+pub mod known;
+pub mod liveness;
+pub mod unasked_end;
+
+use crate::world::World;
+
+/// Judges the converged end of a run.
+pub fn check_end(world: &World) {
+    known::check(world);
+    acknowledged::check(world);
+    double::check(world);
+    unasked_end::check(world);
+}

@@ -1,0 +1,36 @@
+//! The seeds that CI runs, and those that once found something.
+
+use std::process::Command;
+
+/// `ABIDE_SEEDS` says how many seeds are run.
+#[test]
+fn a_cluster_keeps_its_promises_under_five_hundred_seeds() {
+    let seeds = std::env::var("ABIDE_SEEDS").unwrap_or_else(|_| "500".to_owned());
+    sim(&["--seeds", &seeds]);
+}
+
+#[test]
+fn a_key_that_resumed_a_session_may_make_one_when_that_has_ended() {
+    for seed in [111, 240, 245] {
+        replay(seed);
+    }
+}
+
+#[test]
+fn one_seed_gives_the_same_trace_every_time() {
+    assert_eq!(replay(7), replay(7));
+    assert_ne!(replay(7), replay(8));
+}
+
+/// Gives the hash of the seed's trace.
+fn replay(seed: u64) -> String {
+    sim(&["--quiet", "--seed", &seed.to_string()])
+}
+
+fn sim(arguments: &[&str]) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_abide-sim")).args(arguments).output();
+    let output = output.expect("the program runs");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    said
+}
