@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use abide_broker::Replica;
 use abide_model::{
-    AgentFacts, Change, Command, EndReason, Fence, Outcome, Profile, Reach, Report, Session,
+    AgentFacts, Change, Command, EndReason, Fence, Joins, Outcome, Profile, Reach, Report, Session,
     SessionId, State, Table,
 };
 use abide_raft::{Claim, ProposeError, Raft};
@@ -115,7 +115,8 @@ impl Driver {
     fn admit(&self, agent: usize) {
         let hash = [agent as u8; 32];
         let at = self.world.clock(End::Broker(self.broker));
-        self.propose(None, Change::AddJoinToken { hash, expires: at.plus(3_600_000) });
+        let (expires, joins) = (at.plus(3_600_000), Joins::Agent);
+        self.propose(None, Change::AddJoinToken { hash, expires, joins });
         let name = format!("a{agent}");
         self.propose(None, Change::AdmitAgent { hash, agent: names::agent(agent), name });
     }

@@ -126,4 +126,18 @@ impl Transport for Wires {
         };
         timeout(deadline, work).await.unwrap_or_else(|cause| Err(lost(stamp, cause)))
     }
+
+    async fn read_index(
+        &self,
+        stamp: Stamp,
+        _: &str,
+        deadline: Duration,
+    ) -> Result<u64, TransportError> {
+        let work = async {
+            let (there, raft) = self.there(stamp, "read index").await?;
+            let answer = raft.inbound().read_index(stamp).await;
+            self.back(stamp, there, answer.map_err(|cause| lost(stamp, cause))?).await
+        };
+        timeout(deadline, work).await.unwrap_or_else(|cause| Err(lost(stamp, cause)))
+    }
 }
