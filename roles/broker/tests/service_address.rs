@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use abide_broker::{BrokerError, InitOptions, Settings, init, run, settings_from};
+use abide_broker::{BrokerError, Founding, InitOptions, Settings, init, run, settings_from};
 use nix::sched::{CloneFlags, unshare};
 use nix::unistd::geteuid;
 use tempfile::TempDir;
@@ -58,7 +58,8 @@ fn settings(folder: &Path, interface: &str) -> Settings {
     );
     let settings = settings_from(Path::new("broker.toml"), &text).unwrap();
     let (identity_dir, public_url) = (settings.identity_dir.clone(), settings.public_url.clone());
-    init(&InitOptions { identity_dir, public_url }).unwrap();
+    let founding = Founding::New;
+    init(&InitOptions { identity_dir, public_url, founding, bundle: None }).unwrap();
     std::fs::write(settings.data_dir.with_file_name("users.toml"), "").unwrap();
     settings
 }
