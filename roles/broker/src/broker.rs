@@ -150,6 +150,11 @@ impl Broker {
         Some(Fence { generation, claimant, term: fence.term, leader: fence.leader.0 })
     }
 
+    /// Of what this broker knows: it leads on none lower.
+    pub fn generation(&self) -> u64 {
+        self.stands_on(&self.raft.latest().0, self.raft.claim()).0
+    }
+
     /// Generation and claimant: of the last forced takeover, or above what agents had obeyed before the
     /// table was lost.
     fn stands_on(&self, table: &Table, claim: Claim) -> (u64, u64) {

@@ -258,6 +258,31 @@ impl Cluster {
         }
     }
 
+    /// Kills all brokers, and takes their data folders away: what the loss of every disk leaves.
+    ///
+    /// # Errors
+    /// When a folder cannot be removed.
+    pub fn lose_the_table(&mut self) -> anyhow::Result<()> {
+        for index in 0..self.brokers.len() {
+            self.kill_broker(index);
+        }
+        for broker in &self.brokers {
+            let data = broker.dir.join("data");
+            std::fs::remove_dir_all(&data).with_context(|| data.display().to_string())?;
+        }
+        Ok(())
+    }
+
+    /// Has a broker's next start make the lost table anew, as an operator would.
+    ///
+    /// # Errors
+    /// When `abide broker recover` refuses.
+    pub fn prepare_recovery(&self, index: usize) -> anyhow::Result<()> {
+        let config = self.brokers[index].config();
+        let arguments = ["broker", "recover", "--config", text(&config)?];
+        run(&[], &self.options.binaries.abide, &arguments, "").map(drop)
+    }
+
     /// From its next start on a broker is run by this command, which must become it (`exec`).
     pub fn put_broker_under(&mut self, index: usize, command: &[&str]) {
         self.brokers[index].process.put_under(command);

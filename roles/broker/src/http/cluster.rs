@@ -50,7 +50,7 @@ pub async fn cluster(State(app): State<App>) -> Json<Cluster> {
         answered_by: broker.id.to_string(),
         leader: group.leading_broker(),
         brokers: group.brokers(&broker.raft.latest().0),
-        generation: broker.raft.status().claim.generation,
+        generation: broker.generation(),
         term: broker.raft.leadership().borrow().term,
         voters: group.voters(),
         can_lose: group.can_lose(),

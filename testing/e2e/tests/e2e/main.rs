@@ -15,6 +15,7 @@ mod clients;
 mod crash;
 mod desktop;
 mod disk;
+mod losing;
 mod strangers;
 mod support;
 mod tickets;
