@@ -51,6 +51,21 @@ pub enum Act {
     RollingRestart,
 }
 
+impl Act {
+    /// Whom it is done to; `None` when to all.
+    pub fn who(self) -> Option<Who> {
+        match self {
+            Act::Kill(who)
+            | Act::Stop(who)
+            | Act::Freeze(who, _)
+            | Act::Unplug(who, _)
+            | Act::Cut(who, ..)
+            | Act::CutFromAgent(who, _) => Some(who),
+            Act::Loss(..) | Act::RollingRestart => None,
+        }
+    }
+}
+
 const SECOND: Duration = Duration::from_secs(1);
 const FOUR: Duration = Duration::from_secs(4);
 const TEN: Duration = Duration::from_secs(10);

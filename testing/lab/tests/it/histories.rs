@@ -12,9 +12,9 @@ use tokio::task::JoinSet;
 const PEOPLE: u8 = 4;
 
 #[test]
-fn histories_through_a_brokers_death_are_linearizable() {
-    world::test(histories_through_a_brokers_death_are_linearizable, async {
-        let mut lab = Lab::start(1, 2).await?;
+fn histories_through_a_leaders_death_are_linearizable() {
+    world::test(histories_through_a_leaders_death_are_linearizable, async {
+        let mut lab = Lab::start(3, 2).await?;
         let people = Arc::new(People::of(&lab.cluster)?);
         let mut recordings = JoinSet::new();
         for number in 0..PEOPLE {
@@ -24,8 +24,10 @@ fn histories_through_a_brokers_death_are_linearizable() {
         }
         // Between them: calls are under way when it dies, and when it is back.
         for _ in 0..2 {
-            lab.cluster.kill_broker(0);
-            lab.cluster.start_broker(0).await?;
+            let leader = lab.leader().await?;
+            lab.cluster.kill_broker(leader);
+            lab.cluster.start_broker(leader).await?;
+            lab.settle().await?;
         }
         while let Some(history) = recordings.join_next().await {
             let history: Vec<Event> = history??;
