@@ -32,13 +32,7 @@ macro_rules! promises {
 
 promises! {
     a_killed_leader_costs_time_alone: "leader-kill";
-    a_leader_that_stands_still_costs_time_alone: "leader-freeze";
-    a_leader_without_its_cable_costs_time_alone: "leader-unplug";
-    a_leader_that_is_cut_off_costs_time_alone: "leader-cut";
-    the_cut_between_leader_and_agent_costs_time_alone: "leader-agent-cut";
     a_follower_that_was_cut_off_deposes_nobody: "follower-cut";
-    a_leader_that_hears_nothing_costs_time_alone: "leader-deaf";
-    a_leader_that_nobody_hears_costs_time_alone: "leader-mute";
     a_leader_stopped_in_order_costs_time_alone: "leader-stop";
     a_rolling_restart_costs_time_alone: "rolling-restart";
     lost_frames_cost_time_alone: "loss";
