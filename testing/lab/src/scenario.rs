@@ -79,8 +79,8 @@ const fn scenario(name: &'static str, story: &'static str, act: Act, brokers: u8
 /// All of them. Not yet promises, and so not among the tests:
 /// - `leader-freeze`, `leader-unplug`, `leader-cut`, `leader-deaf`, `leader-mute`: a leader that was
 ///   away refuses starts when it is back, by what it last knew, until it hears of its successor.
-/// - `leader-agent-cut`: orders to an agent do not go through other brokers; a session there cannot be
-///   reached while the cut lasts.
+/// - `leader-agent-cut`: orders to an agent do not go through other brokers. What people do here holds
+///   all the same, since a start that waits is placed anew; a session that runs there is out of reach.
 pub const ALL: &[Scenario] = &[
     scenario("leader-kill", "the leader is killed (SIGKILL)", Act::Kill(Who::Leader), 1),
     scenario(
