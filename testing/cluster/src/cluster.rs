@@ -61,7 +61,10 @@ impl Cluster {
     /// # Errors
     /// What failed, with the last words of the process.
     pub async fn start(options: Options) -> anyhow::Result<Self> {
-        options.network.ensure_free(options.brokers, options.agents)?;
+        // Other hosts' addresses are not for this one to try.
+        if options.through.is_empty() {
+            options.network.ensure_free(options.brokers, options.agents)?;
+        }
         let (dir, temporary) = match &options.dir {
             Some(dir) => {
                 std::fs::create_dir_all(dir)?;

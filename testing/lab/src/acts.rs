@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 
 use crate::cluster::Lab;
 use crate::faults::Fault;
@@ -33,15 +33,6 @@ impl Stage {
         Self { lab, down: None }
     }
 
-    /// The index of the broker with this id.
-    ///
-    /// # Errors
-    /// When it is none of the cluster's.
-    pub fn broker(&self, id: &str) -> anyhow::Result<usize> {
-        ensure!(self.lab.cluster.broker().id == id, "no broker of this cluster has the id {id}");
-        Ok(0)
-    }
-
     /// Does it; returns when it has happened, with the moment from which its cost counts: for a
     /// process the signal, for a line when nothing goes through it any more. What happens between
     /// that moment and the return is not probed, so that nothing from before the fault counts.
@@ -52,11 +43,11 @@ impl Stage {
         let host = self.lab.brokers().get(victim).copied().context("no such broker")?;
         let signalled = Instant::now();
         match act {
-            Act::Kill(_) => self.lab.cluster.kill_broker(0),
-            Act::Stop(_) => self.lab.cluster.stop_broker(0),
+            Act::Kill(_) => self.lab.cluster.kill_broker(victim),
+            Act::Stop(_) => self.lab.cluster.stop_broker(victim),
             Act::RollingRestart => {}
             _ => {
-                let faults = self.faults(act, host)?;
+                let faults = self.faults(act, victim, host)?;
                 return Ok(Struck { at: Instant::now(), faults });
             }
         }
@@ -78,29 +69,31 @@ impl Stage {
         if alone { self.restore().await } else { Ok(()) }
     }
 
-    /// Brings back what is down; returns when it serves.
+    /// Brings back what is down; returns when every broker counts again.
     ///
     /// # Errors
-    /// When it does not.
+    /// When one does not.
     pub async fn restore(&mut self) -> anyhow::Result<()> {
-        if self.down.take().is_some() {
-            self.lab.cluster.start_broker(0).await?;
+        if let Some(broker) = self.down.take() {
+            self.lab.cluster.start_broker(broker).await?;
         }
-        Ok(())
+        self.lab.settle().await
     }
 
     async fn restart_all(&mut self) -> anyhow::Result<()> {
-        for _ in self.lab.brokers() {
-            self.lab.cluster.stop_broker(0);
-            self.lab.cluster.start_broker(0).await?;
+        for broker in 0..self.lab.brokers().len() {
+            self.lab.cluster.stop_broker(broker);
+            self.lab.cluster.start_broker(broker).await?;
+            self.lab.settle().await?;
         }
         Ok(())
     }
 
-    fn faults(&self, act: Act, host: Host) -> anyhow::Result<Vec<Fault>> {
+    fn faults(&self, act: Act, victim: usize, host: Host) -> anyhow::Result<Vec<Fault>> {
         Ok(match act {
             Act::Freeze(..) => {
-                let pid = self.lab.cluster.broker().pid().context("the broker does not run")?;
+                let broker = &self.lab.cluster.brokers()[victim];
+                let pid = broker.pid().context("the broker does not run")?;
                 vec![Fault::frozen(pid)?]
             }
             Act::Unplug(..) => vec![Fault::unplugged(host)?],

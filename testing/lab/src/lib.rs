@@ -4,7 +4,7 @@
 //! world (own process ids, mounts, network; ends with its owner)
 //!  ├─ client  10.77.0.250   where the lab itself runs: people's computers
 //!  ├─ switch                a bridge, no address
-//!  ├─ broker  10.77.0.1 …   a network namespace, a private /tmp and /run each
+//!  ├─ broker  10.77.0.1 …   a network namespace, /tmp, /run and /var/lib/xkb of its own
 //!  └─ agent   10.77.0.11 …  the same
 //! ```
 //!

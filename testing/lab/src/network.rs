@@ -16,12 +16,17 @@ pub(crate) const SWITCH: &str = "switch";
 /// The last byte of the address of the lab itself.
 const CLIENT: u8 = 250;
 
-/// Runs something on a host: in its network namespace, with its /tmp and /run.
+/// Runs something on a host: in its network namespace, with its /tmp and /run, and with its own folder
+/// where display servers compile their keyboards: two of one number write the same file there, and
+/// numbers are a host's own.
 const ON: &str = r#"#!/bin/sh
 host=$1; shift
 exec ip netns exec "$host" /bin/sh -c '
 room=$1; shift
-mount --bind "$room/tmp" /tmp && mount --bind "$room/run" /run && exec "$@"' \
+mount --bind "$room/tmp" /tmp && mount --bind "$room/run" /run || exit 90
+xkb=/var/lib/xkb
+if [ -d "$xkb" ]; then mount --bind "$room/xkb" "$xkb" || exit 90; fi
+exec "$@"' \
 on "/mnt/hosts/$host" "$@"
 "#;
 
@@ -107,7 +112,7 @@ impl Network {
 
     fn add(&mut self, host: Host) -> anyhow::Result<()> {
         let (name, room) = (host.namespace(), Path::new(ROOM).join("hosts").join(host.namespace()));
-        for folder in ["tmp", "run"] {
+        for folder in ["tmp", "run", "xkb"] {
             std::fs::create_dir_all(room.join(folder))?;
         }
         std::fs::set_permissions(room.join("tmp"), PermissionsExt::from_mode(0o1777))?;

@@ -18,7 +18,8 @@ impl People {
     /// # Errors
     /// When its CA cannot be read.
     pub fn of(cluster: &Cluster) -> anyhow::Result<Self> {
-        Ok(Self { urls: vec![cluster.broker().url.to_string()], trust: cluster.trust()? })
+        let urls = cluster.brokers().iter().map(|broker| broker.url.to_string()).collect();
+        Ok(Self { urls, trust: cluster.trust()? })
     }
 
     /// The same, knowing one broker alone, from 0.

@@ -7,16 +7,16 @@ use std::time::Duration;
 use abide_api::{SessionState, StartRequest, Want};
 use abide_client::{Api, WishKey};
 use abide_cluster::TestUser;
-use anyhow::{Context, ensure};
+use anyhow::ensure;
 use serde::Serialize;
 
 use crate::acts::Stage;
 use crate::audit::{Audit, audit};
-use crate::cluster::{Lab, MOVING};
+use crate::cluster::{Lab, MOVING, Reign};
 use crate::load::{Done, Load, Verb};
 use crate::people::People;
 use crate::probe::{Try, probe};
-use crate::scenario::{Act, Scenario, Who};
+use crate::scenario::{Scenario, Who};
 use crate::viewer::Viewer;
 
 /// The load has found its rhythm after so many calls.
@@ -39,7 +39,7 @@ pub struct Round {
     pub audit: Audit,
     /// The longest time without a picture at a viewer, milliseconds.
     pub gap_ms: f64,
-    /// Whether the same broker leads as before.
+    /// Whether the same broker leads as before, by the same election.
     pub same_leader: bool,
 }
 
@@ -57,7 +57,6 @@ pub struct Rounds {
     people: Arc<People>,
     users: Vec<TestUser>,
     prober: Arc<Api>,
-    admin: Api,
     /// What the connect probe connects to.
     target: String,
     watched: String,
@@ -77,13 +76,12 @@ impl Rounds {
         let watcher = lab.cluster.add_user("watcher")?;
         let people = Arc::new(People::of(&lab.cluster)?);
         let (prober, watcher) = (people.log_in(&prober).await?, people.log_in(&watcher).await?);
-        let admin = people.log_in(lab.cluster.admin()).await?;
         let target = start(&prober, None).await?.session.id;
         let shown = start(&watcher, Some(MOVING)).await?;
         let watched = shown.session.id.clone();
         let viewer = Viewer::attach(Arc::new(watcher), shown).await?;
         let stage = Stage::new(lab);
-        Ok(Self { stage, people, users, prober: prober.into(), admin, target, watched, viewer })
+        Ok(Self { stage, people, users, prober: prober.into(), target, watched, viewer })
     }
 
     /// Plays the scenario once.
@@ -94,13 +92,14 @@ impl Rounds {
         let brokers = self.people.brokers();
         let enough = brokers >= usize::from(scenario.least_brokers);
         ensure!(enough, "{} needs {} brokers", scenario.name, scenario.least_brokers);
-        let before = self.leader().await?;
-        let victim = self.victim(scenario.act, &before)?;
         let load = Load::begin(&self.people, &self.users);
         abide_cluster::until("the load has found its rhythm", WARM_WITHIN, async || {
             (load.answered() >= WARM).then_some(())
         })
         .await?;
+        self.stage.lab.settle().await?;
+        let before = self.stage.lab.reign().await?;
+        let victim = self.victim(scenario).await?;
         self.viewer.longest_gap()?;
 
         let struck = self.stage.strike(scenario.act, victim)?;
@@ -120,12 +119,13 @@ impl Rounds {
         let failed_starts = done.iter().filter(|it| it.verb == Verb::Start && it.error.is_some());
         let unheard = failed_starts.count() + starts.failed.len();
         let audit = audit(&self.stage.lab.cluster, &self.people, &living, unheard).await?;
-        let same_leader = self.leader().await? == before;
+        let after = self.stage.lab.reign().await?;
         self.clear().await?;
         let failures = done.iter().filter_map(|it| {
             it.error.as_ref().map(|error| format!("{:?} of {}: {error}", it.verb, it.user))
         });
-        let failed = failures.chain(starts.failed).chain(connects.failed).collect();
+        let deposed = deposed(scenario, &before, &after);
+        let failed = failures.chain(starts.failed).chain(connects.failed).chain(deposed).collect();
         let ms = |it: Duration| it.as_secs_f64() * 1e3;
         Ok(Round {
             start_ms: ms(starts.after),
@@ -134,42 +134,36 @@ impl Rounds {
             failed,
             audit,
             gap_ms: ms(gap),
-            same_leader,
+            same_leader: before == after,
         })
     }
 
     /// Ends every session but the two that are for measuring.
     async fn clear(&self) -> anyhow::Result<()> {
-        for session in self.admin.sessions().await?.sessions {
+        let admin = &self.stage.lab.admin;
+        for session in admin.sessions().await?.sessions {
             let stays = session.id == self.target || session.id == self.watched;
             if session.state == SessionState::Running && !stays {
-                self.admin.end(&session.id).await?;
+                admin.end(&session.id).await?;
             }
         }
         Ok(())
     }
 
-    async fn leader(&self) -> anyhow::Result<String> {
-        self.admin.cluster().await?.leader.context("nobody leads")
-    }
-
     /// The index of the broker that it is done to.
-    fn victim(&self, act: Act, leader: &str) -> anyhow::Result<usize> {
-        let leader = self.stage.broker(leader)?;
-        let brokers = self.people.brokers();
-        Ok(match act {
-            Act::Kill(who)
-            | Act::Stop(who)
-            | Act::Freeze(who, _)
-            | Act::Unplug(who, _)
-            | Act::Cut(who, ..)
-            | Act::CutFromAgent(who, _) => match who {
-                Who::Leader => leader,
-                Who::Follower => (leader + 1) % brokers,
-            },
-            Act::Loss(..) | Act::RollingRestart => leader,
+    async fn victim(&self, scenario: &Scenario) -> anyhow::Result<usize> {
+        let leader = self.stage.lab.leader().await?;
+        Ok(match scenario.act.who() {
+            Some(Who::Follower) => (leader + 1) % self.people.brokers(),
+            Some(Who::Leader) | None => leader,
         })
     }
+}
+
+/// What is done to a follower is no reason for an election.
+fn deposed(scenario: &Scenario, before: &Reign, after: &Reign) -> Option<String> {
+    let deposed = scenario.act.who() == Some(Who::Follower) && before != after;
+    deposed.then(|| format!("the leader was deposed: {before:?} became {after:?}"))
 }
 
 async fn start(api: &Api, profile: Option<&str>) -> anyhow::Result<abide_api::SessionReply> {

@@ -20,7 +20,7 @@ struct Args {
     #[arg(long, value_name = "N", default_value_t = 3)]
     rounds: u32,
     /// How many brokers
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = 3)]
     brokers: u8,
     /// How many agents
     #[arg(long, value_name = "N", default_value_t = 2)]
