@@ -103,6 +103,11 @@ impl<M: Machine> Elections<M> {
             }
             let majority = voters.len() / 2 + 1;
             let answers = self.ask(voters).await;
+            // Whoever does not answer costs time, in which another may have stood.
+            let passed = self.standing.leadership.borrow().term != now.term;
+            if passed || self.ear.hears_leader(self.timing.lease) {
+                return false;
+            }
             if !should_stand((self.log.last(), me), majority, &answers) {
                 debug!(?answers, "Not standing for election");
                 return false;

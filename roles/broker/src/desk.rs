@@ -174,13 +174,24 @@ pub async fn reserve_here(broker: &Broker, asked: &Asked) -> Result<SessionId, R
         Some(profile) => profile.clone(),
         None => default_profile(&table.0)?,
     };
-    // Another try only when the agent was lost between the choice and the commit.
-    for _ in 0..3 {
+    let mut is_confirmed = false;
+    // Another try only when the agent was lost between the choice and the commit, or the table was old.
+    for _ in 0..4 {
         let session = SessionId(Uuid::now_v7());
-        let placed = broker
-            .pending
-            .place(&broker.raft, session, &asked.user, &profile)
-            .map_err(|choice| no_agent(&profile, &choice))?;
+        let placed = broker.pending.place(&broker.raft, session, &asked.user, &profile);
+        let placed = match placed {
+            Ok(placed) => placed,
+            Err(choice) if is_confirmed => return Err(no_agent(&profile, &choice)),
+            Err(_) => {
+                // A leader that was away may not know yet that another leads, and what that one knows.
+                broker.table().await?;
+                if !broker.raft.leadership().borrow().is_serving() {
+                    return Err(Refused::NotLeader);
+                }
+                is_confirmed = true;
+                continue;
+            }
+        };
         let change = Change::Reserve {
             place: new_place(session, placed.agent.clone()),
             user: asked.user.clone(),
@@ -211,6 +222,7 @@ async fn wait_until_running(
 ) -> Result<(Arc<Session>, Table), Refused> {
     let mut changes = broker.raft.changes();
     let mut wait = broker.waiting.wait_for(session);
+    let mut is_confirmed = false;
     loop {
         changes.borrow_and_update();
         let table = broker.raft.latest();
@@ -227,8 +239,14 @@ async fn wait_until_running(
             .map(|since| Duration::from_millis(clock::now().since(since)));
         match (&row.state, unreachable_for) {
             (State::Running, None) => return Ok((row, table.0.clone())),
-            (State::Running | State::Ending { .. }, Some(_)) => {
+            (State::Running | State::Ending { .. }, Some(_)) if is_confirmed => {
                 return Err(unreachable(broker, &table.0, &row));
+            }
+            (State::Running | State::Ending { .. }, Some(_)) => {
+                // This broker's table may be older than what the leader knows.
+                broker.table().await?;
+                is_confirmed = true;
+                continue;
             }
             (State::Reserved | State::Starting, Some(silent))
                 if silent >= REPLACE_AFTER && broker.supersede(row.id).await? =>
