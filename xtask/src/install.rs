@@ -45,7 +45,7 @@ pub fn ensure(purpose: Purpose) -> anyhow::Result<()> {
     let mut wanted = [BUILD, DESKTOP].concat();
     match purpose {
         Purpose::Demo => {}
-        Purpose::Test => wanted.extend(TEST),
+        Purpose::Test => wanted.extend([TEST, LAB].concat()),
         Purpose::Lab => wanted.extend(LAB),
         Purpose::Bench => wanted.extend(REFERENCES),
     }
@@ -109,7 +109,7 @@ fn only_check(purpose: Purpose) -> anyhow::Result<()> {
         Purpose::Demo => {}
         Purpose::Test => {
             programs.extend(["chromium", "certutil", "node", "npm", "python3", "vncviewer", "git"]);
-            programs.extend(["ip", "ping"]);
+            programs.extend(["ip", "keepalived", "nft", "ping", "setpriv", "unshare"]);
         }
         Purpose::Lab => programs.extend(["ip", "keepalived", "nft", "ping", "setpriv", "unshare"]),
         Purpose::Bench => programs.extend(REFERENCES),
