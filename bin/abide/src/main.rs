@@ -172,7 +172,7 @@ fn init(args: &InitArgs) -> anyhow::Result<()> {
         (None, _) => {}
     }
     let settings = broker_settings(&args.config)?;
-    let passphrase = |prompt| secret_in(args.passphrase_file.as_deref(), prompt);
+    let passphrase = |prompt| passphrase(args.passphrase_file.as_deref(), prompt);
     let founding = match (&args.recover, args.rebuild) {
         (Some(path), _) => abide_broker::Founding::Recovered {
             bundle: fs::read_to_string(path)
@@ -233,7 +233,7 @@ fn bundle(args: &BundleArgs) -> anyhow::Result<()> {
         bail!("{} exists already, and is not overwritten", args.file.display());
     }
     let prompt = "Passphrase for the recovery bundle: ";
-    let passphrase = secret_in(args.passphrase_file.as_deref(), prompt)?;
+    let passphrase = passphrase(args.passphrase_file.as_deref(), prompt)?;
     let text = seal_bundle(&identity.authority, &passphrase);
     replace_file(&args.file, text.as_bytes(), Access::Owner)
         .with_context(|| format!("cannot write {}", args.file.display()))
@@ -295,6 +295,15 @@ async fn join(args: JoinArgs) -> anyhow::Result<()> {
 
 fn join_token(file: Option<&Path>) -> anyhow::Result<JoinToken> {
     Ok(secret_in(file, "Token: ")?.trim().parse()?)
+}
+
+/// Of a recovery bundle.
+fn passphrase(file: Option<&Path>, prompt: &str) -> anyhow::Result<Zeroizing<String>> {
+    let passphrase = secret_in(file, prompt)?;
+    if passphrase.is_empty() {
+        bail!("the passphrase is empty; nothing was changed");
+    }
+    Ok(passphrase)
 }
 
 /// The first line of the file that was named, or of standard input, or what is asked for.

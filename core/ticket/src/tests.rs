@@ -73,6 +73,18 @@ fn order() -> StartOrder {
 }
 
 #[test]
+fn a_key_that_is_certified_again_still_vouches_for_what_it_signed_before() {
+    let mut ring = KeyRing::new(CLUSTER, root().verifying_key());
+    let day = 24 * 3_600_000;
+    let again = KeyCertificate { not_before: T0.plus(day), ..certificate(&broker_key()) };
+    ring.admit(&root().sign(CLUSTER, &again)).unwrap();
+    let signed = broker_key().sign(CLUSTER, &login());
+    assert!(matches!(ring.verify::<LoginToken>(&signed), Err(VerifyError::EarlyKey(_))));
+    ring.admit(&root().sign(CLUSTER, &certificate(&broker_key()))).unwrap();
+    assert!(ring.verify::<LoginToken>(&signed).is_ok());
+}
+
+#[test]
 fn what_a_certified_broker_signs_is_believed_with_its_issuer() {
     let token = broker_key().sign(CLUSTER, &ticket());
     let authentic = ring().verify::<Ticket>(&token).unwrap();

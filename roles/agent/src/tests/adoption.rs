@@ -1,11 +1,13 @@
 //! The daemon dies; desktops and passes do not.
 
 use abide_ticket::ViewMode;
-use abide_wire::agent::{ClusterView, end_reason, ledger_row};
+use abide_wire::agent::{self, ClusterView, answer, end_reason, ledger_row};
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::viewer::{Viewer, cookie};
-use super::world::{World, until};
+use super::broker::Broker;
+use super::viewer::{Viewer, cookie, pass};
+use super::world::{World, machine, until};
+use crate::{Earlier, Machine};
 
 #[tokio::test]
 async fn a_desktop_and_its_pass_outlive_the_daemon() {
@@ -30,6 +32,36 @@ async fn a_desktop_and_its_pass_outlive_the_daemon() {
     world.end(&order).await;
     world.broker.ended(order.session).await;
     world.until_nothing_is_left(order.session).await;
+}
+
+#[tokio::test]
+async fn an_agent_whose_cluster_is_lost_takes_its_desktops_into_another() {
+    let mut world = World::new().await;
+    let order = world.session().await;
+    let keeper = world.keeper(order.session).await;
+    let of_the_lost_cluster = world.ticket(&order);
+    world.kill_daemon();
+
+    let other = Broker::start().await;
+    let joining =
+        Machine { earlier: Earlier::Left, ..machine("desk-1", &world.settings.identity_dir) };
+    let me = crate::join(other.address(), &other.join_token(), joining).await.unwrap();
+    assert_eq!(me, world.me, "the sessions' orders name it");
+    world.broker = other;
+    world.start_daemon().await;
+    let row = world.broker.running(order.session).await;
+    assert!(!row.start_order.is_empty(), "for a person to confirm");
+    assert_eq!(world.keeper(order.session).await, keeper);
+
+    let refused = pass(&world, &of_the_lost_cluster).await;
+    assert!(refused.is_err(), "the lost cluster's keys count no more");
+    let _way_in = cookie(&world, &order, &world.ticket(&order)).await;
+    // What it obeyed stays: the new cluster has to go above that.
+    let lower = agent::Fence { generation: 0, claimant: 0, term: 1, leader: 1 };
+    let answer = world.broker.command(lower, world.start_of(&world.order("sleep"))).await;
+    assert!(matches!(answer, answer::Answer::Fenced(_)), "{answer:?}");
+    world.end(&order).await;
+    world.broker.ended(order.session).await;
 }
 
 #[tokio::test]

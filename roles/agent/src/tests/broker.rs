@@ -54,7 +54,7 @@ pub(super) const PORTAL: &str = "http://portal.test:8080";
 impl Broker {
     /// A broker of a cluster of its own, on loopback. It serves until the runtime ends.
     pub(super) async fn start() -> Self {
-        let authority = Authority::create(ClusterId(Uuid::from_u128(77)), SystemTime::now());
+        let authority = Authority::create(ClusterId(Uuid::new_v4()), SystemTime::now());
         let key = NodeKey::generate();
         let issued =
             authority.issue(&key.request(), NodeRole::Broker, &[], SystemTime::now()).unwrap();
@@ -161,6 +161,7 @@ impl Broker {
                 public_url: PORTAL.to_owned(),
                 agent_address: self.0.address.clone(),
             }],
+            cluster: self.cluster().to_string(),
             ..ClusterView::default()
         }
     }
