@@ -165,6 +165,21 @@ fn way_in(broker: &Broker, table: &Table, session: &Session) -> SessionReply {
 /// # Errors
 /// The problem, for the person; or this broker does not lead.
 pub async fn reserve_here(broker: &Broker, asked: &Asked) -> Result<SessionId, Refused> {
+    match reserve_by_latest(broker, asked).await {
+        Err(Refused::NotLeader) => Err(Refused::NotLeader),
+        Err(_) => {
+            // A leader that was away may not know yet that another leads, and what that one knows.
+            broker.table().await?;
+            if !broker.raft.leadership().borrow().is_serving() {
+                return Err(Refused::NotLeader);
+            }
+            reserve_by_latest(broker, asked).await
+        }
+        reserved => reserved,
+    }
+}
+
+async fn reserve_by_latest(broker: &Broker, asked: &Asked) -> Result<SessionId, Refused> {
     let want = asked.want();
     let table = broker.raft.latest();
     if table.0.is_rebuilding() {
@@ -174,24 +189,11 @@ pub async fn reserve_here(broker: &Broker, asked: &Asked) -> Result<SessionId, R
         Some(profile) => profile.clone(),
         None => default_profile(&table.0)?,
     };
-    let mut is_confirmed = false;
-    // Another try only when the agent was lost between the choice and the commit, or the table was old.
-    for _ in 0..4 {
+    // Another try only when the agent was lost between the choice and the commit.
+    for _ in 0..3 {
         let session = SessionId(Uuid::now_v7());
         let placed = broker.pending.place(&broker.raft, session, &asked.user, &profile);
-        let placed = match placed {
-            Ok(placed) => placed,
-            Err(choice) if is_confirmed => return Err(no_agent(&profile, &choice)),
-            Err(_) => {
-                // A leader that was away may not know yet that another leads, and what that one knows.
-                broker.table().await?;
-                if !broker.raft.leadership().borrow().is_serving() {
-                    return Err(Refused::NotLeader);
-                }
-                is_confirmed = true;
-                continue;
-            }
-        };
+        let placed = placed.map_err(|choice| no_agent(&profile, &choice))?;
         let change = Change::Reserve {
             place: new_place(session, placed.agent.clone()),
             user: asked.user.clone(),

@@ -33,6 +33,8 @@ use crate::stream::chain;
 const SILENCE: Duration = Duration::from_millis(2_200);
 /// How often silence is looked for.
 const TICK: Duration = Duration::from_millis(200);
+/// A tick later than this says that this process stood still: then it heard nobody, whoever spoke.
+const STOOD_STILL: Duration = Duration::from_millis(1_000);
 /// A reservation older than this that nobody waits for is cancelled, not started.
 const STALE_RESERVATION_MS: u64 = 60_000;
 /// Changes under way at once. They are batched below; more would only wait in memory.
@@ -53,6 +55,9 @@ pub async fn run(broker: Broker) {
     };
     let mut leading: Option<(Fence, Instant)> = None;
     let mut last = broker.raft.latest();
+    // Since when this broker could have heard every agent.
+    let mut listening = Instant::now();
+    let mut ticked_at = Instant::now();
     loop {
         let ticked = tokio::select! {
             changed = changes.changed() => if changed.is_err() { return } else { false },
@@ -89,8 +94,13 @@ pub async fn run(broker: Broker) {
             driver.pursue(session, fence, since);
         }
         if ticked {
+            // A leader without a majority may be the one that is cut off.
+            if ticked_at.elapsed() > STOOD_STILL || !leadership.borrow().is_serving() {
+                listening = Instant::now();
+            }
+            ticked_at = Instant::now();
             rebuild::note_reported(&broker, &replica.0).await;
-            driver.look_for_silence(&replica.0, since).await;
+            driver.look_for_silence(&replica.0, listening.max(since)).await;
         }
     }
 }
@@ -285,12 +295,12 @@ impl Driver {
         }
     }
 
-    /// Agents that were silent for too long are unreachable; a new leader gives each its time. One
-    /// that speaks again on the same stream is reachable again.
-    async fn look_for_silence(&self, table: &Table, leading_since: Instant) {
+    /// Agents that were silent for too long are unreachable; each has its time from when this broker
+    /// began to listen. One that speaks again on the same stream is reachable again.
+    async fn look_for_silence(&self, table: &Table, listening: Instant) {
         for agent in table.agents() {
             let heard = self.broker.hub.last_heard(&agent.id);
-            let last = heard.map_or(leading_since, |heard| heard.instant.max(leading_since));
+            let last = heard.map_or(listening, |heard| heard.instant.max(listening));
             let is_silent = last.elapsed() > SILENCE;
             match (agent.reach, self.broker.hub.greeting(&agent.id)) {
                 (Reach::Reachable, _) if is_silent => {
@@ -307,7 +317,8 @@ impl Driver {
         }
     }
 
-    /// Commits in the background. What fails is looked at again, if it is about one session.
+    /// Commits in the background, as the leader alone: what one that was away makes of what it heard is
+    /// not for its successor. What fails is looked at again, if it is about one session.
     async fn propose(&self, agent: &AgentId, session: Option<SessionId>, change: Change) {
         // One that is busy is marked as unread when that is done, and looked at then.
         if session.is_some_and(|session| !lock(&self.busy).insert(session)) {
@@ -316,7 +327,7 @@ impl Driver {
         let Ok(slot) = Arc::clone(&self.slots).acquire_owned().await else { return };
         let (broker, agent, busy) = (self.broker.clone(), agent.clone(), Arc::clone(&self.busy));
         tokio::spawn(async move {
-            let outcome = broker.propose(change).await;
+            let outcome = broker.commit(change).await;
             drop(slot);
             if let Some(session) = session {
                 lock(&busy).remove(&session);

@@ -15,7 +15,7 @@ const PEOPLE: u8 = 4;
 #[test]
 fn histories_through_a_brokers_death_are_linearizable() {
     world::test(histories_through_a_brokers_death_are_linearizable, async {
-        let mut lab = Lab::start(1, 2).await?;
+        let mut lab = Lab::start(3, 2).await?;
         let people = Arc::new(People::of(&lab.cluster)?);
         let mut recordings = JoinSet::new();
         for number in 0..PEOPLE {
