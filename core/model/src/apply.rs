@@ -318,9 +318,9 @@ impl Table {
                 self.change(id, |row| row.state = State::Ending { by });
                 Outcome::Done
             }
-            Some(State::Ending { .. }) => Outcome::Unchanged,
-            Some(State::Superseded { .. } | State::Ended { .. }) => {
-                Outcome::Refused(Refusal::Ended)
+            // Whoever heard no answer asks again, and may not be told that it failed.
+            Some(State::Ending { .. } | State::Superseded { .. } | State::Ended { .. }) => {
+                Outcome::Unchanged
             }
         }
     }

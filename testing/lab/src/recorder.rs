@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use abide_api::{ProblemKind, StartRequest, Want};
 use abide_client::{Api, CallError, WishKey};
 use abide_cluster::TestUser;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::history::{Answer, Ask, Event, Name};
@@ -16,26 +17,46 @@ const CALLS: u8 = 10;
 
 type Log = Arc<Mutex<Vec<Event>>>;
 
-/// Lets three clients of this person do ten things each, at once. Connects and ends are about
-/// sessions that any of them has started.
+/// Lets three clients of this person do ten things each, at once, and again until it is to stop.
+/// Connects and ends are about sessions that any of them has started in the same history.
 ///
 /// # Errors
-/// When the person cannot log in. A call without an answer is part of the history.
-pub async fn record(people: &People, user: &TestUser) -> anyhow::Result<Vec<Event>> {
+/// When the person cannot log in. A call without an answer is part of its history.
+pub async fn record(
+    people: &People,
+    user: &TestUser,
+    stop: watch::Receiver<bool>,
+) -> anyhow::Result<Vec<Vec<Event>>> {
+    let mut clients = Vec::new();
+    for _ in 0..CLIENTS {
+        clients.push(Arc::new(people.log_in(user).await?));
+    }
+    let mut histories = Vec::new();
+    while !*stop.borrow() {
+        histories.push(record_one(&clients).await?);
+    }
+    Ok(histories)
+}
+
+async fn record_one(clients: &[Arc<Api>]) -> anyhow::Result<Vec<Event>> {
     let log = Log::default();
     let names = Arc::new(Mutex::new(Vec::new()));
-    let mut clients = JoinSet::new();
-    for client in 0..CLIENTS {
-        let api = people.log_in(user).await?;
-        clients.spawn(act(client, api, log.clone(), names.clone()));
+    let mut acting = JoinSet::new();
+    for (client, api) in (0..).zip(clients) {
+        acting.spawn(act(client, Arc::clone(api), log.clone(), names.clone()));
     }
-    while let Some(end) = clients.join_next().await {
+    while let Some(end) = acting.join_next().await {
         end?;
+    }
+    // Desktops that stay would make the next ones slow.
+    let started = std::mem::take(&mut *lock(&names));
+    for name in started {
+        let _ = clients[0].end(&name).await;
     }
     Ok(std::mem::take(&mut *lock(&log)))
 }
 
-async fn act(client: u8, api: Api, log: Log, names: Arc<Mutex<Vec<Name>>>) {
+async fn act(client: u8, api: Arc<Api>, log: Log, names: Arc<Mutex<Vec<Name>>>) {
     for call in 0..CALLS {
         let ask = choose(client, call, &lock(&names));
         lock(&log).push(Event::Asked(client, ask.clone()));

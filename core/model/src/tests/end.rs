@@ -12,10 +12,7 @@ fn a_session_that_is_ended_stays_until_its_agent_says_that_it_is_gone() {
         let asked = EndReason::Asked { by: "ada".into() };
         drive(
             &mut table,
-            [
-                (3, report(1, Report::Ended { reason: asked.clone() }), DONE),
-                (4, end(1), refused(Refusal::Ended)),
-            ],
+            [(3, report(1, Report::Ended { reason: asked.clone() }), DONE), (4, end(1), UNCHANGED)],
         );
         assert_eq!(state(&table, 1), ended(3, asked));
         assert_eq!(table.unsettled().count(), 0);
@@ -50,7 +47,7 @@ fn only_an_unreachable_session_can_be_given_up() {
             (1, unheard(0), DONE),
             (2, abandon(1), DONE),
             (3, abandon(1), UNCHANGED),
-            (4, end(1), refused(Refusal::Ended)),
+            (4, end(1), UNCHANGED),
         ],
     );
     assert_eq!(state(&table, 1), ended(2, EndReason::Abandoned { by: "ada".into() }));

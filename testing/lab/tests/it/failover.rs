@@ -32,6 +32,11 @@ macro_rules! promises {
 
 promises! {
     a_killed_leader_costs_time_alone: "leader-kill";
+    a_leader_that_stands_still_costs_time_alone: "leader-freeze";
+    a_leader_whose_cable_is_out_costs_time_alone: "leader-unplug";
+    a_leader_that_is_cut_off_costs_time_alone: "leader-cut";
+    a_leader_that_cannot_receive_costs_time_alone: "leader-deaf";
+    a_leader_that_cannot_send_costs_time_alone: "leader-mute";
     a_follower_that_was_cut_off_deposes_nobody: "follower-cut";
     a_leader_stopped_in_order_costs_time_alone: "leader-stop";
     a_rolling_restart_costs_time_alone: "rolling-restart";
