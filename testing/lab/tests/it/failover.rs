@@ -1,11 +1,11 @@
-//! Whatever happens to brokers, nothing fails, is lost, or is there twice. Two rounds each; the
+//! Whatever happens to brokers, nothing fails, is lost, or is there twice. Three rounds each; the
 //! full counts are played by `cargo xtask lab --scenario NAME --rounds N`.
 
 use abide_lab::round::Rounds;
 use abide_lab::scenario::named;
 use abide_lab::world;
 
-const ROUNDS: u32 = 2;
+const ROUNDS: u32 = 3;
 const BROKERS: u8 = 3;
 
 async fn hold(name: &str) -> anyhow::Result<()> {
