@@ -2,5 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "what helps a test fails as the test does")]
 
 mod command_line;
+mod failing_disk;
+mod growing;
 mod leftovers;
 mod three_brokers;
