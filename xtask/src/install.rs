@@ -22,6 +22,7 @@ const TEST: &[&str] = &[
     "nodejs",
     "npm",
     "python3-venv",
+    "strace",
     "tigervnc-viewer",
 ];
 
@@ -109,6 +110,7 @@ fn only_check(purpose: Purpose) -> anyhow::Result<()> {
         Purpose::Demo => {}
         Purpose::Test => {
             programs.extend(["chromium", "certutil", "node", "npm", "python3", "vncviewer", "git"]);
+            programs.push("strace");
             programs.extend(["ip", "keepalived", "nft", "ping", "setpriv", "unshare"]);
         }
         Purpose::Lab => programs.extend(["ip", "keepalived", "nft", "ping", "setpriv", "unshare"]),

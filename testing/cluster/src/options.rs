@@ -1,6 +1,6 @@
 //! What kind of cluster is wanted.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use crate::{Binaries, Network};
@@ -27,7 +27,9 @@ pub struct Options {
     pub profiles: Vec<Profile>,
     /// The programs.
     pub binaries: Binaries,
-    /// TOML that is put before the rest of each agent's configuration.
+    /// TOML that is put before the rest of each broker's configuration.
+    pub broker_config: String,
+    /// The same for agents.
     pub agent_config: String,
 }
 
@@ -114,6 +116,15 @@ impl Options {
         self.through.iter().cloned().chain(address).collect()
     }
 
+    /// Where a broker listens for people: on a host of its own at every address, also one that comes
+    /// and goes.
+    pub(crate) fn listen(&self, address: SocketAddr) -> String {
+        match self.through.is_empty() {
+            true => address.to_string(),
+            false => SocketAddr::from(([0, 0, 0, 0], address.port())).to_string(),
+        }
+    }
+
     /// [`Options::with`], with the programs beside this one.
     ///
     /// # Errors
@@ -134,6 +145,7 @@ impl Options {
             tls: WebTls::Off,
             profiles: vec![Profile::plain()],
             binaries,
+            broker_config: String::new(),
             agent_config: String::new(),
         }
     }

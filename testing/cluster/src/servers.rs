@@ -125,11 +125,11 @@ pub(crate) fn make_broker(
     let url = url_of(options, &http.to_string())?;
     let config = own.join("broker.toml");
     let users = dir.join("users.toml");
-    let mut table = toml::Table::new();
+    let mut table: toml::Table = options.broker_config.parse()?;
     set(&mut table, "data_dir", text(&own.join("data"))?);
     set(&mut table, "identity_dir", text(&own.join("identity"))?);
     set(&mut table, "public_url", url.as_str());
-    let listen = [("http", http.to_string()), ("agents", agents.to_string())];
+    let listen = [("http", options.listen(http)), ("agents", agents.to_string())];
     table.insert("listen".to_owned(), section(&listen));
     table.insert("tls".to_owned(), section(&[("mode", options.tls.mode().to_owned())]));
     let login = [("backend", "users-file".to_owned()), ("users_file", text(&users)?.to_owned())];

@@ -6,7 +6,9 @@ use std::time::Duration;
 use abide_client::Api;
 use abide_cluster::{Binaries, Cluster, Network as Addresses, Options, Profile, WebTls, until};
 
+use crate::floating;
 use crate::network::{Host, Network, PREFIX};
+use crate::slow::{Line, lengthen};
 use crate::world::{PROGRAMS, ROOM};
 
 /// The profile with a picture that never stands still; the default one shows nothing, for load.
@@ -14,6 +16,21 @@ pub const MOVING: &str = "moving";
 
 /// From the last broker's start until it has caught up and counts again, on a slow machine.
 const SETTLED_WITHIN: Duration = Duration::from_secs(60);
+
+/// What kind of lab is wanted.
+#[derive(Debug, Clone, Copy)]
+pub struct Plan {
+    /// How many brokers.
+    pub brokers: u8,
+    /// How many agents.
+    pub agents: u8,
+    /// The brokers are far from each other, and their timings are those for slow networks.
+    pub is_far: bool,
+}
+
+/// Between two brokers that are far from each other: a round trip of 200 ms, 2 % of the frames lost.
+/// Each frame passes two such lines.
+const FAR: Line = Line { delay: Duration::from_millis(50), lost_per_mille: 10 };
 
 /// Who leads, and since which election.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,25 +53,37 @@ pub struct Lab {
     brokers: u8,
 }
 
+/// What each broker's configuration says besides its addresses.
+fn settings(plan: Plan) -> String {
+    let timing = if plan.is_far { "slow" } else { "lan" };
+    let address = if plan.brokers > 2 { floating::settings() } else { String::new() };
+    format!("[cluster]\ntiming = \"{timing}\"\n{address}")
+}
+
 impl Lab {
     /// Makes the hosts and starts the cluster; returns when it has [settled](Lab::settle) and every
     /// agent is heard.
     ///
     /// # Errors
     /// What failed, with the last words of the process.
-    pub async fn start(brokers: u8, agents: u8) -> anyhow::Result<Self> {
+    pub async fn start(plan: Plan) -> anyhow::Result<Self> {
+        let Plan { brokers, agents, is_far } = plan;
         let numbers = (1..=brokers).chain(11..11 + agents);
         let network = Network::new(numbers)?;
+        for &host in network.hosts().iter().filter(|it| is_far && it.number <= brokers) {
+            lengthen(host, FAR)?;
+        }
         let scene = format!("{PROGRAMS}/abide-e2e-scene");
         let moving = Profile::new(MOVING, &[&scene]).bare();
         let options = Options {
             brokers,
             agents,
             dir: Some(Path::new(ROOM).join("cluster")),
-            network: Addresses { prefix: PREFIX, base_port: 8443 },
+            network: Addresses { prefix: PREFIX, base_port: floating::PORT },
             through: vec![Network::on().display().to_string()],
             tls: WebTls::Cluster,
             profiles: vec![Profile::plain(), moving],
+            broker_config: settings(plan),
             ..Options::with(Binaries::in_folder(PROGRAMS.into())?)
         };
         let cluster = Cluster::start(options).await?;

@@ -15,6 +15,7 @@ pub mod acts;
 pub mod audit;
 pub mod cluster;
 pub mod faults;
+mod floating;
 pub mod history;
 mod ip;
 pub mod keepalived;

@@ -8,21 +8,25 @@ use crate::round::Round;
 
 /// The head of the table.
 pub const HEAD: &str = "scenario          rounds   start p50/p99/max ms     connect p50/p99/max ms   \
-                        calls failed lost doubles  gap ms";
+                        address p50/p99/max ms   two hosts ms   calls failed lost doubles  gap ms";
 
 /// One line of the table.
 pub fn line(scenario: &str, rounds: &[Round]) -> String {
     let sum = |of: fn(&Round) -> usize| rounds.iter().map(of).sum::<usize>();
-    let gap = rounds.iter().map(|it| it.gap_ms).fold(0.0, f64::max);
+    let most = |of: fn(&Round) -> f64| rounds.iter().map(of).fold(0.0, f64::max);
     format!(
-        "{scenario:<17} {:>6}   {:<24} {:<24} {:>5} {:>6} {:>4} {:>7} {gap:>7.0}",
+        "{scenario:<17} {:>6}   {:<24} {:<24} {:<24} {:>12.0} {:>7} {:>6} {:>4} {:>7} \
+         {:>7.0}",
         rounds.len(),
         three(rounds, |it| it.start_ms),
         three(rounds, |it| it.connect_ms),
+        three(rounds, |it| it.address_ms.unwrap_or_default()),
+        most(|it| it.shared_ms),
         sum(|it| it.calls),
         sum(|it| it.failed.len()),
         sum(|it| it.audit.lost.len()),
         sum(|it| it.audit.duplicates.len()),
+        most(|it| it.gap_ms),
     )
 }
 
@@ -33,6 +37,7 @@ pub fn json(commit: &str, results: &[(&str, Vec<Round>)]) -> Value {
             "scenario": name,
             "start_ms": figures(rounds, |it| it.start_ms),
             "connect_ms": figures(rounds, |it| it.connect_ms),
+            "address_ms": figures(rounds, |it| it.address_ms.unwrap_or_default()),
             "rounds": rounds,
         })
     });

@@ -12,7 +12,8 @@ use serde::Serialize;
 
 use crate::acts::Stage;
 use crate::audit::{Audit, audit};
-use crate::cluster::{Lab, MOVING, Reign};
+use crate::cluster::{Lab, MOVING, Plan, Reign};
+use crate::floating::Watch;
 use crate::load::{Done, Load, Verb};
 use crate::people::People;
 use crate::probe::{Try, probe};
@@ -31,6 +32,10 @@ pub struct Round {
     pub start_ms: f64,
     /// From the fault to the first acknowledged `connect`.
     pub connect_ms: f64,
+    /// From the fault until a broker answers at the service address; where that has to move.
+    pub address_ms: Option<f64>,
+    /// The longest time for which two hosts had the service address, milliseconds.
+    pub shared_ms: f64,
     /// Calls of the load and the probes.
     pub calls: usize,
     /// Those that failed for good, and why.
@@ -64,12 +69,12 @@ pub struct Rounds {
 }
 
 impl Rounds {
-    /// A cluster, so many people, one viewer.
+    /// A cluster on hosts of its own, so many people, one viewer.
     ///
     /// # Errors
     /// When something of it does not start.
-    pub async fn prepare(brokers: u8, agents: u8, people: u8) -> anyhow::Result<Self> {
-        let lab = Lab::start(brokers, agents).await?;
+    pub async fn prepare(plan: Plan, people: u8) -> anyhow::Result<Self> {
+        let lab = Lab::start(plan).await?;
         let names = (0..people).map(|number| format!("user{number}"));
         let users = names.map(|name| lab.cluster.add_user(&name)).collect::<Result<Vec<_>, _>>()?;
         let prober = lab.cluster.add_user("prober")?;
@@ -107,9 +112,16 @@ impl Rounds {
         let starts = tokio::spawn(probe(self.prober.clone(), Try::Start, fault, limit));
         let connect = Try::Connect(self.target.clone());
         let connects = tokio::spawn(probe(self.prober.clone(), connect, fault, limit));
+        let hosts = self.stage.lab.brokers();
+        let watch = Watch::is_due(scenario.act) && brokers > 2;
+        let watch = watch.then(|| Watch::begin(fault, limit, hosts));
         self.stage.last(scenario.act, struck, brokers == 1).await?;
         let (starts, connects) = (starts.await??, connects.await??);
         self.stage.restore().await?;
+        let moved = match watch {
+            Some(watch) => Some(watch.finish().await?),
+            None => None,
+        };
 
         let done = load.finish().await;
         let mut living = living(&done);
@@ -130,6 +142,8 @@ impl Rounds {
         Ok(Round {
             start_ms: ms(starts.after),
             connect_ms: ms(connects.after),
+            address_ms: moved.map(|it| ms(it.after)),
+            shared_ms: moved.map_or(0.0, |it| ms(it.shared)),
             calls: done.len(),
             failed,
             audit,

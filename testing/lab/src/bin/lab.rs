@@ -4,6 +4,7 @@ use std::io::{Write, stdout};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use abide_lab::cluster::Plan;
 use abide_lab::round::{Round, Rounds};
 use abide_lab::scenario::{self, Scenario};
 use abide_lab::{report, world};
@@ -28,6 +29,9 @@ struct Args {
     /// How many people log in, start, connect and end all the time
     #[arg(long, value_name = "N", default_value_t = 4)]
     people: u8,
+    /// Brokers far from each other (a round trip of 200 ms, 2 % loss), with the timings for that
+    #[arg(long)]
+    far: bool,
     /// Write JSON here
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -81,7 +85,8 @@ fn chosen(args: &Args) -> anyhow::Result<Vec<&'static Scenario>> {
 async fn play(args: &Args, scenarios: &[&'static Scenario]) -> anyhow::Result<bool> {
     let mut results = Vec::new();
     writeln!(stdout(), "{}", report::HEAD)?;
-    let mut stage = Rounds::prepare(args.brokers, args.agents, args.people).await?;
+    let Args { brokers, agents, far: is_far, .. } = *args;
+    let mut stage = Rounds::prepare(Plan { brokers, agents, is_far }, args.people).await?;
     for scenario in scenarios {
         let mut rounds: Vec<Round> = Vec::new();
         for number in 1..=args.rounds {

@@ -1,16 +1,16 @@
 //! Whatever happens to brokers, nothing fails, is lost, or is there twice. Three rounds each; the
 //! full counts are played by `cargo xtask lab --scenario NAME --rounds N`.
 
+use abide_lab::cluster::Plan;
 use abide_lab::round::Rounds;
 use abide_lab::scenario::named;
 use abide_lab::world;
 
 const ROUNDS: u32 = 3;
-const BROKERS: u8 = 3;
 
-async fn hold(name: &str) -> anyhow::Result<()> {
+async fn hold(name: &str, is_far: bool) -> anyhow::Result<()> {
     let scenario = named(name).unwrap();
-    let mut rounds = Rounds::prepare(BROKERS, 2, 4).await?;
+    let mut rounds = Rounds::prepare(Plan { brokers: 3, agents: 2, is_far }, 4).await?;
     for number in 1..=ROUNDS {
         let round = rounds.play(scenario).await?;
         eprintln!("{name}, round {number}: {}", serde_json::to_string(&round)?);
@@ -25,7 +25,7 @@ macro_rules! promises {
     ($($promise:ident: $scenario:literal;)*) => {$(
         #[test]
         fn $promise() {
-            world::test($promise, hold($scenario));
+            world::test($promise, hold($scenario, false));
         }
     )*};
 }
@@ -41,4 +41,9 @@ promises! {
     a_leader_stopped_in_order_costs_time_alone: "leader-stop";
     a_rolling_restart_costs_time_alone: "rolling-restart";
     lost_frames_cost_time_alone: "loss";
+}
+
+#[test]
+fn a_killed_leader_costs_time_alone_on_long_bad_lines() {
+    world::test(a_killed_leader_costs_time_alone_on_long_bad_lines, hold("leader-kill", true));
 }

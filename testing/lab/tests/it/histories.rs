@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use abide_lab::acts::Stage;
-use abide_lab::cluster::Lab;
+use abide_lab::cluster::{Lab, Plan};
 use abide_lab::faults::Way;
 use abide_lab::history::{Event, check};
 use abide_lab::people::People;
@@ -21,7 +21,8 @@ const FOR: Duration = Duration::from_secs(3);
 #[test]
 fn histories_through_faults_of_the_leader_are_linearizable() {
     world::test(histories_through_faults_of_the_leader_are_linearizable, async {
-        let mut stage = Stage::new(Lab::start(3, 2).await?);
+        let mut stage =
+            Stage::new(Lab::start(Plan { brokers: 3, agents: 2, is_far: false }).await?);
         let people = Arc::new(People::of(&stage.lab.cluster)?);
         let (stop, stopped) = watch::channel(false);
         let mut recordings = JoinSet::new();

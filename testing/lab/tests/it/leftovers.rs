@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use abide_lab::cluster::Lab;
+use abide_lab::cluster::{Lab, Plan};
 use abide_lab::world;
 
 /// Set for the owner that is killed.
@@ -19,7 +19,7 @@ fn owner() {
         return;
     }
     world::test(owner, async {
-        let _lab = Lab::start(1, 1).await?;
+        let _lab = Lab::start(Plan { brokers: 1, agents: 1, is_far: false }).await?;
         println!("\n{OWNER} ready");
         std::future::pending().await
     });
