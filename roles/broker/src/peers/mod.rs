@@ -44,14 +44,15 @@ impl Peers {
         self.consensus.silence(address)
     }
 
-    fn client(&self, address: &str) -> CooperationClient<Channel> {
+    /// For asking the broker at an address.
+    pub fn client(&self, address: &str) -> CooperationClient<Channel> {
         CooperationClient::new(self.requests.to(address))
             .max_decoding_message_size(MAX_MESSAGE)
             .max_encoding_message_size(MAX_MESSAGE)
     }
 
     /// A call's answer came, or did not.
-    fn judge<T>(&self, address: &str, answer: Option<&Result<T, tonic::Status>>) {
+    pub fn judge<T>(&self, address: &str, answer: Option<&Result<T, tonic::Status>>) {
         match answer {
             Some(Err(status)) if status.code() == tonic::Code::Unavailable => {
                 self.requests.missed(address);
