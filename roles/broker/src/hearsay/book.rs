@@ -92,11 +92,11 @@ mod tests {
     }
 
     fn broker(n: u8) -> BrokerId {
-        format!("broker-{n}").parse().unwrap()
+        format!("{n:032x}").parse().unwrap()
     }
 
     fn agent() -> AgentId {
-        "agent".parse().unwrap()
+        format!("{:032x}", 7).parse().unwrap()
     }
 
     /// Each broker heard the agent so many milliseconds before `now`, and says so then.
@@ -108,11 +108,13 @@ mod tests {
         book
     }
 
-    /// How long after `now` a link was heard last, through whom.
     struct Case {
         name: &'static str,
+        /// Through whom the agent is spoken to.
         via: Option<u8>,
+        /// For how many milliseconds nothing came.
         quiet: Option<u64>,
+        /// How many milliseconds ago other brokers heard it.
         heard: &'static [(u8, u64)],
         carrier: Option<u8>,
     }

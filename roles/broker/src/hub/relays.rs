@@ -139,3 +139,141 @@ impl Hub {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use abide_model::{AgentFacts, Fence, SessionId};
+    use abide_wire::agent::{BrokerMessage, Cancel, LedgerRow, answer, command};
+
+    use super::*;
+    use crate::clock;
+    use crate::hub::{Greeting, Order, Reported};
+
+    fn id<T: std::str::FromStr<Err: std::fmt::Debug>>(n: u8) -> T {
+        format!("{n:032x}").parse().unwrap()
+    }
+
+    fn session(n: u128) -> SessionId {
+        SessionId(uuid::Uuid::from_u128(n))
+    }
+
+    /// An agent that has greeted with one session.
+    fn greeted(hub: &Hub, via: Option<BrokerId>) -> (u64, mpsc::Receiver<BrokerMessage>) {
+        let (outbox, said) = mpsc::channel(8);
+        let agent = id(1);
+        let now = clock::heard();
+        let (number, _) = match via {
+            None => hub.connect(&agent, outbox, now),
+            Some(via) => hub.connect_through(&agent, via, outbox, now).unwrap(),
+        };
+        let hello = agent::Hello { name: "host".into(), ..agent::Hello::default() };
+        let facts = AgentFacts {
+            boot: "boot".parse().unwrap(),
+            public_url: String::new(),
+            weight: 1,
+            profiles: Vec::new(),
+        };
+        let (facts, version) = (Arc::new(facts), agent::Version::default());
+        let greeting = Greeting { facts, fence: Fence::default(), version, hello };
+        hub.greet(&agent, number, greeting, [(session(1), row(1))].into());
+        (number, said)
+    }
+
+    fn row(n: u128) -> LedgerRow {
+        LedgerRow { session: session(n).to_string(), ..LedgerRow::default() }
+    }
+
+    fn cancel(n: u128) -> command::Command {
+        command::Command::Cancel(Cancel { session: session(n).to_string() })
+    }
+
+    fn commanded(said: &mut mpsc::Receiver<BrokerMessage>) -> agent::Command {
+        match said.try_recv().unwrap().message {
+            Some(broker_message::Message::Command(command)) => command,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn message(reply: RelayReply) -> agent_message::Message {
+        reply.message.unwrap().message.unwrap()
+    }
+
+    fn obeyed(command: u64) -> agent::Answer {
+        agent::Answer { command, answer: Some(answer::Answer::Obeyed(agent::Obeyed {})) }
+    }
+
+    #[test]
+    fn a_listener_hears_what_was_said_and_is_said_and_the_answers_to_its_own_commands_alone() {
+        use agent_message::Message;
+        let (hub, agent) = (Hub::default(), id(1));
+        let (number, mut said) = greeted(&hub, None);
+        let (out, mut heard) = mpsc::channel(8);
+        let listening = hub.listen_in(&agent, out, Instant::now()).unwrap();
+        let opening: Vec<_> = listening.opening.into_iter().map(message).collect();
+        let [Message::Hello(hello)] = &opening[..] else { panic!("{opening:?}") };
+        assert_eq!((hello.name.as_str(), &hello.sessions[..]), ("host", &[row(1)][..]));
+
+        hub.report(&agent, number, session(2), row(2));
+        let (load, viewers) = (agent::Load::default(), HashMap::new());
+        hub.load(&agent, number, Reported { load, viewers, at: clock::now() });
+        assert_eq!(message(heard.try_recv().unwrap()), Message::Report(row(2)));
+        assert_eq!(message(heard.try_recv().unwrap()), Message::Load(load_of(&hub)));
+
+        // The listener's number 1 is not this broker's.
+        hub.command(&agent, session(3), Order::Cancel, Fence::default(), cancel(3));
+        let fence = Fence { generation: 0, claimant: 0, term: 9, leader: 9 };
+        let theirs = agent::Command { id: 1, fence: Some(fence.into()), command: Some(cancel(4)) };
+        assert!(hub.pass_on(&agent, listening.number, theirs.clone()));
+        let (own, passed) = (commanded(&mut said), commanded(&mut said));
+        assert_ne!(own.id, passed.id);
+        assert_eq!(agent::Command { id: 1, ..passed.clone() }, theirs, "fence and all");
+
+        assert_eq!(hub.answered(&agent, number, &obeyed(passed.id)), None);
+        assert_eq!(message(heard.try_recv().unwrap()), Message::Answer(obeyed(1)));
+        let answered = hub.answered(&agent, number, &obeyed(own.id));
+        assert_eq!(answered, Some(Commanded::Order(session(3), Order::Cancel)));
+        assert!(heard.try_recv().is_err());
+
+        hub.disconnect(&agent, number);
+        assert_eq!(heard.try_recv().unwrap_err(), mpsc::error::TryRecvError::Disconnected);
+        assert!(!hub.pass_on(&agent, listening.number, theirs));
+    }
+
+    fn load_of(hub: &Hub) -> agent::Load {
+        hub.load_of(&id(1)).unwrap().load.clone()
+    }
+
+    #[test]
+    fn a_line_through_another_broker_is_no_evidence_for_a_third() {
+        let (hub, agent) = (Hub::default(), id(1));
+        let (_, mut said) = greeted(&hub, Some(id(2)));
+        assert_eq!(hub.heard_here(Instant::now()), []);
+        assert!(hub.listen_in(&agent, mpsc::channel(1).0, Instant::now()).is_none());
+        let lines = hub.lines([&agent].into_iter());
+        assert_eq!(lines[&agent].via, Some(id(2)));
+
+        hub.hang_up_all();
+        assert_eq!(said.try_recv().unwrap_err(), mpsc::error::TryRecvError::Disconnected);
+        greeted(&hub, None);
+        hub.hang_up_all();
+        assert_eq!(hub.heard_here(Instant::now()).len(), 1, "its own stream stays");
+    }
+
+    #[test]
+    fn a_line_does_not_take_the_place_of_a_stream_that_was_heard_since() {
+        let (hub, agent) = (Hub::default(), id(1));
+        let earlier = clock::heard();
+        greeted(&hub, None);
+        let outbox = || mpsc::channel(1).0;
+        assert!(hub.connect_through(&agent, id(2), outbox(), earlier).is_none());
+        assert!(hub.connect_through(&agent, id(2), outbox(), clock::heard()).is_some());
+        hub.connect(&agent, outbox(), clock::heard());
+        assert_eq!(
+            hub.lines([&agent].into_iter())[&agent].via,
+            None,
+            "the stream takes the line's"
+        );
+    }
+}
