@@ -43,7 +43,7 @@ pub enum Act {
     Unplug(Who, Duration),
     /// Frames vanish for so long.
     Cut(Who, Way, Duration),
-    /// Frames between this broker and the first agent vanish for so long.
+    /// Frames between this broker and one agent vanish for so long.
     CutFromAgent(Who, Duration),
     /// So many frames of a hundred vanish at every broker, for so long.
     Loss(u8, Duration),
