@@ -76,9 +76,7 @@ const fn scenario(name: &'static str, story: &'static str, act: Act, brokers: u8
     Scenario { name, story, act, least_brokers: brokers, limit: GENEROUS }
 }
 
-/// All of them. `leader-agent-cut` is not yet a promise, and so not among the tests: orders to an agent
-/// do not go through other brokers. What people do here holds all the same, since a start that waits is
-/// placed anew; a session that runs there is out of reach.
+/// All of them.
 pub const ALL: &[Scenario] = &[
     scenario("leader-kill", "the leader is killed (SIGKILL)", Act::Kill(Who::Leader), 1),
     scenario(

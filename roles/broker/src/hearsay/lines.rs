@@ -8,7 +8,7 @@ use abide_wire::agent::{BrokerMessage, broker_message};
 use abide_wire::peer::{RelayReply, RelayRequest, relay_request};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
@@ -23,6 +23,8 @@ use crate::listener::{Listener, Said};
 const LOOK: Duration = Duration::from_millis(200);
 /// Until a line brings its first message.
 const WITHIN: Duration = Duration::from_secs(1);
+/// Before one that could not be opened is tried again.
+const AGAIN: Duration = Duration::from_millis(500);
 /// Lines that are being opened at once: a leader that many agents have yet to come to is not kept from
 /// them.
 const OPENINGS: usize = 64;
@@ -56,6 +58,7 @@ pub async fn keep_lines(broker: Broker) {
                 openings.spawn(async move {
                     if let Err(status) = open(&broker, &agent, &carrier).await {
                         warn!(%agent, via = %carrier, %status, "No line to an agent");
+                        sleep(AGAIN).await;
                     }
                     agent
                 });
@@ -86,9 +89,9 @@ async fn open(broker: &Broker, agent: &AgentId, carrier: &BrokerId) -> Result<()
     let with = RelayRequest { message: Some(relay_request::Message::Agent(agent.to_string())) };
     let commands = ReceiverStream::new(messages).filter_map(command_in);
     let requests = tokio_stream::once(with).chain(commands);
-    let mut client = broker.peers.client(address);
+    let mut client = broker.peers.relay_client(address);
     let answer = timeout(WITHIN, client.relay(requests)).await.ok();
-    broker.peers.judge(address, answer.as_ref());
+    broker.peers.judge_relay(address, answer.as_ref());
     let late = || Status::deadline_exceeded("no answer in time");
     let mut said = answer.ok_or_else(late)??.into_inner().map(|reply| reply.map(said_in));
     let first = timeout(WITHIN, said.next()).await.map_err(|_| late())?;

@@ -78,6 +78,11 @@ impl Hub {
         Some(links.put(agent, Some(via), outbox, heard))
     }
 
+    /// How many agents this broker speaks with through others.
+    pub fn relayed(&self) -> usize {
+        self.lock().by_agent.values().filter(|link| link.via.is_some()).count()
+    }
+
     /// Gives up all links through other brokers.
     pub fn hang_up_all(&self) {
         let mut links = self.lock();
@@ -210,7 +215,10 @@ mod tests {
         let (hub, agent) = (Hub::default(), id(1));
         let (number, mut said) = greeted(&hub, None);
         let (out, mut heard) = mpsc::channel(8);
-        let listening = hub.listen_in(&agent, out, Instant::now()).unwrap();
+        let later = Instant::now() + Duration::from_millis(700);
+        let listening = hub.listen_in(&agent, out, later).unwrap();
+        let ago = listening.opening.iter().map(|reply| reply.ago_ms).min().unwrap();
+        assert!((700..7_000).contains(&ago), "what was said before is no sign of life: {ago} ms");
         let opening: Vec<_> = listening.opening.into_iter().map(message).collect();
         let [Message::Hello(hello)] = &opening[..] else { panic!("{opening:?}") };
         assert_eq!((hello.name.as_str(), &hello.sessions[..]), ("host", &[row(1)][..]));

@@ -354,20 +354,27 @@ impl Agent {
 
     /// Connects, greets, and obeys until the handle is dropped.
     pub async fn connect(&self) -> JoinSetGuard {
-        self.connect_at(self.broker, Manner::Alive).await
+        self.connect_at(self.broker, Manner::Alive).await.unwrap()
     }
 
-    /// The same to a certain broker.
+    /// The same to a certain broker, once its table has the agent.
     pub async fn connect_to(&self, broker: &Broker) -> JoinSetGuard {
-        self.connect_at(broker.agents, Manner::Alive).await
+        until("the broker lets the agent in", || async {
+            self.connect_at(broker.agents, Manner::Alive).await.ok()
+        })
+        .await
     }
 
     /// The same, but it neither speaks nor listens any more once it has greeted.
     pub async fn greet_and_freeze(&self, broker: &Broker) -> JoinSetGuard {
-        self.connect_at(broker.agents, Manner::Frozen).await
+        self.connect_at(broker.agents, Manner::Frozen).await.unwrap()
     }
 
-    async fn connect_at(&self, broker: SocketAddr, manner: Manner) -> JoinSetGuard {
+    async fn connect_at(
+        &self,
+        broker: SocketAddr,
+        manner: Manner,
+    ) -> Result<JoinSetGuard, tonic::Status> {
         let channel = channel(broker, self.identity.internal_client()).await;
         let (out, messages) = mpsc::channel(1024);
         let sessions = self.ledger.lock().unwrap().values().cloned().collect();
@@ -386,14 +393,14 @@ impl Agent {
         };
         send(&out, agent_message::Message::Hello(hello)).await;
         let mut client = BrokerageClient::new(channel);
-        let stream = client.attach(ReceiverStream::new(messages)).await.unwrap().into_inner();
+        let stream = client.attach(ReceiverStream::new(messages)).await?.into_inner();
         let mut tasks = tokio::task::JoinSet::new();
         if manner == Manner::Frozen {
             tasks.spawn(async move {
                 let _held = (stream, out);
                 std::future::pending().await
             });
-            return JoinSetGuard(tasks);
+            return Ok(JoinSetGuard(tasks));
         }
         self.streams.lock().unwrap().push(out.clone());
         let load = out.clone();
@@ -414,7 +421,7 @@ impl Agent {
             streams: Arc::clone(&self.streams),
         };
         tasks.spawn(player.play(stream));
-        JoinSetGuard(tasks)
+        Ok(JoinSetGuard(tasks))
     }
 }
 
