@@ -9,9 +9,6 @@ use super::support::{Agent, Broker, Person, until};
 /// Whoever is not heard for 2.2 s is unreachable.
 const LONG: Duration = Duration::from_secs(4);
 
-/// More than the calls that hyper takes at once on a connection.
-const MANY: usize = 210;
-
 /// Three brokers, the leader first, an administrator and ada at it.
 struct Three {
     brokers: Vec<Broker>,
@@ -160,23 +157,4 @@ async fn when_the_broker_that_carries_goes_another_does_and_with_the_last_the_ag
     let _second = agent.connect_to(&three.brokers[2]).await;
     three.until_reachable(true).await;
     three.ends(&other, &agent).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn hundreds_of_agents_are_spoken_to_through_one_broker() {
-    let three = Three::start().await;
-    let mut streams = Vec::new();
-    for n in 0..MANY {
-        let agent = Agent::join(&three.brokers[0], &three.admin, &format!("host-{n}")).await;
-        streams.push((agent.connect_to(&three.brokers[1]).await, agent));
-    }
-    until("all are reachable", || async {
-        let agents = three.get("/api/v1/agents").await;
-        let agents = agents["agents"].as_array().unwrap();
-        agents.iter().all(|it| it["reachable"] == true && it["load"].is_object()).then_some(())
-    })
-    .await;
-    let metrics = reqwest::get(three.brokers[0].url("/metrics")).await.unwrap();
-    let metrics = metrics.text().await.unwrap();
-    assert!(metrics.contains(&format!("abide_broker_agents_relayed {MANY}\n")), "{metrics}");
 }
