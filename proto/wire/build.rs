@@ -6,13 +6,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let generator = || tonic_prost_build::configure().build_client(grpc).build_server(grpc);
     let compile = |files: &[&str]| protox::compile(files, ["proto"]);
     generator().compile_fds(compile(&["abide/agent.v1.proto", "abide/keeper.v1.proto"])?)?;
-    generator().bytes(".").compile_fds(compile(&["abide/peer.v1.proto"])?)?;
-    // The table's messages use the agents'; each package is a module of its own here.
-    let folder = std::path::PathBuf::from(std::env::var("OUT_DIR")?).join("table");
-    std::fs::create_dir_all(&folder)?;
-    generator()
-        .out_dir(folder)
-        .extern_path(".abide.agent.v1", "crate::agent")
-        .compile_fds(compile(&["abide/table.v1.proto"])?)?;
+    // These use the agents' messages; each package is a module of its own here.
+    let beside_agents = |name: &str| {
+        let folder = std::path::PathBuf::from(std::env::var("OUT_DIR")?).join(name);
+        std::fs::create_dir_all(&folder)?;
+        let generator = generator().out_dir(folder).extern_path(".abide.agent.v1", "crate::agent");
+        Ok::<_, Box<dyn std::error::Error>>(generator)
+    };
+    let peer = beside_agents("peer")?.bytes(".");
+    peer.compile_fds(compile(&["abide/peer.v1.proto"])?)?;
+    beside_agents("table")?.compile_fds(compile(&["abide/table.v1.proto"])?)?;
     Ok(())
 }

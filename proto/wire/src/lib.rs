@@ -8,9 +8,11 @@
 #[cfg(feature = "grpc")]
 mod convert;
 pub mod frame;
+mod greeting;
 
 #[cfg(feature = "grpc")]
 pub use convert::{ConvertError, report_of};
+pub use greeting::greeting_in_pieces;
 
 /// Broker ⇄ agent.
 #[expect(missing_docs, reason = "generated; the .proto file has the comments")]
@@ -38,7 +40,7 @@ pub mod keeper {
 #[expect(missing_docs, reason = "generated; the .proto file has the comments")]
 #[expect(clippy::allow_attributes, clippy::allow_attributes_without_reason, reason = "generated")]
 pub mod peer {
-    include!(concat!(env!("OUT_DIR"), "/abide.peer.v1.rs"));
+    include!(concat!(env!("OUT_DIR"), "/peer/abide.peer.v1.rs"));
 }
 
 /// The log and the snapshots of the replicated table.

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use abide_auth::{AuditLog, Issuer, Verifier};
-use abide_model::{BrokerId, Change, Fence, Table, Timestamp};
+use abide_model::{AgentId, BrokerId, Change, Fence, Table, Timestamp};
 use abide_raft::{Claim, Peer, Raft, ReadError};
 use abide_ticket::{KeyRing, TOKEN_LEEWAY_MS, VerifyingKey};
 use abide_tls::{Authority, BrokerIdentity, Identity};
@@ -13,6 +13,7 @@ use abide_wire::agent as wire;
 use tokio::sync::OnceCell;
 
 use crate::clock;
+use crate::hearsay::Hearsay;
 use crate::hub::Hub;
 use crate::peers::{Peers, Roster};
 use crate::pending::Pending;
@@ -50,6 +51,8 @@ pub struct Parts {
     pub audit: AuditLog,
     /// The agents.
     pub hub: Hub,
+    /// Agents that other brokers hear.
+    pub hearsay: Hearsay,
     /// The other brokers.
     pub peers: Peers,
     /// Who takes part.
@@ -95,6 +98,7 @@ impl Broker {
             identity,
             authority,
             hub: Hub::default(),
+            hearsay: Hearsay::default(),
             pending: Pending::default(),
             waiting: Waiting::default(),
             settings,
@@ -141,6 +145,12 @@ impl Broker {
     /// than the table; its certificate says that it was let in.
     pub fn admits(&self, broker: &BrokerId) -> bool {
         !self.raft.latest().0.was_removed(broker)
+    }
+
+    /// Whether an agent is heard here: it is in the table. One of a lost table is taken back when it greets.
+    pub fn lets_in(&self, agent: &AgentId) -> bool {
+        let table = self.raft.latest();
+        table.0.agent(agent).is_some() || table.0.rebuild().is_some()
     }
 
     /// What to command agents with; `None` while this broker may not.

@@ -24,6 +24,7 @@ use tracing::{info, warn};
 
 use crate::broker::Broker;
 use crate::clock;
+use crate::hearsay;
 use crate::hub::{Order, Unread};
 use crate::rebuild;
 use crate::stream::chain;
@@ -295,11 +296,11 @@ impl Driver {
         }
     }
 
-    /// Agents that were silent for too long are unreachable; each has its time from when this broker
-    /// began to listen. One that speaks again on the same stream is reachable again.
+    /// Agents that were silent for too long, to every broker, are unreachable; each has its time from when
+    /// this broker began to listen. One that speaks again on the same link is reachable again.
     async fn look_for_silence(&self, table: &Table, listening: Instant) {
         for agent in table.agents() {
-            let heard = self.broker.hub.last_heard(&agent.id);
+            let heard = hearsay::last_heard(&self.broker, &agent.id);
             let last = heard.map_or(listening, |heard| heard.instant.max(listening));
             let is_silent = last.elapsed() > SILENCE;
             match (agent.reach, self.broker.hub.greeting(&agent.id)) {

@@ -1,18 +1,26 @@
 //! What this broker hears from agents: who is connected, what their ledgers hold, their load.
 //!
+//! An agent has one link: its own stream, or a line through another broker that hears it. Whichever was
+//! made last counts, and all that is said here of a link holds for both.
+//!
 //! Nothing here is replicated, and nothing here is lost with the broker: each agent tells every broker,
 //! all the time.
 
-use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+mod link;
+mod relays;
 
-use abide_model::{AgentFacts, AgentId, Fence, SessionId, Table, Timestamp};
-use abide_wire::agent::{self, BrokerMessage, LedgerRow, broker_message};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use abide_model::{AgentId, BrokerId, Fence, SessionId, Table};
+use abide_wire::agent::{self, BrokerMessage, LedgerRow, agent_message, broker_message};
 use tokio::sync::{Notify, mpsc};
 use tracing::debug;
 
 use crate::log_outs::LogOuts;
+use link::Link;
+pub use link::{Commanded, Greeting, Heard, Order, Reported, Unread};
+pub use relays::Line;
 
 /// Messages to one agent that may wait. Commands are few and small; an agent that lets this many
 /// pile up does not read, and is dropped to come back.
@@ -26,6 +34,8 @@ pub struct Hub(Arc<Shared>);
 struct Shared {
     links: Mutex<Links>,
     news: Notify,
+    /// An agent's own stream has greeted, or ended.
+    comings: Notify,
 }
 
 #[derive(Default)]
@@ -38,78 +48,8 @@ struct Links {
     last_heard: HashMap<AgentId, Heard>,
 }
 
-/// Two clocks' readings of one moment: one that never jumps, one that people read.
-#[derive(Debug, Clone, Copy)]
-pub struct Heard {
-    /// For measuring.
-    pub instant: Instant,
-    /// For showing.
-    pub at: Timestamp,
-}
-
-/// One agent's stream, the newest if it made several.
-struct Link {
-    number: u64,
-    outbox: mpsc::Sender<BrokerMessage>,
-    dropped: Arc<Notify>,
-    greeting: Option<Arc<Greeting>>,
-    rows: HashMap<SessionId, LedgerRow>,
-    load: Option<Arc<Reported>>,
-    heard: Heard,
-    next_command: u64,
-    /// What was commanded on this link, so that it is not repeated on it.
-    commanded: HashMap<u64, (SessionId, Order)>,
-    pending: HashSet<(SessionId, Order)>,
-    /// Who was logged out everywhere, as far as it was told on this link.
-    told_log_outs: LogOuts,
-}
-
-/// What an agent said when it connected.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Greeting {
-    /// For the table.
-    pub facts: Arc<AgentFacts>,
-    /// The highest fence it obeyed.
-    pub fence: Fence,
-    /// Of the newest view of the cluster that it was told.
-    pub version: agent::Version,
-}
-
-/// An agent's load, and when it came.
-#[derive(Debug)]
-pub struct Reported {
-    /// As it came.
-    pub load: agent::Load,
-    /// Viewers by session.
-    pub viewers: HashMap<SessionId, u32>,
-    /// When.
-    pub at: Timestamp,
-}
-
-/// A kind of command about one session.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Order {
-    /// Start it.
-    Start,
-    /// End it.
-    End,
-    /// Never start it.
-    Cancel,
-    /// Its end is in the table.
-    Forget,
-}
-
-/// What the driver has to look at.
-#[derive(Debug, Default)]
-pub struct Unread {
-    /// The agent greeted: everything it lists, and what it does not list.
-    pub greeted: bool,
-    /// Single sessions.
-    pub rows: HashSet<SessionId>,
-}
-
 impl Hub {
-    /// Takes in a new stream; what an older one of the same agent still says is ignored.
+    /// Takes in a new stream; what an older link of the same agent still says is ignored.
     /// Gives its number, and what is notified when the link is given up.
     pub fn connect(
         &self,
@@ -117,26 +57,7 @@ impl Hub {
         outbox: mpsc::Sender<BrokerMessage>,
         now: Heard,
     ) -> (u64, Arc<Notify>) {
-        let mut links = self.lock();
-        links.next += 1;
-        let number = links.next;
-        let dropped = Arc::new(Notify::new());
-        let link = Link {
-            number,
-            outbox,
-            dropped: Arc::clone(&dropped),
-            greeting: None,
-            rows: HashMap::new(),
-            load: None,
-            heard: now,
-            next_command: 0,
-            commanded: HashMap::new(),
-            pending: HashSet::new(),
-            told_log_outs: LogOuts::default(),
-        };
-        links.take(agent);
-        links.by_agent.insert(agent.clone(), link);
-        (number, dropped)
+        self.lock().put(agent, None, outbox, now)
     }
 
     /// A stream ended.
@@ -147,6 +68,7 @@ impl Hub {
         }
         drop(links);
         self.0.news.notify_one();
+        self.0.comings.notify_one();
     }
 
     /// The whole greeting is there.
@@ -160,13 +82,17 @@ impl Hub {
         self.with(agent, number, |link, unread| {
             link.greeting = Some(Arc::new(greeting));
             link.rows = rows;
+            // Who listens in has heard another greeting.
+            link.listeners.clear();
             unread.greeted = true;
         });
+        self.0.comings.notify_one();
     }
 
     /// One session's row changed.
     pub fn report(&self, agent: &AgentId, number: u64, session: SessionId, row: LedgerRow) {
         self.with(agent, number, |link, unread| {
+            link.repeat(|| agent_message::Message::Report(row.clone()));
             link.rows.insert(session, row);
             unread.rows.insert(session);
         });
@@ -176,28 +102,37 @@ impl Hub {
     pub fn load(&self, agent: &AgentId, number: u64, reported: Reported) {
         let mut links = self.lock();
         if let Some(link) = links.by_agent.get_mut(agent).filter(|link| link.number == number) {
+            link.repeat(|| agent_message::Message::Load(reported.load.clone()));
             link.load = Some(Arc::new(reported));
         }
     }
 
     /// The agent said anything at all.
-    pub fn heard(&self, agent: &AgentId, number: u64, now: Heard) {
+    pub fn heard(&self, agent: &AgentId, number: u64, at: Heard) {
         let mut links = self.lock();
         if let Some(link) = links.by_agent.get_mut(agent).filter(|link| link.number == number) {
-            link.heard = now;
+            link.heard = link.heard.max(at);
         }
     }
 
-    /// An agent obeyed a command, or did not; gives back which it was.
+    /// An agent obeyed a command, or did not; gives back which it was. The answer to another broker's
+    /// command goes there.
     pub fn answered(
         &self,
         agent: &AgentId,
         number: u64,
-        command: u64,
-    ) -> Option<(SessionId, Order)> {
+        answer: &agent::Answer,
+    ) -> Option<Commanded> {
         let mut links = self.lock();
         let link = links.by_agent.get_mut(agent).filter(|link| link.number == number)?;
-        link.commanded.remove(&command)
+        match link.commanded.remove(&answer.command)? {
+            Commanded::ForListener { listener, id } => {
+                let answer = agent::Answer { command: id, ..answer.clone() };
+                link.tell(listener, agent_message::Message::Answer(answer));
+                None
+            }
+            own => Some(own),
+        }
     }
 
     /// A command was refused: it may be given again.
@@ -323,9 +258,7 @@ impl Hub {
         if order == Order::Forget {
             link.rows.remove(&session);
         }
-        link.next_command += 1;
-        let id = link.next_command;
-        link.commanded.insert(id, (session, order));
+        let id = link.number_command(Commanded::Order(session, order));
         let command = agent::Command { id, fence: Some(fence.into()), command: Some(command) };
         debug!(%agent, %session, ?order, "Commanding an agent");
         send(&mut links, agent, broker_message::Message::Command(command));
@@ -341,10 +274,9 @@ impl Hub {
             let Some(link) = greeted else { continue };
             let mut commands = Vec::new();
             for revoke in link.told_log_outs.news(table) {
-                link.next_command += 1;
+                let id = link.number_command(Commanded::LogOuts);
                 let command = Some(agent::command::Command::RevokePasses(revoke));
-                let fence = Some(fence.into());
-                commands.push(agent::Command { id: link.next_command, fence, command });
+                commands.push(agent::Command { id, fence: Some(fence.into()), command });
             }
             for command in commands {
                 send(&mut links, &agent, broker_message::Message::Command(command));
@@ -386,6 +318,26 @@ impl Hub {
 }
 
 impl Links {
+    fn number(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+
+    fn put(
+        &mut self,
+        agent: &AgentId,
+        via: Option<BrokerId>,
+        outbox: mpsc::Sender<BrokerMessage>,
+        heard: Heard,
+    ) -> (u64, Arc<Notify>) {
+        let number = self.number();
+        let link = Link::new(number, via, outbox, heard);
+        let dropped = Arc::clone(&link.dropped);
+        self.take(agent);
+        self.by_agent.insert(agent.clone(), link);
+        (number, dropped)
+    }
+
     /// Gives a link up: its stream is closed, and its agent comes anew.
     fn take(&mut self, agent: &AgentId) {
         let Some(link) = self.by_agent.remove(agent) else { return };

@@ -24,6 +24,7 @@ pub struct Metrics {
     connects: Family<Outcome, Histogram>,
     sessions: Family<InState, Gauge>,
     agents: Family<Reached, Gauge>,
+    relayed: Gauge,
     serving: Gauge,
     free_space: Gauge,
     expiries: Expiries,
@@ -55,7 +56,7 @@ impl Metrics {
         let (starts, connects) = (histograms(), histograms());
         let (sessions, agents) = (Family::default(), Family::default());
         let expiries = Expiries::register(&mut registry);
-        let (serving, free_space) = (Gauge::default(), Gauge::default());
+        let (relayed, serving, free_space) = (Gauge::default(), Gauge::default(), Gauge::default());
         let it = abide_telemetry::ours(&mut registry).sub_registry_with_prefix("broker");
         it.register_with_unit(
             "start_duration",
@@ -71,6 +72,11 @@ impl Metrics {
         );
         it.register("sessions", "Sessions in the table", sessions.clone());
         it.register("agents", "Agents in the table", agents.clone());
+        it.register(
+            "agents_relayed",
+            "Agents that this broker, as the leader, speaks with through another one",
+            relayed.clone(),
+        );
         it.register("serving", "Whether this broker can serve a login now", serving.clone());
         it.register_with_unit(
             "data_free",
@@ -78,7 +84,18 @@ impl Metrics {
             Unit::Bytes,
             free_space.clone(),
         );
-        Self { registry, starts, connects, sessions, agents, serving, free_space, expiries, web }
+        Self {
+            registry,
+            starts,
+            connects,
+            sessions,
+            agents,
+            relayed,
+            serving,
+            free_space,
+            expiries,
+            web,
+        }
     }
 
     /// A start was answered.
@@ -122,6 +139,7 @@ impl Metrics {
             let count = i64::try_from(count).unwrap_or(i64::MAX);
             self.agents.get_or_create(&Reached { reachable }).set(count);
         }
+        self.relayed.set(i64::try_from(broker.hub.relayed()).unwrap_or(i64::MAX));
         self.serving.set(i64::from(broker.raft.leadership().borrow().is_serving()));
         self.expiries.set("node", broker.identity.expires_at());
         self.web.iter().for_each(|it| self.expiries.set("web", it.expires_at()));

@@ -27,7 +27,7 @@ use crate::metrics::Metrics;
 use crate::peers::Peers;
 use crate::replica::Replica;
 use crate::settings::{LoginBackend, Settings, WebTls};
-use crate::{driver, peers, pid, renewal, serve, service_address};
+use crate::{driver, hearsay, peers, pid, renewal, serve, service_address};
 
 /// How often the site's certificate files are looked at.
 const CERTIFICATE_CHECK: Duration = Duration::from_secs(10);
@@ -116,6 +116,8 @@ pub async fn run(
     tasks.spawn(peers::enroll(broker.clone(), known));
     tasks.spawn(files.keep_brokers(broker.clone()));
     tasks.spawn(driver::run(broker.clone()));
+    tasks.spawn(hearsay::tell(broker.clone()));
+    tasks.spawn(hearsay::keep_lines(broker.clone()));
     let internal = broker.identity.internal_server(Clients::NodesAndNewcomers);
     let nodes = serve::nodes(agents, internal, broker.clone(), logins.clone(), stop.subscribe());
     tasks.spawn(nodes);

@@ -23,6 +23,8 @@ pub struct Struck {
 pub struct Stage {
     /// The cluster.
     pub lab: Lab,
+    /// The agent that is cut off from one broker, from 0.
+    pub apart: u8,
     /// A broker that is down and is to come back.
     down: Option<usize>,
 }
@@ -30,7 +32,7 @@ pub struct Stage {
 impl Stage {
     /// All is well.
     pub fn new(lab: Lab) -> Self {
-        Self { lab, down: None }
+        Self { lab, apart: 0, down: None }
     }
 
     /// Does it; returns when it has happened, with the moment from which its cost counts: for a
@@ -98,7 +100,7 @@ impl Stage {
             }
             Act::Unplug(..) => vec![Fault::unplugged(host)?],
             Act::Cut(_, way, _) => vec![Fault::cut(host, way)?],
-            Act::CutFromAgent(..) => vec![Fault::between(host, self.lab.agent(0))?],
+            Act::CutFromAgent(..) => vec![Fault::between(host, self.lab.agent(self.apart))?],
             Act::Loss(percent, _) => {
                 let brokers = self.lab.brokers();
                 brokers.into_iter().map(|it| Fault::loss(it, percent)).collect::<Result<_, _>>()?
@@ -108,7 +110,8 @@ impl Stage {
     }
 }
 
-fn duration(act: Act) -> Duration {
+/// How long it lasts.
+pub fn duration(act: Act) -> Duration {
     match act {
         Act::Freeze(_, time)
         | Act::Unplug(_, time)

@@ -12,6 +12,7 @@
 //! kernel takes all of it away with the world's first process, however that ends.
 
 pub mod acts;
+pub mod apart;
 pub mod audit;
 pub mod cluster;
 pub mod faults;

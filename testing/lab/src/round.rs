@@ -7,17 +7,18 @@ use std::time::Duration;
 use abide_api::{SessionState, StartRequest, Want};
 use abide_client::{Api, WishKey};
 use abide_cluster::TestUser;
-use anyhow::ensure;
+use anyhow::{Context, ensure};
 use serde::Serialize;
 
-use crate::acts::Stage;
+use crate::acts::{Stage, duration};
+use crate::apart::{Deeds, Done as DoneApart, Tenant};
 use crate::audit::{Audit, audit};
 use crate::cluster::{Lab, MOVING, Plan, Reign};
 use crate::floating::Watch;
 use crate::load::{Done, Load, Verb};
 use crate::people::People;
 use crate::probe::{Try, probe};
-use crate::scenario::{Scenario, Who};
+use crate::scenario::{Act, Scenario, Who};
 use crate::viewer::Viewer;
 
 /// The load has found its rhythm after so many calls.
@@ -46,6 +47,8 @@ pub struct Round {
     pub gap_ms: f64,
     /// Whether the same broker leads as before, by the same election.
     pub same_leader: bool,
+    /// When what was done on an agent that the leader could not reach was done, if that is the scenario.
+    pub apart: Option<DoneApart>,
 }
 
 impl Round {
@@ -62,6 +65,7 @@ pub struct Rounds {
     people: Arc<People>,
     users: Vec<TestUser>,
     prober: Arc<Api>,
+    tenant: Arc<Api>,
     /// What the connect probe connects to.
     target: String,
     watched: String,
@@ -79,14 +83,17 @@ impl Rounds {
         let users = names.map(|name| lab.cluster.add_user(&name)).collect::<Result<Vec<_>, _>>()?;
         let prober = lab.cluster.add_user("prober")?;
         let watcher = lab.cluster.add_user("watcher")?;
+        let tenant = lab.cluster.add_user("tenant")?;
         let people = Arc::new(People::of(&lab.cluster)?);
         let (prober, watcher) = (people.log_in(&prober).await?, people.log_in(&watcher).await?);
+        let tenant = Arc::new(people.log_in(&tenant).await?);
         let target = start(&prober, None).await?.session.id;
         let shown = start(&watcher, Some(MOVING)).await?;
         let watched = shown.session.id.clone();
         let viewer = Viewer::attach(Arc::new(watcher), shown).await?;
         let stage = Stage::new(lab);
-        Ok(Self { stage, people, users, prober: prober.into(), target, watched, viewer })
+        let prober = Arc::new(prober);
+        Ok(Self { stage, people, users, prober, tenant, target, watched, viewer })
     }
 
     /// Plays the scenario once.
@@ -105,10 +112,12 @@ impl Rounds {
         self.stage.lab.settle().await?;
         let before = self.stage.lab.reign().await?;
         let victim = self.victim(scenario).await?;
+        let tenant = self.tenant(scenario).await?;
         self.viewer.longest_gap()?;
 
         let struck = self.stage.strike(scenario.act, victim)?;
         let (fault, limit) = (struck.at, scenario.limit);
+        let deeds = tenant.map(|it| it.act(fault + duration(scenario.act)));
         let starts = tokio::spawn(probe(self.prober.clone(), Try::Start, fault, limit));
         let connect = Try::Connect(self.target.clone());
         let connects = tokio::spawn(probe(self.prober.clone(), connect, fault, limit));
@@ -117,6 +126,10 @@ impl Rounds {
         let watch = watch.then(|| Watch::begin(fault, limit, hosts));
         self.stage.last(scenario.act, struck, brokers == 1).await?;
         let (starts, connects) = (starts.await??, connects.await??);
+        let apart = match deeds.map(Deeds::done) {
+            Some(done) => Some(done.await),
+            None => None,
+        };
         self.stage.restore().await?;
         let moved = match watch {
             Some(watch) => Some(watch.finish().await?),
@@ -127,9 +140,12 @@ impl Rounds {
         let mut living = living(&done);
         living.extend([self.target.clone(), self.watched.clone()]);
         living.extend(starts.sessions.iter().cloned());
+        living.extend(apart.iter().flatten().map(|it| it.session.clone()));
         let gap = self.viewer.longest_gap()?;
         let failed_starts = done.iter().filter(|it| it.verb == Verb::Start && it.error.is_some());
-        let unheard = failed_starts.count() + starts.failed.len();
+        let unheard = failed_starts.count()
+            + starts.failed.len()
+            + usize::from(matches!(apart, Some(Err(_))));
         let audit = audit(&self.stage.lab.cluster, &self.people, &living, unheard).await?;
         let after = self.stage.lab.reign().await?;
         self.clear().await?;
@@ -137,7 +153,10 @@ impl Rounds {
             it.error.as_ref().map(|error| format!("{:?} of {}: {error}", it.verb, it.user))
         });
         let deposed = deposed(scenario, &before, &after);
-        let failed = failures.chain(starts.failed).chain(connects.failed).chain(deposed).collect();
+        let deeds = apart.iter().flat_map(|it| it.as_ref().err());
+        let deeds = deeds.map(|error| format!("on the agent that was apart: {error:#}"));
+        let failed = failures.chain(starts.failed).chain(connects.failed).chain(deposed);
+        let failed = failed.chain(deeds).collect();
         let ms = |it: Duration| it.as_secs_f64() * 1e3;
         Ok(Round {
             start_ms: ms(starts.after),
@@ -149,6 +168,7 @@ impl Rounds {
             audit,
             gap_ms: ms(gap),
             same_leader: before == after,
+            apart: apart.and_then(Result::ok),
         })
     }
 
@@ -162,6 +182,18 @@ impl Rounds {
             }
         }
         Ok(())
+    }
+
+    /// Somebody on the agent that the leader is cut off from, if that is the scenario.
+    async fn tenant(&mut self, scenario: &Scenario) -> anyhow::Result<Option<Tenant>> {
+        if !matches!(scenario.act, Act::CutFromAgent(..)) {
+            return Ok(None);
+        }
+        let tenant = Tenant::move_in(self.tenant.clone()).await?;
+        let agents = self.stage.lab.cluster.agents();
+        let index = agents.iter().position(|agent| agent.id == tenant.agent);
+        self.stage.apart = index.context("no such agent")?.try_into()?;
+        Ok(Some(tenant))
     }
 
     /// The index of the broker that it is done to.

@@ -43,7 +43,7 @@ pub enum Act {
     Unplug(Who, Duration),
     /// Frames vanish for so long.
     Cut(Who, Way, Duration),
-    /// Frames between this broker and the first agent vanish for so long.
+    /// Frames between this broker and one agent vanish for so long.
     CutFromAgent(Who, Duration),
     /// So many frames of a hundred vanish at every broker, for so long.
     Loss(u8, Duration),
@@ -76,9 +76,7 @@ const fn scenario(name: &'static str, story: &'static str, act: Act, brokers: u8
     Scenario { name, story, act, least_brokers: brokers, limit: GENEROUS }
 }
 
-/// All of them. `leader-agent-cut` is not yet a promise, and so not among the tests: orders to an agent
-/// do not go through other brokers. What people do here holds all the same, since a start that waits is
-/// placed anew; a session that runs there is out of reach.
+/// All of them.
 pub const ALL: &[Scenario] = &[
     scenario("leader-kill", "the leader is killed (SIGKILL)", Act::Kill(Who::Leader), 1),
     scenario(

@@ -8,5 +8,3 @@ mod broker;
 mod life;
 mod viewer;
 mod world;
-
-pub(crate) use world::settings;

@@ -38,7 +38,7 @@ pub(super) async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T
     within(what, search).await
 }
 
-pub(crate) fn settings(folder: &Path) -> Settings {
+fn settings(folder: &Path) -> Settings {
     // Free now; whoever takes it meanwhile makes the test fail, not lie.
     let http = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let profile = |name: &str, command: &[&str]| Profile {

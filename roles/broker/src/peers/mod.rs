@@ -20,12 +20,15 @@ use abide_raft::Timing;
 use abide_tls::Identity;
 use abide_wire::peer::cooperation_client::CooperationClient;
 use tonic::transport::Channel;
+use tonic::{Code, Status};
 
 /// The connections to the other brokers.
 #[derive(Clone)]
 pub struct Peers {
     /// For the engine alone: nobody's request is in a heartbeat's way.
     pub consensus: Lines,
+    /// For agents that only another broker hears: what they have to say may be much.
+    relays: Lines,
     /// For everything else.
     requests: Lines,
 }
@@ -36,7 +39,7 @@ impl Peers {
         // A handshake is three round trips, and the lease is a multiple of one.
         let connect = timing.lease * 2;
         let lines = || Lines::new(identity.internal_client(), connect);
-        Self { consensus: lines(), requests: lines() }
+        Self { consensus: lines(), relays: lines(), requests: lines() }
     }
 
     /// How long ago the broker at an address answered the engine.
@@ -44,20 +47,37 @@ impl Peers {
         self.consensus.silence(address)
     }
 
-    fn client(&self, address: &str) -> CooperationClient<Channel> {
-        CooperationClient::new(self.requests.to(address))
-            .max_decoding_message_size(MAX_MESSAGE)
-            .max_encoding_message_size(MAX_MESSAGE)
+    /// For asking the broker at an address.
+    pub fn client(&self, address: &str) -> CooperationClient<Channel> {
+        client(&self.requests, address)
+    }
+
+    /// For speaking with agents through the broker at an address.
+    pub fn relay_client(&self, address: &str) -> CooperationClient<Channel> {
+        client(&self.relays, address)
     }
 
     /// A call's answer came, or did not.
-    fn judge<T>(&self, address: &str, answer: Option<&Result<T, tonic::Status>>) {
-        match answer {
-            Some(Err(status)) if status.code() == tonic::Code::Unavailable => {
-                self.requests.missed(address);
-            }
-            Some(_) => self.requests.answered(address),
-            None => self.requests.missed(address),
-        }
+    pub fn judge<T>(&self, address: &str, answer: Option<&Result<T, Status>>) {
+        judge(&self.requests, address, answer);
+    }
+
+    /// A relay's answer came, or did not.
+    pub fn judge_relay<T>(&self, address: &str, answer: Option<&Result<T, Status>>) {
+        judge(&self.relays, address, answer);
+    }
+}
+
+fn client(lines: &Lines, address: &str) -> CooperationClient<Channel> {
+    CooperationClient::new(lines.to(address))
+        .max_decoding_message_size(MAX_MESSAGE)
+        .max_encoding_message_size(MAX_MESSAGE)
+}
+
+fn judge<T>(lines: &Lines, address: &str, answer: Option<&Result<T, Status>>) {
+    match answer {
+        Some(Err(status)) if status.code() == Code::Unavailable => lines.missed(address),
+        Some(_) => lines.answered(address),
+        None => lines.missed(address),
     }
 }

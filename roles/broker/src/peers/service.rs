@@ -7,17 +7,18 @@ use abide_raft::{NodeId, Peer, ProposeError};
 use abide_tls::{Node, PeerIdentity};
 use abide_wire::peer::cooperation_server::{Cooperation, CooperationServer};
 use abide_wire::peer::{
-    AnswerReply, AnswerRequest, EnrollReply, EnrollRequest, ProposeReply, ProposeRequest,
-    RemoveReply, RemoveRequest, ReserveReply, ReserveRequest, SupersedeReply, SupersedeRequest,
-    answer_reply, reserve_reply,
+    AnswerReply, AnswerRequest, EnrollReply, EnrollRequest, HearsayReply, HearsayRequest,
+    ProposeReply, ProposeRequest, RelayRequest, RemoveReply, RemoveRequest, ReserveReply,
+    ReserveRequest, SupersedeReply, SupersedeRequest, answer_reply, reserve_reply,
 };
 use bytes::Bytes;
 use prost::Message;
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 
 use super::leader::{outcome_out, session_in};
 use crate::broker::Broker;
 use crate::desk::{self, Asked};
+use crate::hearsay::{self, RelayStream};
 use crate::http::login;
 use crate::problem::Refused;
 
@@ -46,6 +47,8 @@ impl CooperationService {
 
 #[tonic::async_trait]
 impl Cooperation for CooperationService {
+    type RelayStream = RelayStream;
+
     async fn propose(
         &self,
         request: Request<ProposeRequest>,
@@ -139,6 +142,24 @@ impl Cooperation for CooperationService {
                 Err(cause) => answer_reply::Reply::Problem(problem_out(cause)?),
             };
         Ok(Response::new(AnswerReply { reply: Some(reply) }))
+    }
+
+    async fn hearsay(
+        &self,
+        request: Request<HearsayRequest>,
+    ) -> Result<Response<HearsayReply>, Status> {
+        let broker = self.check(&request)?;
+        let taken = self.broker.hearsay.take(broker, request.into_inner());
+        taken.map_err(|cause| Status::invalid_argument(cause.to_string()))?;
+        Ok(Response::new(HearsayReply {}))
+    }
+
+    async fn relay(
+        &self,
+        request: Request<Streaming<RelayRequest>>,
+    ) -> Result<Response<RelayStream>, Status> {
+        let broker = self.check(&request)?;
+        hearsay::relay(&self.broker, broker, request.into_inner()).await.map(Response::new)
     }
 }
 

@@ -133,6 +133,25 @@ impl Broker {
         abide_broker::settings_from(Path::new("broker.toml"), &text).unwrap()
     }
 
+    /// Another one, which has joined the first and runs. It knows no users.
+    pub async fn join(first: &Self, admin: &Person) -> Self {
+        let mut broker = Self::unmade();
+        let role = json!({"role": "broker"});
+        let (status, reply) = admin.call("POST", "/api/v1/cluster/tokens", None, role).await;
+        assert_eq!(status, 200, "{reply}");
+        let token: JoinToken = reply["token"].as_str().unwrap().parse().unwrap();
+        let at = [first.agents.to_string()];
+        abide_broker::join(&broker.settings(), &at, &token).await.unwrap();
+        UsersFile::change(&broker.folder.path().join("users.toml"), |_| ()).unwrap();
+        broker.run().await;
+        broker
+    }
+
+    /// Its id in the cluster.
+    pub fn id(&self) -> String {
+        BrokerIdentity::load(&self.identity_dir()).unwrap().id().to_string()
+    }
+
     /// One that has neither identity nor data yet.
     pub fn unmade() -> Self {
         let (http, agents) = (free_address(), free_address());
@@ -243,7 +262,11 @@ pub struct Agent {
     pub log_outs: Arc<Mutex<Vec<(String, u64)>>>,
     /// The highest that it says it obeyed.
     pub fence: Option<agent::Fence>,
+    streams: Streams,
 }
+
+/// To all brokers: each hears of everything.
+type Streams = Arc<Mutex<Vec<mpsc::Sender<AgentMessage>>>>;
 
 impl Agent {
     pub async fn join(broker: &Broker, admin: &Person, name: &str) -> Self {
@@ -297,6 +320,7 @@ impl Agent {
             obeys: true,
             log_outs: Arc::default(),
             fence: None,
+            streams: Arc::default(),
         }
     }
 
@@ -330,7 +354,28 @@ impl Agent {
 
     /// Connects, greets, and obeys until the handle is dropped.
     pub async fn connect(&self) -> JoinSetGuard {
-        let channel = channel(self.broker, self.identity.internal_client()).await;
+        self.connect_at(self.broker, Manner::Alive).await.unwrap()
+    }
+
+    /// The same to a certain broker, once its table has the agent.
+    pub async fn connect_to(&self, broker: &Broker) -> JoinSetGuard {
+        until("the broker lets the agent in", || async {
+            self.connect_at(broker.agents, Manner::Alive).await.ok()
+        })
+        .await
+    }
+
+    /// The same, but it neither speaks nor listens any more once it has greeted.
+    pub async fn greet_and_freeze(&self, broker: &Broker) -> JoinSetGuard {
+        self.connect_at(broker.agents, Manner::Frozen).await.unwrap()
+    }
+
+    async fn connect_at(
+        &self,
+        broker: SocketAddr,
+        manner: Manner,
+    ) -> Result<JoinSetGuard, tonic::Status> {
+        let channel = channel(broker, self.identity.internal_client()).await;
         let (out, messages) = mpsc::channel(1024);
         let sessions = self.ledger.lock().unwrap().values().cloned().collect();
         let hello = Hello {
@@ -348,8 +393,16 @@ impl Agent {
         };
         send(&out, agent_message::Message::Hello(hello)).await;
         let mut client = BrokerageClient::new(channel);
-        let stream = client.attach(ReceiverStream::new(messages)).await.unwrap().into_inner();
+        let stream = client.attach(ReceiverStream::new(messages)).await?.into_inner();
         let mut tasks = tokio::task::JoinSet::new();
+        if manner == Manner::Frozen {
+            tasks.spawn(async move {
+                let _held = (stream, out);
+                std::future::pending().await
+            });
+            return Ok(JoinSetGuard(tasks));
+        }
+        self.streams.lock().unwrap().push(out.clone());
         let load = out.clone();
         tasks.spawn(async move {
             let mut second = tokio::time::interval(Duration::from_millis(500));
@@ -365,10 +418,17 @@ impl Agent {
             obeys: self.obeys,
             log_outs: Arc::clone(&self.log_outs),
             told: Arc::clone(&self.told),
+            streams: Arc::clone(&self.streams),
         };
         tasks.spawn(player.play(stream));
-        JoinSetGuard(tasks)
+        Ok(JoinSetGuard(tasks))
     }
+}
+
+#[derive(PartialEq)]
+enum Manner {
+    Alive,
+    Frozen,
 }
 
 /// The agent's connection; ends when dropped.
@@ -383,6 +443,7 @@ struct Player {
     obeys: bool,
     log_outs: Arc<Mutex<Vec<(String, u64)>>>,
     told: Arc<Mutex<Option<agent::ClusterView>>>,
+    streams: Streams,
 }
 
 impl Player {
@@ -466,7 +527,10 @@ impl Player {
             ever_attached: false,
         };
         self.ledger.lock().unwrap().insert(session.parse().unwrap(), row.clone());
-        send(&self.out, agent_message::Message::Report(row)).await;
+        let streams = self.streams.lock().unwrap().clone();
+        for out in &streams {
+            send(out, agent_message::Message::Report(row.clone())).await;
+        }
     }
 }
 

@@ -38,6 +38,7 @@ promises! {
     a_leader_that_cannot_receive_costs_time_alone: "leader-deaf";
     a_leader_that_cannot_send_costs_time_alone: "leader-mute";
     a_follower_that_was_cut_off_deposes_nobody: "follower-cut";
+    an_agent_that_the_leader_cannot_reach_is_reached_through_others: "leader-agent-cut";
     a_leader_stopped_in_order_costs_time_alone: "leader-stop";
     a_rolling_restart_costs_time_alone: "rolling-restart";
     lost_frames_cost_time_alone: "loss";
