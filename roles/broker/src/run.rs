@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use abide_address::PlaceError;
+use abide_address::{Holder, PlaceError};
 use abide_auth::{
     AuditLog, Backend, HashPool, LoginDesk, PamBackend, Throttle, UsersBackend, UsersFile,
 };
@@ -119,13 +119,11 @@ pub async fn run(
     let internal = broker.identity.internal_server(Clients::NodesAndNewcomers);
     let nodes = serve::nodes(agents, internal, broker.clone(), logins.clone(), stop.subscribe());
     tasks.spawn(nodes);
-    let app = App {
-        broker: broker.clone(),
-        logins,
-        metrics: Arc::new(Metrics::new(certificate.clone())),
-    };
-    tasks.spawn(serve::web(web, certificate, router(app), stop.subscribe()));
     let holder = service_address::hold(place, &raft)?;
+    let held = holder.as_ref().map(Holder::held);
+    let metrics = Arc::new(Metrics::new(certificate.clone(), &broker, held));
+    let app = App { broker: broker.clone(), logins, metrics };
+    tasks.spawn(serve::web(web, certificate, router(app), stop.subscribe()));
     info!(broker = %broker.id, url = %broker.settings.public_url.as_str(), "Broker started");
 
     let end = tokio::select! {

@@ -3,4 +3,5 @@
 
 mod command_line;
 mod leftovers;
+mod metrics;
 mod three_brokers;
