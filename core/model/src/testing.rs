@@ -208,9 +208,16 @@ fn facts() -> impl Strategy<Value = Arc<AgentFacts>> {
 }
 
 fn broker() -> impl Strategy<Value = Broker> {
-    (0..NODES, text(), text(), text()).prop_map(|(n, public_url, agent_address, certificate)| {
-        Broker { id: id(&format!("{n:032x}")), public_url, agent_address, certificate }
-    })
+    let timing = prop_oneof![Just(Timing::Lan), Just(Timing::Slow)];
+    (0..NODES, text(), text(), text(), timing).prop_map(
+        |(n, public_url, agent_address, certificate, timing)| Broker {
+            id: id(&format!("{n:032x}")),
+            public_url,
+            agent_address,
+            certificate,
+            timing,
+        },
+    )
 }
 
 fn rebuild() -> impl Strategy<Value = Rebuild> {

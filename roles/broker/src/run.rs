@@ -27,7 +27,7 @@ use crate::metrics::Metrics;
 use crate::peers::Peers;
 use crate::replica::Replica;
 use crate::settings::{LoginBackend, Settings, WebTls};
-use crate::{driver, peers, pid, renewal, serve, service_address};
+use crate::{driver, peers, pid, renewal, serve, service_address, timing};
 
 /// How often the site's certificate files are looked at.
 const CERTIFICATE_CHECK: Duration = Duration::from_secs(10);
@@ -95,7 +95,7 @@ pub async fn run(
     let backend = login_backend(&settings)?;
     let (web, agents) = (listen(settings.http).await?, listen(settings.agents).await?);
     let place = service_address::look(&settings).map_err(BrokerError::ServiceAddress)?;
-    let others = Peers::new(&identity.identity, abide_raft::Settings::default().timing);
+    let others = Peers::new(&identity.identity, timing::engine(settings.timing).timing);
     let files = Files::new(&settings.identity_dir);
     let known = files.brokers().map_err(BrokerError::Formation)?;
     let raft = start_engine(&settings, &identity, &files, &others).await?;
@@ -156,7 +156,7 @@ async fn start_engine(
         folder: settings.data_dir.clone(),
         cluster: identity.identity.cluster().0,
         formation,
-        settings: abide_raft::Settings::default(),
+        settings: timing::engine(settings.timing),
         transport: Arc::new(Wire(peers.consensus.clone())),
     };
     let raft = Raft::start(Replica::default(), start)

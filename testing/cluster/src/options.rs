@@ -27,7 +27,9 @@ pub struct Options {
     pub profiles: Vec<Profile>,
     /// The programs.
     pub binaries: Binaries,
-    /// TOML that is put before the rest of each agent's configuration.
+    /// TOML that is put before the rest of each broker's configuration.
+    pub broker_config: String,
+    /// The same for agents.
     pub agent_config: String,
 }
 
@@ -134,6 +136,7 @@ impl Options {
             tls: WebTls::Off,
             profiles: vec![Profile::plain()],
             binaries,
+            broker_config: String::new(),
             agent_config: String::new(),
         }
     }

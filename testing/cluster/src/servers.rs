@@ -125,7 +125,7 @@ pub(crate) fn make_broker(
     let url = url_of(options, &http.to_string())?;
     let config = own.join("broker.toml");
     let users = dir.join("users.toml");
-    let mut table = toml::Table::new();
+    let mut table: toml::Table = options.broker_config.parse()?;
     set(&mut table, "data_dir", text(&own.join("data"))?);
     set(&mut table, "identity_dir", text(&own.join("identity"))?);
     set(&mut table, "public_url", url.as_str());
