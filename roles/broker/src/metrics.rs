@@ -2,10 +2,12 @@
 
 mod engine;
 mod group;
+mod guesses;
 
 use std::time::Duration;
 
 use abide_address::Held;
+use abide_auth::Throttle;
 use abide_model::{Reach, State};
 use abide_telemetry::Expiries;
 use abide_tls::WebCertificate;
@@ -18,6 +20,7 @@ use prometheus_client::registry::{Registry, Unit};
 use crate::broker::Broker;
 use engine::Engine;
 use group::Standing;
+use guesses::Guesses;
 
 /// Seconds. A reconnect takes about a millisecond, a start as long as the desktop.
 const BUCKETS: [f64; 14] =
@@ -54,7 +57,12 @@ struct Reached {
 
 impl Metrics {
     /// Nothing counted yet. `web` is the certificate for browsers, `held` the service address.
-    pub fn new(web: Option<WebCertificate>, broker: &Broker, held: Option<Held>) -> Self {
+    pub fn new(
+        web: Option<WebCertificate>,
+        broker: &Broker,
+        throttle: Throttle,
+        held: Option<Held>,
+    ) -> Self {
         let mut registry = abide_telemetry::registry(env!("CARGO_PKG_VERSION"));
         let histograms =
             || Family::<Outcome, Histogram>::new_with_constructor(|| Histogram::new(BUCKETS));
@@ -91,6 +99,7 @@ impl Metrics {
             free_space.clone(),
         );
         it.register_collector(Box::new(Engine(broker.raft.clone())));
+        it.register_collector(Box::new(Guesses(throttle)));
         it.register_collector(Box::new(Standing { broker: broker.clone(), held }));
         Self { registry, starts, connects, sessions, agents, serving, free_space, expiries, web }
     }

@@ -16,7 +16,7 @@ use abide_peers::Wire;
 use abide_raft::{Fault, Peer, Raft, Start, StartError};
 use abide_tls::{BrokerIdentity, Clients, IdentityError, WebCertificate, WebError};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tracing::{error, info, warn};
 
@@ -103,7 +103,9 @@ pub async fn run(
     let _pid = pid::claim(&settings.data_dir).map_err(BrokerError::Pid)?;
     let audit = AuditLog::open(settings.data_dir.join("audit.jsonl"))
         .map_err(|cause| BrokerError::Login(Box::new(cause)))?;
-    let logins = LoginDesk::new(identity.id().clone(), backend, Throttle::default(), audit.clone());
+    let (tell, failures) = mpsc::channel(peers::FAILURES);
+    let throttle = Throttle::telling(tell);
+    let logins = LoginDesk::new(identity.id().clone(), backend, throttle.clone(), audit.clone());
     let broker = Broker::new(raft.clone(), identity, audit, others, settings);
 
     let mut tasks = JoinSet::new();
@@ -114,6 +116,7 @@ pub async fn run(
     tasks.spawn(renewal::keep(broker.clone()));
     tasks.spawn(broker.clone().publish());
     tasks.spawn(peers::enroll(broker.clone(), known));
+    tasks.spawn(peers::tell_failures(broker.clone(), failures));
     tasks.spawn(files.keep_brokers(broker.clone()));
     tasks.spawn(driver::run(broker.clone()));
     let internal = broker.identity.internal_server(Clients::NodesAndNewcomers);
@@ -121,7 +124,7 @@ pub async fn run(
     tasks.spawn(nodes);
     let holder = service_address::hold(place, &raft)?;
     let held = holder.as_ref().map(Holder::held);
-    let metrics = Arc::new(Metrics::new(certificate.clone(), &broker, held));
+    let metrics = Arc::new(Metrics::new(certificate.clone(), &broker, throttle, held));
     let app = App { broker: broker.clone(), logins, metrics };
     tasks.spawn(serve::web(web, certificate, router(app), stop.subscribe()));
     info!(broker = %broker.id, url = %broker.settings.public_url.as_str(), "Broker started");

@@ -7,14 +7,15 @@ use abide_raft::{NodeId, Peer, ProposeError};
 use abide_tls::{Node, PeerIdentity};
 use abide_wire::peer::cooperation_server::{Cooperation, CooperationServer};
 use abide_wire::peer::{
-    AnswerReply, AnswerRequest, EnrollReply, EnrollRequest, ProposeReply, ProposeRequest,
-    RemoveReply, RemoveRequest, ReserveReply, ReserveRequest, SupersedeReply, SupersedeRequest,
-    answer_reply, reserve_reply,
+    AnswerReply, AnswerRequest, Blank, CountFailuresRequest, EnrollReply, EnrollRequest,
+    ProposeReply, ProposeRequest, RemoveReply, RemoveRequest, ReserveReply, ReserveRequest,
+    SupersedeReply, SupersedeRequest, answer_reply, reserve_reply,
 };
 use bytes::Bytes;
 use prost::Message;
 use tonic::{Request, Response, Status};
 
+use super::failures;
 use super::leader::{outcome_out, session_in};
 use crate::broker::Broker;
 use crate::desk::{self, Asked};
@@ -139,6 +140,15 @@ impl Cooperation for CooperationService {
                 Err(cause) => answer_reply::Reply::Problem(problem_out(cause)?),
             };
         Ok(Response::new(AnswerReply { reply: Some(reply) }))
+    }
+
+    async fn count_failures(
+        &self,
+        request: Request<CountFailuresRequest>,
+    ) -> Result<Response<Blank>, Status> {
+        self.check(&request)?;
+        failures::count(self.logins.throttle(), request.into_inner())?;
+        Ok(Response::new(Blank {}))
     }
 }
 
