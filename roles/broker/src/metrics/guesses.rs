@@ -20,8 +20,7 @@ impl Collector for Guesses {
         for (seen, count) in [("here", here), ("elsewhere", elsewhere)] {
             let label = [("seen", seen)];
             let mut encoder = encoder.encode_family(&label)?;
-            encoder
-                .encode_counter::<prometheus_client::encoding::NoLabelSet, _, u64>(&count, None)?;
+            encoder.encode_counter::<NoLabelSet, _, u64>(&count, None)?;
         }
         Ok(())
     }
