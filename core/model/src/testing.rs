@@ -92,6 +92,9 @@ pub fn change() -> impl Strategy<Value = Change> {
         6 => (place(), user(), profile(), key(), want()).prop_map(
             |(place, user, profile, key, want)| Change::Reserve { place, user, profile, key, want }
         ),
+        2 => (any_session(), user(), key(), want()).prop_map(|(session, user, key, want)| {
+            Change::Resume { session, user, key, want }
+        }),
         3 => (any_session(), place()).prop_map(|(old, place)| Change::Supersede { old, place }),
         9 => (any_session(), any_agent(), boot(), report()).prop_map(
             |(session, agent, boot, report)| Change::Report { session, agent, boot, report }
