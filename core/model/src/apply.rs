@@ -46,6 +46,7 @@ impl Table {
             Change::Reserve { place, user, profile, key, want } => {
                 self.reserve(place, user, profile, key, want)
             }
+            Change::Resume { session, user, key, want } => self.resume(session, user, key, want),
             Change::Supersede { old, place } => self.supersede(old, place),
             Change::Report { session, agent, boot, report } => {
                 self.report(session, &agent, boot, report)
@@ -208,6 +209,30 @@ impl Table {
             unlisted_since: None,
         });
         Outcome::Reserved(session)
+    }
+
+    fn resume(
+        &mut self,
+        session: SessionId,
+        user: UserName,
+        key: IdempotencyKey,
+        want: Want,
+    ) -> Outcome {
+        match self.started_by(&user, &key, &want) {
+            Ok(Some(session)) => return Outcome::Reserved(session),
+            Ok(None) => {}
+            Err(refusal) => return Outcome::Refused(refusal),
+        }
+        // It may have been placed anew since it was found.
+        let session = self.successor(session);
+        match self.sessions.get(&session).filter(|row| row.user == user).map(|row| &row.state) {
+            None => Outcome::Refused(Refusal::UnknownSession),
+            Some(state) if !state.is_resumable() => Outcome::Refused(Refusal::Ended),
+            Some(_) => {
+                self.remember_start((user, key), session, Some(want), self.now);
+                Outcome::Existing(session)
+            }
+        }
     }
 
     fn supersede(&mut self, old: SessionId, place: Place) -> Outcome {

@@ -120,6 +120,18 @@ pub enum Change {
         /// What was wanted.
         want: Want,
     },
+    /// A start goes back to a session that is there. Its key stands for that one from now on, also when
+    /// the session has ended since.
+    Resume {
+        /// Which.
+        session: SessionId,
+        /// Whose it is.
+        user: UserName,
+        /// The start's key.
+        key: IdempotencyKey,
+        /// What was wanted.
+        want: Want,
+    },
     /// A session whose agent is not heard is promised again elsewhere.
     Supersede {
         /// The one that was promised.

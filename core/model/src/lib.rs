@@ -19,7 +19,7 @@ pub use command::{Change, Command, Joins, Outcome, Place, Refusal, Report, Token
 pub use ids::*;
 pub use parts::{Part, PartError};
 pub use rebuild::{Placing, Rebuild};
-pub use rows::{Agent, AgentFacts, Broker, EndReason, Profile, Reach, Session, State};
+pub use rows::{Agent, AgentFacts, Broker, EndReason, Profile, Reach, Session, State, Timing};
 pub use table::{Admission, ENDED_KEPT_MS, KEYS_KEPT_MS, Removed, Table};
 
 #[cfg(test)]

@@ -17,6 +17,18 @@ pub struct Broker {
     pub agent_address: String,
     /// Its signing key's certificate, signed by the cluster's root.
     pub certificate: String,
+    /// How fast it notices and decides. All should have the same.
+    pub timing: Timing,
+}
+
+/// How fast brokers notice that one is gone, and decide.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Timing {
+    /// One site.
+    #[default]
+    Lan,
+    /// Slow disks, or sites far apart.
+    Slow,
 }
 
 /// An agent that joined.

@@ -92,6 +92,9 @@ pub fn change() -> impl Strategy<Value = Change> {
         6 => (place(), user(), profile(), key(), want()).prop_map(
             |(place, user, profile, key, want)| Change::Reserve { place, user, profile, key, want }
         ),
+        2 => (any_session(), user(), key(), want()).prop_map(|(session, user, key, want)| {
+            Change::Resume { session, user, key, want }
+        }),
         3 => (any_session(), place()).prop_map(|(old, place)| Change::Supersede { old, place }),
         9 => (any_session(), any_agent(), boot(), report()).prop_map(
             |(session, agent, boot, report)| Change::Report { session, agent, boot, report }
@@ -208,9 +211,16 @@ fn facts() -> impl Strategy<Value = Arc<AgentFacts>> {
 }
 
 fn broker() -> impl Strategy<Value = Broker> {
-    (0..NODES, text(), text(), text()).prop_map(|(n, public_url, agent_address, certificate)| {
-        Broker { id: id(&format!("{n:032x}")), public_url, agent_address, certificate }
-    })
+    let timing = prop_oneof![Just(Timing::Lan), Just(Timing::Slow)];
+    (0..NODES, text(), text(), text(), timing).prop_map(
+        |(n, public_url, agent_address, certificate, timing)| Broker {
+            id: id(&format!("{n:032x}")),
+            public_url,
+            agent_address,
+            certificate,
+            timing,
+        },
+    )
 }
 
 fn rebuild() -> impl Strategy<Value = Rebuild> {

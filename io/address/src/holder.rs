@@ -5,6 +5,8 @@
 
 use std::io;
 use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -21,6 +23,18 @@ pub struct Holder {
     /// Closing it ends the thread.
     stop: Option<SyncSender<()>>,
     thread: Option<JoinHandle<()>>,
+    held: Held,
+}
+
+/// Which of the addresses are on this host, as far as their holder knows. Clones see the same.
+#[derive(Debug, Clone)]
+pub struct Held(Vec<(IpAddr, Arc<AtomicBool>)>);
+
+impl Held {
+    /// Each address, and whether it is here.
+    pub fn addresses(&self) -> impl Iterator<Item = (IpAddr, bool)> {
+        self.0.iter().map(|(address, held)| (*address, held.load(Ordering::Relaxed)))
+    }
 }
 
 impl Holder {
@@ -34,11 +48,17 @@ impl Holder {
         left: impl Fn() -> Duration + Send + 'static,
     ) -> io::Result<Self> {
         let mut slots: Vec<Slot> = place.wanted.addresses.iter().copied().map(Slot::new).collect();
+        let held = Held(slots.iter().map(|it| (it.address, Arc::clone(&it.held))).collect());
         let (stop, told) = sync_channel(0);
         let thread = std::thread::Builder::new()
             .name("service-address".into())
             .spawn(move || run(&mut place, &mut slots, &told, left))?;
-        Ok(Self { stop: Some(stop), thread: Some(thread) })
+        Ok(Self { stop: Some(stop), thread: Some(thread), held })
+    }
+
+    /// Which addresses are held, now and in future.
+    pub fn held(&self) -> Held {
+        self.held.clone()
     }
 }
 
@@ -58,11 +78,13 @@ struct Slot {
     holding: Holding,
     /// What the kernel last refused it for: said once, not twice a second.
     refused: Option<String>,
+    /// Told to whoever asks.
+    held: Arc<AtomicBool>,
 }
 
 impl Slot {
     fn new(address: IpAddr) -> Self {
-        Self { address, holding: Holding::Free, refused: None }
+        Self { address, holding: Holding::Free, refused: None, held: Arc::default() }
     }
 
     fn note(&mut self, outcome: Result<(), String>) {
@@ -71,6 +93,12 @@ impl Slot {
             warn!(address = %self.address, cause, "The service address cannot be held");
         }
         self.refused = refused;
+    }
+
+    /// A put that was refused may have left an earlier one in place, but nobody should rely on it.
+    fn tell(&self) {
+        let held = self.holding != Holding::Free && self.refused.is_none();
+        self.held.store(held, Ordering::Relaxed);
     }
 }
 
@@ -86,6 +114,7 @@ fn run(place: &mut Place, slots: &mut [Slot], told: &Receiver<()>, left: impl Fn
     for slot in slots {
         if slot.holding != Holding::Free {
             release(place, slot);
+            slot.tell();
         }
     }
 }
@@ -98,6 +127,7 @@ fn step(place: &mut Place, slot: &mut Slot, left: Duration) -> Duration {
         Step::Announce => announce(place, slot),
         Step::Release => release(place, slot),
     }
+    slot.tell();
     Duration::ZERO
 }
 

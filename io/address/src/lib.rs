@@ -29,7 +29,7 @@ mod tests;
 
 use std::net::IpAddr;
 
-pub use holder::Holder;
+pub use holder::{Held, Holder};
 pub use place::{Place, PlaceError, prepare, release};
 
 /// Which addresses, and where.

@@ -194,6 +194,11 @@ impl LoginDesk {
         self.reply(who, step)
     }
 
+    /// The limits on guessing.
+    pub fn throttle(&self) -> &Throttle {
+        &self.0.throttle
+    }
+
     /// How many conversations wait for an answer.
     pub fn open(&self) -> usize {
         let mut open = self.lock();

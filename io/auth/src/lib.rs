@@ -31,7 +31,7 @@ pub use desk::{ConversationId, DeskReply, LoginDesk, LoginError};
 pub use hashing::{HashError, HashPool, PasswordHash};
 pub use issuer::{Issuer, STATUS_LIFETIME, TicketGrant};
 pub use pam::{HelperError, PamBackend};
-pub use throttle::{Attempt, Limit, Throttle, Throttled};
+pub use throttle::{Attempt, Failure, Failures, Limit, Throttle, Throttled};
 pub use users::{Standing, User, Users, UsersError, UsersFile};
 pub use users_backend::UsersBackend;
 pub use verifier::{TokenRefused, Verifier};

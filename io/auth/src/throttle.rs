@@ -4,13 +4,18 @@
 //! address. There is none for a user alone, so nobody can lock a user out from elsewhere. A
 //! success costs nothing, so a crowd behind one address gets in. IPv6 addresses count by their
 //! /64, since that is what one machine has.
+//!
+//! Brokers tell one another of failures, so that a guesser gains nothing by going from one to the next.
+//! Telling is best effort: a failure that cannot be told at once counts where it was seen.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use abide_model::UserName;
+use tokio::sync::mpsc;
 
 /// More buckets are not kept: the emptiest go first. About 20 MiB.
 const MOST_BUCKETS: usize = 100_000;
@@ -35,6 +40,24 @@ pub struct Throttled {
     pub retry_after: Duration,
 }
 
+/// A failed login, for the other brokers to count.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// Who was tried.
+    pub user: UserName,
+    /// From where.
+    pub from: IpAddr,
+}
+
+/// How many failures there were since the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Failures {
+    /// At this broker.
+    pub here: u64,
+    /// At others, which told of them.
+    pub elsewhere: u64,
+}
+
 /// Counts failed logins. Clones share the count.
 #[derive(Debug, Clone)]
 pub struct Throttle(Arc<Inner>);
@@ -44,6 +67,9 @@ struct Inner {
     pair: Limit,
     address: Limit,
     buckets: Mutex<HashMap<Key, Bucket>>,
+    here: AtomicU64,
+    elsewhere: AtomicU64,
+    tell: Option<mpsc::Sender<Failure>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -63,17 +89,27 @@ impl Default for Throttle {
     /// 5 failures of a user from an address, then one a minute; 60 from an address, then one in
     /// 5 seconds.
     fn default() -> Self {
-        Self::new(
-            Limit { burst: 5, each: Duration::from_secs(60) },
-            Limit { burst: 60, each: Duration::from_secs(5) },
-        )
+        Self::new(PAIR, ADDRESS)
     }
 }
+
+const PAIR: Limit = Limit { burst: 5, each: Duration::from_secs(60) };
+const ADDRESS: Limit = Limit { burst: 60, each: Duration::from_secs(5) };
 
 impl Throttle {
     /// Limits for each user from one address, and for each address.
     pub fn new(pair: Limit, address: Limit) -> Self {
-        Self(Arc::new(Inner { pair, address, buckets: Mutex::new(HashMap::new()) }))
+        Self::made(pair, address, None)
+    }
+
+    /// The default limits. Failures that are seen here go into `tell`; while it is full they do not.
+    pub fn telling(tell: mpsc::Sender<Failure>) -> Self {
+        Self::made(PAIR, ADDRESS, Some(tell))
+    }
+
+    fn made(pair: Limit, address: Limit, tell: Option<mpsc::Sender<Failure>>) -> Self {
+        let (buckets, here, elsewhere) = Default::default();
+        Self(Arc::new(Inner { pair, address, buckets, here, elsewhere, tell }))
     }
 
     /// Begins an attempt. For the pair of user and address it counts as failed until it is
@@ -109,12 +145,30 @@ impl Throttle {
     }
 
     /// Counts a failure that another broker saw.
-    pub fn count_failure(&self, user: &UserName, from: IpAddr, now: Instant) {
+    pub fn count_failure(&self, failure: &Failure, now: Instant) {
+        self.0.elsewhere.fetch_add(1, Ordering::Relaxed);
         let mut buckets = self.buckets();
-        for key in &keys(user, from) {
+        for key in &keys(&failure.user, failure.from) {
             self.add(&mut buckets, key, 1.0, now);
         }
         self.bound(&mut buckets, now);
+    }
+
+    /// What was counted since the start.
+    pub fn failures(&self) -> Failures {
+        let [here, elsewhere] =
+            [&self.0.here, &self.0.elsewhere].map(|count| count.load(Ordering::Relaxed));
+        Failures { here, elsewhere }
+    }
+
+    /// Counts a failure of this broker's own, and tells the others. The pair's bucket has it already.
+    fn failed(&self, pair: &Key, address: &Key, at: Instant) {
+        self.0.here.fetch_add(1, Ordering::Relaxed);
+        self.add(&mut self.buckets(), address, 1.0, at);
+        if let (Some(tell), Key::Pair(user, from)) = (&self.0.tell, pair) {
+            // Full, or nobody tells any more: it counts here all the same.
+            let _ = tell.try_send(Failure { user: user.clone(), from: *from });
+        }
     }
 
     fn add(&self, buckets: &mut HashMap<Key, Bucket>, key: &Key, more: f64, now: Instant) {
@@ -176,11 +230,11 @@ impl Attempt {
 
 impl Drop for Attempt {
     fn drop(&mut self) {
-        let mut buckets = self.throttle.buckets();
-        if self.forgiven {
-            self.throttle.add(&mut buckets, &self.pair, -1.0, self.at);
+        let Self { throttle, pair, address, at, forgiven } = self;
+        if *forgiven {
+            throttle.add(&mut throttle.buckets(), pair, -1.0, *at);
         } else {
-            self.throttle.add(&mut buckets, &self.address, 1.0, self.at);
+            throttle.failed(pair, address, *at);
         }
     }
 }
@@ -297,14 +351,45 @@ mod tests {
     }
 
     #[test]
+    fn a_failure_is_told_once_and_counts_at_the_others_as_it_does_here() {
+        let (tell, mut told) = mpsc::channel(8);
+        let (first, second, now) = (Throttle::telling(tell), Throttle::default(), Instant::now());
+        first.attempt(&user("ada"), home(), now).unwrap().forgive();
+        assert!(told.try_recv().is_err(), "a success is nobody's business");
+        for _ in 0..PAIR.burst {
+            drop(first.attempt(&user("ada"), home(), now).unwrap());
+            second.count_failure(&told.try_recv().unwrap(), now);
+        }
+        assert!(told.try_recv().is_err());
+        for throttle in [&first, &second] {
+            assert!(throttle.attempt(&user("ada"), home(), now).is_err());
+            let elsewhere = "192.0.2.2".parse().unwrap();
+            throttle.attempt(&user("ada"), elsewhere, now).unwrap().forgive();
+        }
+        assert_eq!(first.failures(), Failures { here: 5, elsewhere: 0 });
+        assert_eq!(second.failures(), Failures { here: 0, elsewhere: 5 });
+    }
+
+    #[test]
+    fn a_failure_that_cannot_be_told_counts_here_and_holds_nobody_up() {
+        let (tell, _told) = mpsc::channel(1);
+        let (throttle, now) = (Throttle::telling(tell), Instant::now());
+        for _ in 0..PAIR.burst {
+            drop(throttle.attempt(&user("ada"), home(), now).unwrap());
+        }
+        assert!(throttle.attempt(&user("ada"), home(), now).is_err());
+    }
+
+    #[test]
     fn memory_is_bounded_and_the_worst_are_remembered() {
         let (throttle, now) = (throttle(), Instant::now());
         for _ in 0..3 {
-            throttle.count_failure(&user("ada"), home(), now);
+            throttle.count_failure(&Failure { user: user("ada"), from: home() }, now);
         }
         for n in 0..MOST_BUCKETS {
             let [_, a, b, c] = (n as u32).to_be_bytes();
-            throttle.count_failure(&user("x"), IpAddr::from([10, a, b, c]), now);
+            let from = IpAddr::from([10, a, b, c]);
+            throttle.count_failure(&Failure { user: user("x"), from }, now);
         }
         assert!(throttle.buckets().len() <= MOST_BUCKETS);
         assert!(throttle.attempt(&user("ada"), home(), now).is_err());

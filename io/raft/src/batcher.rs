@@ -67,7 +67,8 @@ impl<M: Machine> Batcher<M> {
 
     /// See [`Raft::propose`](crate::Raft::propose).
     pub(crate) async fn propose(&self, command: &M::Command) -> Result<M::Outcome, ProposeError> {
-        let deadline = Instant::now() + self.timeout;
+        let began = Instant::now();
+        let deadline = began + self.timeout;
         let reserve = match M::is_essential(command) {
             true => self.reserve.essential,
             false => self.reserve.ordinary,
@@ -82,7 +83,12 @@ impl<M: Machine> Batcher<M> {
             match self.submit(command.clone(), reserve, deadline).await {
                 // Deposed, and no successor known yet: a failover costs time, not an error.
                 Err(ProposeError::NotLeader { leader: None }) if Instant::now() < deadline => {}
-                result => return result,
+                result => {
+                    if result.is_ok() {
+                        self.log.meters().committed(began.elapsed());
+                    }
+                    return result;
+                }
             }
         }
     }
@@ -168,6 +174,7 @@ async fn write_batches<M: Machine>(
         }
         match raft.client_write_ff(batch).await {
             Ok(written) => {
+                log.meters().wrote_batch(replies.len());
                 tokio::spawn(answer::<M>(written, replies, slot));
             }
             Err(_) => refuse(replies, &stopped(&standing)),

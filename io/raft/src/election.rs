@@ -114,14 +114,18 @@ impl<M: Machine> Elections<M> {
             }
         }
         info!(term = now.term + 1, alone, "Standing for election");
-        self.raft.trigger().elect().await.is_ok()
+        let stands = self.raft.trigger().elect().await.is_ok();
+        if stands {
+            self.log.meters().stood();
+        }
+        stands
     }
 
     async fn ask(&self, voters: Vec<(NodeId, String)>) -> Vec<(NodeId, Hearing)> {
         let me = self.network.me.node;
         let mut asked = JoinSet::new();
         for (id, address) in voters.into_iter().filter(|(id, _)| *id != me) {
-            let Network { me, transport } = self.network.clone();
+            let Network { me, transport, .. } = self.network.clone();
             let deadline = self.timing.heartbeat;
             asked.spawn(async move {
                 let answer = transport.hearing(me.stamp(id), &address, deadline);

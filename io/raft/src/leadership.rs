@@ -21,6 +21,7 @@ use tracing::{error, info};
 use crate::error::Fault;
 use crate::ids::{NodeId, Peer, Position};
 use crate::machine::Machine;
+use crate::meters::Meters;
 use crate::settings::Timing;
 use crate::state::Published;
 use crate::store::{Health, LogStore};
@@ -105,6 +106,7 @@ pub(crate) fn watch<M: Machine>(
     let health = log.health();
     // A leader restored by a restart has entries of its own term applied before the end of its log is.
     let floor = log.last();
+    let log = log.clone();
     tokio::spawn(async move {
         let mut tick = tokio::time::interval(timing.lease / 4);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -130,7 +132,7 @@ pub(crate) fn watch<M: Machine>(
             } else {
                 Role::Stopped
             };
-            update(&leadership, &now, role);
+            update(&leadership, &now, role, log.meters());
             if role == Role::Stopped {
                 if let Some(fault) = &*fault.borrow() {
                     error!(cause = fault as &dyn std::error::Error, "The engine has stopped");
@@ -166,7 +168,12 @@ pub(crate) fn patience(now: &RaftMetrics<NodeId, Peer>, timing: Timing) -> Durat
     if alone { timing.lease * LONE_PATIENCE } else { timing.lease }
 }
 
-fn update(leadership: &watch::Sender<Leadership>, now: &RaftMetrics<NodeId, Peer>, role: Role) {
+fn update(
+    leadership: &watch::Sender<Leadership>,
+    now: &RaftMetrics<NodeId, Peer>,
+    role: Role,
+    meters: &Meters,
+) {
     let leader = now.current_leader.filter(|_| role != Role::Stopped).map(|leader| {
         let peer = now.membership_config.membership().get_node(&leader).cloned();
         (leader, peer.unwrap_or_default())
@@ -177,9 +184,20 @@ fn update(leadership: &watch::Sender<Leadership>, now: &RaftMetrics<NodeId, Peer
             return false;
         }
         info!(term = new.term, role = ?new.role, leader = ?new.leader, "Leadership changed");
+        count(meters, old, &new);
         *old = new;
         true
     });
+}
+
+fn count(meters: &Meters, old: &Leadership, new: &Leadership) {
+    let lead = |it: &Leadership| it.leader.as_ref().map(|(node, _)| (it.term, *node));
+    if let Some(now) = lead(new).filter(|now| lead(old) != Some(*now)) {
+        meters.leader_changed();
+        if now.1 == new.me {
+            meters.won();
+        }
+    }
 }
 
 impl Fault {

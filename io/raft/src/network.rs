@@ -14,12 +14,13 @@ use openraft::raft::{
     SnapshotResponse, VoteRequest as RaftVoteRequest, VoteResponse,
 };
 use openraft::{LogId, OptionalSend, RaftNetwork, RaftNetworkFactory, Snapshot, Vote};
+use tokio::time::Instant;
 
 use crate::ids::{NodeId, Peer};
 use crate::machine::Machine;
 use crate::me::Me;
 use crate::record::Record;
-use crate::store::SnapshotHeader;
+use crate::store::{LogStore, SnapshotHeader};
 use crate::transport::{
     AppendAnswer, AppendRequest, Transport, TransportError, VoteAnswer, VoteRequest,
 };
@@ -34,6 +35,7 @@ const BACKOFF: Duration = Duration::from_millis(50);
 pub(crate) struct Network {
     pub(crate) me: Arc<Me>,
     pub(crate) transport: Arc<dyn Transport>,
+    pub(crate) log: LogStore,
 }
 
 /// One peer, as openraft talks to it.
@@ -63,9 +65,14 @@ impl<M: Machine> RaftNetwork<Types<M>> for Link {
             records: rpc.entries.into_iter().map(Record::from).collect(),
             committed: rpc.leader_commit.map(Into::into),
         };
-        let Network { me, transport } = &self.network;
+        let Network { me, transport, log } = &self.network;
+        let (began, is_heartbeat) = (Instant::now(), request.records.is_empty());
         let answer =
             transport.append(me.stamp(self.to), &self.address, request, option.hard_ttl()).await;
+        // With entries it would hold the other side's sync too.
+        if answer.is_ok() && is_heartbeat {
+            log.meters().round_trip(self.to, began.elapsed());
+        }
         Ok(match answer.map_err(|cause| unreachable(&cause))? {
             AppendAnswer::Accepted => AppendEntriesResponse::Success,
             AppendAnswer::AcceptedUpTo(at) => {
@@ -95,7 +102,7 @@ impl<M: Machine> RaftNetwork<Types<M>> for Link {
     ) -> Result<VoteResponse<NodeId>, RPCError<NodeId, Peer, RaftError<NodeId>>> {
         let request =
             VoteRequest { ballot: rpc.vote.into(), last: rpc.last_log_id.map(Into::into) };
-        let Network { me, transport } = &self.network;
+        let Network { me, transport, .. } = &self.network;
         let answer =
             transport.vote(me.stamp(self.to), &self.address, request, option.hard_ttl()).await;
         let VoteAnswer { ballot, granted, last } = answer.map_err(|cause| unreachable(&cause))?;
@@ -116,7 +123,7 @@ impl<M: Machine> RaftNetwork<Types<M>> for Link {
             members: meta.last_membership.membership().into(),
             id: meta.snapshot_id,
         };
-        let Network { me, transport } = &self.network;
+        let Network { me, transport, .. } = &self.network;
         let stamp = me.stamp(self.to);
         let sent =
             transport.snapshot(stamp, &self.address, vote.into(), header, *snapshot.snapshot);

@@ -22,6 +22,7 @@ use crate::inbound::Inbound;
 use crate::leadership::{self, Leadership, Standing};
 use crate::machine::Machine;
 use crate::me::Me;
+use crate::meters::Meters;
 use crate::network::Network;
 use crate::read::Reader;
 use crate::settings::{Settings, Timing};
@@ -127,7 +128,7 @@ impl<M: Machine> Raft<M> {
         let state = State::new(empty, machine, snapshots.clone());
         let published = state.published();
         let me = Arc::new(Me::new(identity));
-        let network = Network { me: me.clone(), transport };
+        let network = Network { me: me.clone(), transport, log: log.clone() };
         let config = config(settings.timing).map_err(StartError::Engine)?;
         let engine =
             RaftOf::<M>::new(me.node, Arc::new(config), network.clone(), log.clone(), state)
@@ -257,6 +258,16 @@ impl<M: Machine> Raft<M> {
             snapshot_bytes: self.0.snapshots.size(),
             leader_heard: self.0.ear.silence(),
         }
+    }
+
+    /// What this node has counted since its start.
+    pub fn meters(&self) -> &Meters {
+        self.0.log.meters()
+    }
+
+    /// How fast the group notices and decides, as this node was told.
+    pub fn timing(&self) -> Timing {
+        self.0.settings.timing
     }
 
     /// This node's id.
@@ -390,10 +401,6 @@ impl<M: Machine> Raft<M> {
 
     pub(crate) fn snapshots(&self) -> &Snapshots {
         &self.0.snapshots
-    }
-
-    pub(crate) fn timing(&self) -> Timing {
-        self.0.settings.timing
     }
 }
 

@@ -168,7 +168,7 @@ impl<M: Machine> Asker<M> {
     /// The next index, from the leader. A leader that does not answer is asked no longer than it leads.
     async fn ask_leader(&self, leader: NodeId, peer: &Peer) -> Result<u64, ReadError> {
         let mut leadership = self.standing.leadership.clone();
-        let Network { me, transport } = &self.network;
+        let Network { me, transport, .. } = &self.network;
         let question = transport.read_index(me.stamp(leader), &peer.address, self.timing.lease);
         let is_other =
             |now: &Leadership| now.leader.as_ref().is_none_or(|(other, _)| *other != leader);

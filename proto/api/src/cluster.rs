@@ -41,6 +41,20 @@ pub struct Broker {
     pub last_contact_ms: Option<u64>,
     /// Its consensus node in this life of its data folder; absent until it has joined.
     pub node: Option<u64>,
+    /// Its timing profile. All brokers should have the same.
+    #[serde(default)]
+    pub timing: BrokerTiming,
+}
+
+/// How fast brokers notice that one is gone, and decide.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum BrokerTiming {
+    /// One site.
+    #[default]
+    Lan,
+    /// Slow disks, or sites far apart.
+    Slow,
 }
 
 /// A broker's part in the replication.

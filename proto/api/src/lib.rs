@@ -12,8 +12,8 @@ mod session;
 mod time;
 
 pub use cluster::{
-    Agent, AgentLoad, Agents, Broker, BrokerRole, Cluster, JoinRole, JoinToken, JoinTokenRequest,
-    Profile, Profiles,
+    Agent, AgentLoad, Agents, Broker, BrokerRole, BrokerTiming, Cluster, JoinRole, JoinToken,
+    JoinTokenRequest, Profile, Profiles,
 };
 pub use login::{
     Account, AnswerRequest, LoginReply, LoginRequest, LogoutRequest, Message, MessageStyle, Prompt,

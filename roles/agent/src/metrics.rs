@@ -1,4 +1,4 @@
-//! What the agent counts, for Prometheus.
+//! What the agent counts, for Prometheus. Each metric has its line in docs/metrics.md.
 
 use std::sync::Arc;
 
@@ -69,7 +69,7 @@ impl Metrics {
             "A broker's clock minus this host's",
             offsets.clone(),
         );
-        Self {
+        let metrics = Self {
             registry,
             sessions,
             viewers,
@@ -81,13 +81,23 @@ impl Metrics {
             expiries,
             identity,
             web,
+        };
+        // Told of before the first: a rate needs a zero to begin with.
+        for accepted in [true, false] {
+            metrics.tickets(accepted);
         }
+        metrics.relayed();
+        metrics
     }
 
     /// A ticket was shown.
     pub(crate) fn ticket(&self, accepted: bool) {
+        self.tickets(accepted).inc();
+    }
+
+    fn tickets(&self, accepted: bool) -> Counter {
         let outcome = if accepted { "accepted" } else { "refused" };
-        self.redeemed.get_or_create(&Outcome { outcome }).inc();
+        self.redeemed.get_or_create(&Outcome { outcome }).clone()
     }
 
     /// Counts bytes to viewers and to displays; to be kept by a relay.

@@ -5,7 +5,7 @@
 
 use std::time::SystemTime;
 
-use abide_model::{Broker as Row, Change, Outcome};
+use abide_model::{Broker as Row, Change, Outcome, Timing};
 use abide_tls::{Node, NodeRole, secret_hash};
 use abide_wire::agent::{JoinBrokerReply, JoinBrokerRequest};
 use tonic::Status;
@@ -46,6 +46,8 @@ pub async fn broker(
         public_url: url.as_str().to_owned(),
         agent_address: request.agent_address.clone(),
         certificate: authority.certify(id.clone(), key, clock::now()),
+        // Until it says so itself.
+        timing: Timing::default(),
     };
     match broker.propose(Change::AdmitBroker { hash, broker: row }).await {
         Ok(Outcome::Refused(refusal)) => Err(Status::permission_denied(refusal.to_string())),

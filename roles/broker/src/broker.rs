@@ -21,6 +21,7 @@ use crate::rebuild;
 use crate::replica::Replica;
 use crate::settings::Settings;
 use crate::standing::Group;
+use crate::timing;
 use crate::waiting::Waiting;
 
 /// The broker's parts. Clones are the same broker.
@@ -85,7 +86,7 @@ impl Broker {
         let BrokerIdentity { identity, authority, signing } = identity;
         let id = identity.peer().node.id().parse();
         Self(Arc::new(Parts {
-            roster: Roster::new(raft.clone(), peers.clone()),
+            roster: Roster::new(raft.clone(), peers.clone(), settings.timing),
             peers,
             raft,
             id: id.unwrap_or_else(|_| unreachable!("a broker's identity has a broker's id")),
@@ -194,6 +195,7 @@ impl Broker {
             voters: status.members.voters,
             lag: status.lag,
             silence,
+            unheard: timing::unheard(self.settings.timing),
         }
     }
 
@@ -232,7 +234,7 @@ impl Broker {
     pub async fn publish(self) {
         let mut changes = self.raft.changes();
         let mut leadership = self.raft.leadership();
-        let mut told = None;
+        let (mut told, mut others) = (None, BTreeSet::new());
         let mut rebuilds = rebuild::is_due(&self);
         loop {
             self.believe();
@@ -242,6 +244,7 @@ impl Broker {
                 self.hub.tell_all(&wire::broker_message::Message::Cluster(view.clone()));
                 told = Some(view);
             }
+            timing::compare(&table.0, self.settings.timing, &mut others);
             if rebuilds && !leadership.borrow().is_leaderless() {
                 // Before this broker's row: nobody is served before that.
                 rebuilds = !rebuild::begin(&self).await;
@@ -295,6 +298,7 @@ impl Broker {
         table.broker(&self.id).is_none_or(|row| {
             row.public_url != self.settings.public_url.as_str()
                 || row.agent_address != self.settings.agent_address
+                || row.timing != self.settings.timing
         })
     }
 
@@ -309,6 +313,7 @@ impl Broker {
             public_url: self.settings.public_url.as_str().to_owned(),
             agent_address: self.settings.agent_address.clone(),
             certificate: known.unwrap_or_else(certify),
+            timing: self.settings.timing,
         }
     }
 }

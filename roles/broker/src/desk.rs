@@ -2,8 +2,9 @@
 //!
 //! ```text
 //! start ─▶ resumable? ─▶ place ─▶ commit the reservation ─▶ wait until it runs ─▶ ticket
-//!                          ▲                                      │ its agent is silent for 3 s
-//!                          └──────── supersede ◀──────────────────┘
+//!              │           ▲                                  ▲   │ its agent is silent for 3 s
+//!              │           └──────── supersede ◀──────────────────┘
+//!              └─ yes ─▶ commit that the key stands for it ───┘
 //! ```
 //! The desk commits and waits. It commands no agent: the driver does, from the table.
 
@@ -17,6 +18,7 @@ use abide_model::{
     State, Table, UserName, ViewKey, Want,
 };
 use abide_placement::{Choice, Verdict};
+use abide_raft::ProposeError;
 use abide_ticket::ViewMode;
 use tracing::info;
 use uuid::Uuid;
@@ -63,18 +65,48 @@ pub async fn start(broker: &Broker, asked: Asked) -> Result<SessionReply, Refuse
     let session = match table.0.started_by(&asked.user, &asked.key, &want) {
         Ok(Some(session)) => session,
         Ok(None) => match table.0.resumable(&asked.user, &want) {
-            Some(session) => session.id,
-            None => {
-                let session = broker.reserve(&asked).await?;
-                // What the leader has committed is to be seen here too.
-                broker.table().await?;
-                session
-            }
+            Some(session) => resume(broker, &asked, session.id, deadline).await?,
+            None => reserve(broker, &asked).await?,
         },
         Err(refusal) => return Err(refused(refusal)),
     };
     let (session, table) = wait_until_running(broker, session, deadline).await?;
     Ok(way_in(broker, &table, &session))
+}
+
+/// Has the key stand for a session that is there: a repeat gets the same one, or its end, though it may
+/// have ended meanwhile. One durable write for each new key; a repeat is a read.
+async fn resume(
+    broker: &Broker,
+    asked: &Asked,
+    session: SessionId,
+    deadline: Instant,
+) -> Result<SessionId, Refused> {
+    loop {
+        let (user, key, want) = (asked.user.clone(), asked.key.clone(), asked.want());
+        return match broker.propose(Change::Resume { session, user, key, want }).await {
+            Ok(Outcome::Existing(session) | Outcome::Reserved(session)) => Ok(session),
+            // It ended since it was found: as if it had not been.
+            Ok(Outcome::Refused(Refusal::Ended | Refusal::UnknownSession)) => {
+                reserve(broker, asked).await
+            }
+            Ok(Outcome::Refused(refusal)) => Err(refused(refusal)),
+            // A full disk keeps nobody from what is there: better without the key than not at all.
+            Ok(Outcome::Done | Outcome::Unchanged) | Err(ProposeError::DiskFull { .. }) => {
+                Ok(session)
+            }
+            // The leader went meanwhile. Twice is once.
+            Err(ProposeError::Unknown) if Instant::now() < deadline => continue,
+            Err(cause) => Err(cause.into()),
+        };
+    }
+}
+
+async fn reserve(broker: &Broker, asked: &Asked) -> Result<SessionId, Refused> {
+    let session = broker.reserve(asked).await?;
+    // What the leader has committed is to be seen here too.
+    broker.table().await?;
+    Ok(session)
 }
 
 /// The way back into a session of one's own, also when its agent cannot be heard: the client may reach

@@ -2,23 +2,16 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use abide_model::BrokerId;
+use abide_peers::{Patience, dial};
 use abide_ticket::SigningKey;
 use abide_tls::{
-    BrokerIdentity, IdentityError, JoinAnswer, JoinToken, NodeKey, NodeRole, internal_name,
-    join_client,
+    BrokerIdentity, IdentityError, JoinAnswer, JoinToken, NodeKey, NodeRole, join_client,
 };
 use abide_wire::agent::brokerage_client::BrokerageClient;
 use abide_wire::agent::{JoinBrokerReply, JoinBrokerRequest};
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
-use tokio_rustls::rustls::ClientConfig;
-use tonic::transport::{Channel, Endpoint};
-use tower::service_fn;
 use zeroize::Zeroizing;
 
 use crate::formation::{Files, FormationError};
@@ -26,6 +19,8 @@ use crate::settings::Settings;
 
 /// For the one call, connecting included.
 const WITHIN: Duration = Duration::from_secs(15);
+/// The call's own limit is what counts.
+const PATIENCE: Patience = Patience { connect: WITHIN, probe_after: WITHIN, probe_within: WITHIN };
 
 /// Why this machine did not become a broker.
 #[derive(Debug, thiserror::Error)]
@@ -140,25 +135,11 @@ async fn ask(
     token: &JoinToken,
     request: JoinBrokerRequest,
 ) -> Result<JoinBrokerReply, JoinError> {
-    let channel = dial(address.to_owned(), join_client(token)).await.map_err(|cause| {
+    let (channel, _) = dial(address, join_client(token), PATIENCE).await.map_err(|cause| {
         JoinError::Unreachable { address: address.to_owned(), cause: Some(cause) }
     })?;
     let reply = BrokerageClient::new(channel).join_broker(request).await;
     reply
         .map(tonic::Response::into_inner)
         .map_err(|cause| JoinError::Refused { cause: cause.into() })
-}
-
-async fn dial(address: String, tls: Arc<ClientConfig>) -> Result<Channel, tonic::transport::Error> {
-    let connector = service_fn(move |_| {
-        let (address, tls) = (address.clone(), Arc::clone(&tls));
-        async move {
-            let tcp = TcpStream::connect(&address).await?;
-            let tls = TlsConnector::from(tls).connect(internal_name(), tcp).await?;
-            Ok::<_, io::Error>(TokioIo::new(tls))
-        }
-    });
-    // The connector does TLS itself; the name means nothing.
-    let endpoint = Endpoint::from_static("http://broker.abide.internal");
-    endpoint.connect_with_connector(connector).await
 }

@@ -42,6 +42,7 @@ mod service_address;
 mod settings;
 mod standing;
 mod stream;
+mod timing;
 mod view;
 mod waiting;
 

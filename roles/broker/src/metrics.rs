@@ -1,7 +1,13 @@
-//! What the broker counts, for Prometheus.
+//! What the broker counts, for Prometheus. Each metric has its line in docs/metrics.md.
+
+mod engine;
+mod group;
+mod guesses;
 
 use std::time::Duration;
 
+use abide_address::Held;
+use abide_auth::Throttle;
 use abide_model::{Reach, State};
 use abide_telemetry::Expiries;
 use abide_tls::WebCertificate;
@@ -12,6 +18,9 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::broker::Broker;
+use engine::Engine;
+use group::Standing;
+use guesses::Guesses;
 
 /// Seconds. A reconnect takes about a millisecond, a start as long as the desktop.
 const BUCKETS: [f64; 14] =
@@ -48,12 +57,23 @@ struct Reached {
 }
 
 impl Metrics {
-    /// Nothing counted yet. `web` is the certificate for browsers.
-    pub fn new(web: Option<WebCertificate>) -> Self {
+    /// Nothing counted yet. `web` is the certificate for browsers, `held` the service address.
+    pub fn new(
+        web: Option<WebCertificate>,
+        broker: &Broker,
+        throttle: Throttle,
+        held: Option<Held>,
+    ) -> Self {
         let mut registry = abide_telemetry::registry(env!("CARGO_PKG_VERSION"));
         let histograms =
             || Family::<Outcome, Histogram>::new_with_constructor(|| Histogram::new(BUCKETS));
         let (starts, connects) = (histograms(), histograms());
+        // Told of before the first: a rate needs a zero to begin with.
+        for (family, ok) in
+            [(&starts, true), (&starts, false), (&connects, true), (&connects, false)]
+        {
+            drop(family.get_or_create(&outcome(ok)));
+        }
         let (sessions, agents) = (Family::default(), Family::default());
         let expiries = Expiries::register(&mut registry);
         let (relayed, serving, free_space) = (Gauge::default(), Gauge::default(), Gauge::default());
@@ -84,6 +104,9 @@ impl Metrics {
             Unit::Bytes,
             free_space.clone(),
         );
+        it.register_collector(Box::new(Engine(broker.raft.clone())));
+        it.register_collector(Box::new(Guesses(throttle)));
+        it.register_collector(Box::new(Standing { broker: broker.clone(), held }));
         Self {
             registry,
             starts,

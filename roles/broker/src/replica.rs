@@ -42,6 +42,7 @@ impl Machine for Replica {
         !matches!(
             command.change,
             Change::Reserve { .. }
+                | Change::Resume { .. }
                 | Change::AddJoinToken { .. }
                 | Change::AdmitAgent { .. }
                 | Change::AdmitBroker { .. }

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use abide_address::PlaceError;
+use abide_address::{Holder, PlaceError};
 use abide_auth::{
     AuditLog, Backend, HashPool, LoginDesk, PamBackend, Throttle, UsersBackend, UsersFile,
 };
@@ -16,7 +16,7 @@ use abide_peers::Wire;
 use abide_raft::{Fault, Peer, Raft, Start, StartError};
 use abide_tls::{BrokerIdentity, Clients, IdentityError, WebCertificate, WebError};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tracing::{error, info, warn};
 
@@ -27,7 +27,7 @@ use crate::metrics::Metrics;
 use crate::peers::Peers;
 use crate::replica::Replica;
 use crate::settings::{LoginBackend, Settings, WebTls};
-use crate::{driver, hearsay, peers, pid, renewal, serve, service_address};
+use crate::{driver, hearsay, peers, pid, renewal, serve, service_address, timing};
 
 /// How often the site's certificate files are looked at.
 const CERTIFICATE_CHECK: Duration = Duration::from_secs(10);
@@ -95,7 +95,7 @@ pub async fn run(
     let backend = login_backend(&settings)?;
     let (web, agents) = (listen(settings.http).await?, listen(settings.agents).await?);
     let place = service_address::look(&settings).map_err(BrokerError::ServiceAddress)?;
-    let others = Peers::new(&identity.identity, abide_raft::Settings::default().timing);
+    let others = Peers::new(&identity.identity, timing::engine(settings.timing).timing);
     let files = Files::new(&settings.identity_dir);
     let known = files.brokers().map_err(BrokerError::Formation)?;
     let raft = start_engine(&settings, &identity, &files, &others).await?;
@@ -103,7 +103,9 @@ pub async fn run(
     let _pid = pid::claim(&settings.data_dir).map_err(BrokerError::Pid)?;
     let audit = AuditLog::open(settings.data_dir.join("audit.jsonl"))
         .map_err(|cause| BrokerError::Login(Box::new(cause)))?;
-    let logins = LoginDesk::new(identity.id().clone(), backend, Throttle::default(), audit.clone());
+    let (tell, failures) = mpsc::channel(peers::FAILURES);
+    let throttle = Throttle::telling(tell);
+    let logins = LoginDesk::new(identity.id().clone(), backend, throttle.clone(), audit.clone());
     let broker = Broker::new(raft.clone(), identity, audit, others, settings);
 
     let mut tasks = JoinSet::new();
@@ -114,6 +116,7 @@ pub async fn run(
     tasks.spawn(renewal::keep(broker.clone()));
     tasks.spawn(broker.clone().publish());
     tasks.spawn(peers::enroll(broker.clone(), known));
+    tasks.spawn(peers::tell_failures(broker.clone(), failures));
     tasks.spawn(files.keep_brokers(broker.clone()));
     tasks.spawn(driver::run(broker.clone()));
     tasks.spawn(hearsay::tell(broker.clone()));
@@ -121,13 +124,11 @@ pub async fn run(
     let internal = broker.identity.internal_server(Clients::NodesAndNewcomers);
     let nodes = serve::nodes(agents, internal, broker.clone(), logins.clone(), stop.subscribe());
     tasks.spawn(nodes);
-    let app = App {
-        broker: broker.clone(),
-        logins,
-        metrics: Arc::new(Metrics::new(certificate.clone())),
-    };
-    tasks.spawn(serve::web(web, certificate, router(app), stop.subscribe()));
     let holder = service_address::hold(place, &raft)?;
+    let held = holder.as_ref().map(Holder::held);
+    let metrics = Arc::new(Metrics::new(certificate.clone(), &broker, throttle, held));
+    let app = App { broker: broker.clone(), logins, metrics };
+    tasks.spawn(serve::web(web, certificate, router(app), stop.subscribe()));
     info!(broker = %broker.id, url = %broker.settings.public_url.as_str(), "Broker started");
 
     let end = tokio::select! {
@@ -160,7 +161,7 @@ async fn start_engine(
         folder: settings.data_dir.clone(),
         cluster: identity.identity.cluster().0,
         formation,
-        settings: abide_raft::Settings::default(),
+        settings: timing::engine(settings.timing),
         transport: Arc::new(Wire(peers.consensus.clone())),
     };
     let raft = Raft::start(Replica::default(), start)

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use abide_address::ServiceAddress;
 use abide_config::{BaseUrl, Problems, Table};
+use abide_model::Timing;
 use ipnet::IpNet;
 
 /// A checked configuration.
@@ -29,6 +30,8 @@ pub struct Settings {
     pub trusted_proxies: Vec<IpNet>,
     /// Who may log in.
     pub login: Login,
+    /// How fast brokers notice and decide.
+    pub timing: Timing,
     /// The floating IPs that the leader holds.
     pub service_address: Option<ServiceAddress>,
 }
@@ -101,6 +104,8 @@ fn shape(root: &mut Table<'_>) -> Settings {
     let expected = "an IP address or a network such as \"10.0.0.0/8\"";
     let trusted_proxies = root.list("trusted_proxies", expected, network).or(Vec::new());
     let login = login(&mut root.table("login"));
+    let timings = [("lan", Timing::Lan), ("slow", Timing::Slow)];
+    let timing = root.table("cluster").choice("timing", &timings).or(Timing::Lan);
     let service_address = root.optional_table("service_address").map(service_address);
     let agent_address =
         agent_address.unwrap_or_else(|| format!("{}:{}", public_url.host(), agents.port()));
@@ -114,6 +119,7 @@ fn shape(root: &mut Table<'_>) -> Settings {
         web_tls,
         trusted_proxies,
         login,
+        timing,
         service_address,
     }
 }
@@ -219,6 +225,22 @@ mod tests {
         assert_eq!(settings.agent_address, "desk.example.org:7443");
         assert_eq!(settings.web_tls, WebTls::Cluster);
         assert!(settings.trusted_proxies.is_empty());
+        assert_eq!(settings.timing, Timing::Lan);
+    }
+
+    #[test]
+    fn there_are_two_timing_profiles() {
+        let with = |timing: &str| {
+            let text = format!("public_url = 'https://desk.example'\n[cluster]\ntiming = {timing}");
+            settings_from(Path::new("broker.toml"), &text).map(|it| it.timing)
+        };
+        assert_eq!(with("'lan'").unwrap(), Timing::Lan);
+        assert_eq!(with("'slow'").unwrap(), Timing::Slow);
+        for bad in ["'fast'", "''", "1"] {
+            let problems = with(bad).unwrap_err().to_string();
+            assert!(problems.contains("broker.toml:3: cluster.timing"), "{problems}");
+            assert!(problems.contains("\"lan\" or \"slow\""), "{problems}");
+        }
     }
 
     #[test]

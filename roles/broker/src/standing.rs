@@ -6,13 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use abide_api::{Broker, BrokerRole};
-use abide_model::Table;
+use abide_api::{Broker, BrokerRole, BrokerTiming};
+use abide_model::{Table, Timing};
 use abide_raft::NodeId;
-
-/// A broker that has not been heard for so long does not count as one that can vote: longer than an
-/// election takes, shorter than a person waits.
-const UNHEARD: Duration = Duration::from_secs(2);
 
 /// What one node knows of the group.
 #[derive(Debug, Clone, Default)]
@@ -31,6 +27,8 @@ pub struct Group {
     pub lag: BTreeMap<NodeId, u64>,
     /// Since when a member has not been heard.
     pub silence: BTreeMap<NodeId, Duration>,
+    /// Silence after which a member does not count.
+    pub unheard: Duration,
 }
 
 impl Group {
@@ -49,6 +47,10 @@ impl Group {
                         .and_then(|node| self.silence_of(node))
                         .map(|it| u64::try_from(it.as_millis()).unwrap_or(u64::MAX)),
                     node: node.map(|node| node.0),
+                    timing: match row.timing {
+                        Timing::Lan => BrokerTiming::Lan,
+                        Timing::Slow => BrokerTiming::Slow,
+                    },
                     id,
                 }
             })
@@ -117,7 +119,7 @@ impl Group {
         if node == self.me {
             return !leads || self.serving;
         }
-        self.silence_of(node).map_or(!leads, |silence| silence < UNHEARD)
+        self.silence_of(node).map_or(!leads, |silence| silence < self.unheard)
     }
 }
 
@@ -140,6 +142,7 @@ mod tests {
             silence: silence
                 .filter_map(|(node, ms)| Some((*node, Duration::from_millis(ms?))))
                 .collect(),
+            unheard: Duration::from_secs(2),
         }
     }
 
@@ -165,6 +168,7 @@ mod tests {
             voters: vec![nodes[..count].iter().copied().collect()],
             members: nodes[..count].iter().map(|it| (*it, it.0.to_string())).collect(),
             silence: nodes[..count].iter().map(|it| (*it, Duration::ZERO)).collect(),
+            unheard: Duration::from_secs(2),
             ..Group::default()
         };
         assert_eq!([1, 2, 3, 4, 5].map(|count| of(count).can_lose()), [0, 0, 1, 1, 2]);

@@ -46,6 +46,17 @@ fn held() -> usize {
         .count()
 }
 
+/// Of how many the broker says that it holds them.
+async fn metrics_tell_of() -> usize {
+    let Ok(reply) = reqwest::get("http://127.0.0.1:8080/metrics").await else { return 0 };
+    let text = reply.text().await.unwrap();
+    ["192.0.2.10", "2001:db8::10"]
+        .iter()
+        .map(|it| format!("abide_broker_service_address_held{{address=\"{it}\"}} 1\n"))
+        .filter(|line| text.contains(line))
+        .count()
+}
+
 fn settings(folder: &Path, interface: &str) -> Settings {
     let folder = folder.display();
     let text = format!(
@@ -72,7 +83,7 @@ async fn a_broker_that_serves_holds_the_service_address_until_it_is_stopped() {
     let broker = run(settings(folder.path(), "eth0"), async { drop(stopped.await) });
     let watcher = async {
         let both = async {
-            while held() < 2 {
+            while held() < 2 || metrics_tell_of().await < 2 {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };

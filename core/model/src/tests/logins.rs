@@ -64,6 +64,7 @@ fn row(letter: &str) -> Broker {
         public_url: format!("https://{letter}"),
         agent_address: format!("{letter}:9000"),
         certificate: format!("certificate of {letter}"),
+        timing: Timing::Lan,
     }
 }
 

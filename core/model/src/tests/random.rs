@@ -173,9 +173,16 @@ fn keys_lead_to_one_session(before: &Table, after: &Table, command: &Command, ou
             }
             assert_eq!(after.started_by(user, key, want), Ok(Some(*given)));
         }
-        (Change::Reserve { user, key, want, .. }, Outcome::Existing(given)) => {
+        (
+            Change::Reserve { user, key, want, .. } | Change::Resume { user, key, want, .. },
+            Outcome::Existing(given),
+        ) => {
             assert!(made.is_empty());
             assert_eq!(after.started_by(user, key, want), Ok(Some(*given)));
+        }
+        (Change::Resume { user, key, want, .. }, Outcome::Reserved(given)) => {
+            assert!(made.is_empty());
+            assert_eq!(before.started_by(user, key, want), Ok(Some(*given)));
         }
         (Change::Supersede { old, .. }, Outcome::Reserved(given)) => {
             assert!(made.is_empty() || made == [*given]);

@@ -99,6 +99,7 @@ fn brokers_of_the_lost_table_come_back_but_not_those_that_were_removed() {
         public_url: String::new(),
         agent_address: String::new(),
         certificate: letter.into(),
+        timing: Timing::Lan,
     };
     let key = |letter: &str, removed_at| Change::RestoreKey {
         broker: broker(letter).id,

@@ -99,6 +99,46 @@ fn a_key_of_a_start_that_found_a_session_is_remembered_too() {
     drive(&mut table, steps);
 }
 
+fn resume(number: u64, by: &str, key: &str, want: Want) -> Change {
+    Change::Resume { session: session(number), user: id(by), key: id(key), want }
+}
+
+#[test]
+fn a_key_that_resumed_a_session_stands_for_it_also_after_its_end() {
+    let mut table = with_session(&[running(false)]);
+    let any = || Want::ResumeOrStart { profile: None };
+    let existing = Outcome::Existing(session(1));
+    let known = Outcome::Reserved(session(1));
+    drive(
+        &mut table,
+        [
+            (1, resume(1, "grace", "new", any()), refused(Refusal::UnknownSession)),
+            (1, resume(1, "ada", "new", any()), existing),
+            (2, resume(1, "ada", "new", any()), known.clone()),
+            (2, resume(1, "ada", "new", Want::Start), refused(Refusal::KeyReused)),
+            (3, report(1, Report::Ended { reason: EndReason::LoggedOut }), DONE),
+            (4, resume(1, "ada", "new", any()), known.clone()),
+            (4, reserve(2, 0, "new"), known),
+            (4, resume(1, "ada", "late", any()), refused(Refusal::Ended)),
+            (1 + KEYS_KEPT_MS, reserve(2, 0, "new"), Outcome::Reserved(session(2))),
+        ],
+    );
+}
+
+#[test]
+fn a_resumed_reservation_that_was_placed_anew_is_followed() {
+    let mut table = with_session(&[]);
+    let any = Want::ResumeOrStart { profile: None };
+    drive(
+        &mut table,
+        [
+            (1, unheard(0), DONE),
+            (2, supersede(1, 2, 1), Outcome::Reserved(session(2))),
+            (3, resume(1, "ada", "new", any), Outcome::Existing(session(2))),
+        ],
+    );
+}
+
 #[test]
 fn a_key_is_forgotten_after_a_day() {
     let mut table = with_session(&[running(false)]);

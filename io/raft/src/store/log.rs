@@ -22,6 +22,7 @@ use super::tail::{LastAfterTruncate, Tail};
 use super::writer::{Cause, Health, Job, Marks, Shared, StoreFault, Write, Writer};
 use crate::ids::{NodeId, Position};
 use crate::machine::Machine;
+use crate::meters::Meters;
 use crate::record::Record;
 use crate::types::{StorageFault, Types};
 
@@ -60,6 +61,7 @@ impl LogStore {
             health: watch::Sender::new(Health::Good),
             free: AtomicU64::new(u64::MAX),
             closing: AtomicBool::new(false),
+            meters: Meters::default(),
         });
         let writer = Writer {
             path: path.to_owned(),
@@ -87,6 +89,7 @@ impl LogStore {
             health: watch::Sender::new(Health::Good),
             free: AtomicU64::new(u64::MAX),
             closing: AtomicBool::new(false),
+            meters: Meters::default(),
         };
         Self {
             path: Arc::default(),
@@ -99,6 +102,11 @@ impl LogStore {
     /// How the store fares, now and in future.
     pub(crate) fn health(&self) -> watch::Receiver<Health> {
         self.shared.health.subscribe()
+    }
+
+    /// What the node counts. The store's handle is what every part of it has.
+    pub(crate) fn meters(&self) -> &Meters {
+        &self.shared.meters
     }
 
     /// Bytes free on the file system, as of the last write or half second.

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ErrorCode};
 use tokio::sync::{oneshot, watch};
@@ -24,6 +24,7 @@ use tracing::{error, info, warn};
 use super::rows;
 use super::schema::Identity;
 use crate::ids::{Ballot, Position};
+use crate::meters::Meters;
 use crate::record::{Record, RecordFault};
 
 /// Jobs that share one transaction, at most; more would only delay the first one's answer.
@@ -103,6 +104,7 @@ pub(crate) struct Shared {
     pub(crate) free: AtomicU64,
     /// A write on a full disk is given up, not waited out.
     pub(crate) closing: AtomicBool,
+    pub(crate) meters: Meters,
 }
 
 impl Shared {
@@ -235,7 +237,9 @@ impl Writer {
             Some(upto) => rows::delete_purged(&transaction, upto, PURGE_STEP)? < PURGE_STEP,
             None => true,
         };
+        let began = Instant::now();
         transaction.commit()?;
+        self.shared.meters.synced(began.elapsed());
         self.committed = None;
         self.purged = upto.filter(|_| !finished);
         Ok(())

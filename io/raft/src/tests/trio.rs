@@ -11,7 +11,7 @@ use tokio::fs::File;
 use super::*;
 use crate::{
     AppendAnswer, AppendRequest, Ballot, Claim, Hearing, Leadership, NodeId, ProposeError,
-    ReadError, Refusal, SnapshotEvery, SnapshotHeader, Stamp, Transport, TransportError,
+    ReadError, Refusal, SnapshotEvery, SnapshotHeader, Spread, Stamp, Transport, TransportError,
     VoteAnswer, VoteRequest,
 };
 
@@ -336,5 +336,38 @@ async fn a_later_life_of_a_voter_replaces_the_earlier_one() {
     has(&again, 1000).await;
     assert_eq!(leader.command_fence(), fence);
     again.stop().await.unwrap();
+    trio.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_takeover_and_what_it_writes_are_counted() {
+    let trio = Trio::start().await;
+    let old = trio.leader().await;
+    old.propose(put(1, "x")).await.unwrap();
+    for raft in &trio.nodes {
+        has(raft, 1).await;
+    }
+    let heard: BTreeSet<_> = trio.others(&old).iter().map(Raft::node).collect();
+    let trips = || old.meters().round_trips().into_keys().collect::<BTreeSet<_>>();
+    within(async {
+        while trips() != heard {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+
+    trio.wires.cut(old.node());
+    let new = trio.leader().await;
+    for key in 2..5 {
+        new.propose(put(key, "x")).await.unwrap();
+    }
+    let meters = new.meters();
+    let counts = |spread: &Spread| spread.ranges().map(|(_, count)| count).sum::<u64>();
+    assert!(meters.elections_started() >= 1);
+    assert_eq!(meters.elections_won(), 1);
+    assert!(meters.leader_changes() >= 2, "the old leader, then this one");
+    assert_eq!(counts(meters.commits()), 3);
+    assert_eq!((counts(meters.batches()), meters.batches().sum()), (3, 3), "one at a time");
+    assert!(counts(meters.syncs()) >= 3 && meters.syncs().sum() > 0);
     trio.stop().await;
 }

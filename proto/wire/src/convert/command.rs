@@ -64,6 +64,12 @@ fn change(change: &Change) -> Wire {
             key: key.to_string(),
             want: Some(want.into()),
         }),
+        Change::Resume { session, user, key, want } => Wire::Resume(table::Resume {
+            session: raw_id(*session),
+            user: user.to_string(),
+            key: key.to_string(),
+            want: Some(want.into()),
+        }),
         Change::Supersede { old, place } => {
             Wire::Supersede(table::Supersede { old: raw_id(*old), place: Some(place.into()) })
         }
@@ -142,6 +148,12 @@ impl TryFrom<table::Command> for Command {
                 place: need("place", it.place)?.try_into()?,
                 user: parse("user", &it.user)?,
                 profile: parse("profile", &it.profile)?,
+                key: parse("key", &it.key)?,
+                want: need("want", it.want)?.try_into()?,
+            },
+            Wire::Resume(it) => Change::Resume {
+                session: session_id("session", &it.session)?,
+                user: parse("user", &it.user)?,
                 key: parse("key", &it.key)?,
                 want: need("want", it.want)?.try_into()?,
             },

@@ -4,7 +4,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use abide_model::{
-    AgentFacts, Broker, EndReason, Fence, Profile, Report, SessionId, Timestamp, Want,
+    AgentFacts, Broker, EndReason, Fence, Profile, Report, SessionId, Timestamp, Timing, Want,
 };
 
 use crate::{agent, table};
@@ -176,6 +176,10 @@ impl From<&Broker> for table::Broker {
             public_url: broker.public_url.clone(),
             agent_address: broker.agent_address.clone(),
             certificate: broker.certificate.clone(),
+            timing: match broker.timing {
+                Timing::Lan => table::Timing::Lan.into(),
+                Timing::Slow => table::Timing::Slow.into(),
+            },
         }
     }
 }
@@ -184,7 +188,13 @@ impl TryFrom<table::Broker> for Broker {
     type Error = ConvertError;
 
     fn try_from(broker: table::Broker) -> Result<Self, ConvertError> {
+        let invalid = |cause| ConvertError::Invalid { field: "timing", cause: Box::new(cause) };
+        let timing = match table::Timing::try_from(broker.timing).map_err(invalid)? {
+            table::Timing::Lan => Timing::Lan,
+            table::Timing::Slow => Timing::Slow,
+        };
         Ok(Self {
+            timing,
             id: parse("broker", &broker.id)?,
             public_url: broker.public_url,
             agent_address: broker.agent_address,

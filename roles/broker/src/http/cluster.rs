@@ -1,7 +1,5 @@
 //! The cluster as a whole, and what monitors ask.
 
-use std::time::Duration;
-
 use abide_api::{
     Agents, Cluster, JoinRole, JoinToken, JoinTokenRequest, Problem, ProblemKind, Profiles, Time,
 };
@@ -15,7 +13,7 @@ use http::{StatusCode, header};
 use super::App;
 use super::caller::{Body, Caller};
 use crate::problem::Refused;
-use crate::{clock, view};
+use crate::{clock, timing, view};
 
 const HOUR_S: u32 = 60 * 60;
 const WEEK_S: u32 = 7 * 24 * HOUR_S;
@@ -116,10 +114,11 @@ pub async fn readyz(State(app): State<App>) -> Response {
         app.broker.ready().await?;
         app.broker.table().await
     };
-    match tokio::time::timeout(Duration::from_secs(1), ready).await {
+    let within = timing::ready(app.broker.settings.timing);
+    match tokio::time::timeout(within, ready).await {
         Ok(Ok(_)) => "ready\n".into_response(),
         Ok(Err(cause)) => not_ready(&cause.to_string()),
-        Err(_) => not_ready("no answer within a second"),
+        Err(_) => not_ready(&format!("no answer within {within:?}")),
     }
 }
 

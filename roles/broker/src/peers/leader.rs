@@ -18,13 +18,10 @@ use tracing::debug;
 
 use super::RosterError;
 use crate::broker::Broker;
-use crate::clock;
 use crate::desk::Asked;
 use crate::problem::Refused;
+use crate::{clock, timing};
 
-/// How long a request waits for a leader and its answer, failovers included, before it is told to come
-/// again.
-const WITHIN: Duration = Duration::from_secs(10);
 /// Before a leader that refused, or could not be reached, is asked again.
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -143,7 +140,7 @@ impl Broker {
         H: Future<Output = Result<T, ProposeError>>,
         A: Future<Output = Result<T, Status>>,
     {
-        let deadline = Instant::now() + WITHIN;
+        let deadline = Instant::now() + timing::request(self.settings.timing);
         let mut leadership = self.raft.leadership();
         loop {
             let known = leadership.wait_for(|now| !now.is_leaderless());

@@ -5,11 +5,13 @@
 
 mod answer;
 mod enroll;
+mod failures;
 mod leader;
 mod roster;
 mod service;
 
 pub use enroll::enroll;
+pub use failures::{QUEUE as FAILURES, tell as tell_failures};
 pub use roster::{Roster, RosterError};
 pub use service::CooperationService;
 

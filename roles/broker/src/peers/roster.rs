@@ -7,18 +7,17 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use abide_model::BrokerId;
+use abide_model::{BrokerId, Timing};
 use abide_raft::{Members, MembersError, NodeId, Peer, Raft};
 use tokio::sync::Mutex;
 use tracing::{info, warn};
 
 use super::Peers;
 use crate::replica::Replica;
+use crate::timing;
 
 /// How long a new broker may take to catch up before it has to ask again.
 const CATCH_UP: Duration = Duration::from_secs(120);
-/// A broker that has not answered for this long does not count when one is removed.
-const SILENT: Duration = Duration::from_secs(2);
 
 /// Changes of the members, one at a time.
 #[derive(Clone)]
@@ -26,6 +25,8 @@ pub struct Roster {
     raft: Raft<Replica>,
     peers: Peers,
     changing: Arc<Mutex<()>>,
+    /// A broker that has not answered for this long does not count when one is removed.
+    unheard: Duration,
 }
 
 /// Why a broker is not let go.
@@ -52,8 +53,8 @@ pub enum RosterError {
 
 impl Roster {
     /// The members of this engine's group.
-    pub fn new(raft: Raft<Replica>, peers: Peers) -> Self {
-        Self { raft, peers, changing: Arc::default() }
+    pub fn new(raft: Raft<Replica>, peers: Peers, timing: Timing) -> Self {
+        Self { raft, peers, changing: Arc::default(), unheard: timing::unheard(timing) }
     }
 
     /// Whether a node is a voter, at this address, and the only one of its name.
@@ -131,7 +132,7 @@ impl Roster {
 
     fn answers(&self, members: &Members, node: NodeId) -> bool {
         let silence = members.nodes.get(&node).and_then(|it| self.peers.silence(&it.address));
-        node == self.raft.node() || silence.is_some_and(|silence| silence < SILENT)
+        node == self.raft.node() || silence.is_some_and(|silence| silence < self.unheard)
     }
 }
 

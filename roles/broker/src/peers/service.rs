@@ -7,14 +7,16 @@ use abide_raft::{NodeId, Peer, ProposeError};
 use abide_tls::{Node, PeerIdentity};
 use abide_wire::peer::cooperation_server::{Cooperation, CooperationServer};
 use abide_wire::peer::{
-    AnswerReply, AnswerRequest, EnrollReply, EnrollRequest, HearsayReply, HearsayRequest,
-    ProposeReply, ProposeRequest, RelayRequest, RemoveReply, RemoveRequest, ReserveReply,
-    ReserveRequest, SupersedeReply, SupersedeRequest, answer_reply, reserve_reply,
+    AnswerReply, AnswerRequest, Blank, CountFailuresRequest, EnrollReply, EnrollRequest,
+    HearsayReply, HearsayRequest, ProposeReply, ProposeRequest, RelayRequest, RemoveReply,
+    RemoveRequest, ReserveReply, ReserveRequest, SupersedeReply, SupersedeRequest, answer_reply,
+    reserve_reply,
 };
 use bytes::Bytes;
 use prost::Message;
 use tonic::{Request, Response, Status, Streaming};
 
+use super::failures;
 use super::leader::{outcome_out, session_in};
 use crate::broker::Broker;
 use crate::desk::{self, Asked};
@@ -160,6 +162,15 @@ impl Cooperation for CooperationService {
     ) -> Result<Response<RelayStream>, Status> {
         let broker = self.check(&request)?;
         hearsay::relay(&self.broker, broker, request.into_inner()).await.map(Response::new)
+    }
+
+    async fn count_failures(
+        &self,
+        request: Request<CountFailuresRequest>,
+    ) -> Result<Response<Blank>, Status> {
+        self.check(&request)?;
+        failures::count(self.logins.throttle(), request.into_inner())?;
+        Ok(Response::new(Blank {}))
     }
 }
 

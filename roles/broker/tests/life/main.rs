@@ -66,6 +66,45 @@ async fn a_session_is_started_found_again_and_ended() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_that_resumed_a_session_is_answered_with_its_end_and_starts_no_other() {
+    let broker = Broker::start().await;
+    let (admin, ada) = (broker.log_in("root").await, broker.log_in("ada").await);
+    let agent = Agent::join(&broker, &admin, "host-1").await;
+    let _stream = agent.connect().await;
+    let id = until("a start succeeds", || async {
+        let (status, reply) = ada.start("resume-or-start", "k1").await;
+        (status == 200).then(|| reply["session"]["id"].as_str().unwrap().to_owned())
+    })
+    .await;
+    let (status, resumed) = ada.start("resume-or-start", "k2").await;
+    assert_eq!((status, &resumed["session"]["id"]), (200, &json!(id)));
+    let (status, reply) = ada.start("start", "k2").await;
+    assert_eq!((status, &reply["type"]), (422, &json!("urn:abide:problem/key-reused")));
+
+    let before = broker.metric("abide_broker_commit_duration_seconds_count").await;
+    for _ in 0..20 {
+        let (status, again) = ada.start("resume-or-start", "k2").await;
+        assert_eq!((status, &again["session"]["id"]), (200, &json!(id)));
+    }
+    let after = broker.metric("abide_broker_commit_duration_seconds_count").await;
+    assert_eq!(before, after, "a repeat is a read");
+
+    let path = format!("/api/v1/sessions/{id}");
+    assert_eq!(ada.call("DELETE", &path, None, json!({})).await.0, 202);
+    until("the session has ended", || async {
+        (ada.session(&id).await["state"] == "ended").then_some(())
+    })
+    .await;
+    let of_started = ada.start("resume-or-start", "k1").await;
+    assert_eq!(of_started.0, 410, "{}", of_started.1);
+    assert_eq!(ada.start("resume-or-start", "k2").await, of_started);
+    assert_eq!(ada.sessions().await.len(), 1);
+    let (status, other) = ada.start("resume-or-start", "k3").await;
+    assert_eq!(status, 200);
+    assert_ne!(other["session"]["id"], json!(id));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn forty_people_at_once_are_shared_evenly_and_one_person_twenty_times_is_one_session() {
     let broker = Broker::start().await;
     let (admin, ada) = (broker.log_in("root").await, broker.log_in("ada").await);

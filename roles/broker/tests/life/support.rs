@@ -179,6 +179,13 @@ impl Broker {
         Person { token: reply["token"].as_str().unwrap().to_owned(), url: self.url("") }
     }
 
+    /// A metric's value, without labels.
+    pub async fn metric(&self, name: &str) -> String {
+        let text = reqwest::get(self.url("/metrics")).await.unwrap().text().await.unwrap();
+        let prefix = format!("{name} ");
+        text.lines().find_map(|line| line.strip_prefix(&prefix)).unwrap().to_owned()
+    }
+
     pub async fn post(&self, path: &str, token: Option<&str>, body: &Value) -> (u16, Value) {
         let mut request = reqwest::Client::new().post(self.url(path)).json(body);
         if let Some(token) = token {

@@ -3,7 +3,7 @@
 use std::io::{IsTerminal, stdout};
 use std::time::Duration;
 
-use abide_api::{Broker, BrokerRole, Cluster};
+use abide_api::{Broker, BrokerRole, BrokerTiming, Cluster};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::CommandError;
@@ -15,6 +15,9 @@ use crate::store::Store;
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Clears a terminal and goes to its corner (ECMA-48).
 const CLEAR: &str = "\x1b[2J\x1b[H";
+
+const DISAGREE: &str = "\nThe brokers do not have the same timing profile: set cluster.timing to the same \
+                        in each one's configuration, and restart those that were changed.";
 
 /// Whether one look is enough.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,12 +73,18 @@ async fn watch(api: &Api, format: Format) -> Result<(), CommandError> {
 }
 
 fn picture(cluster: &Cluster) -> String {
-    let header = ["BROKER", "URL", "ROLE", "BEHIND", "HEARD"];
+    let header = ["BROKER", "URL", "ROLE", "TIMING", "BEHIND", "HEARD"];
     let rows = cluster.brokers.iter().map(row);
-    format!("{}\n{}", table(header, rows), margin(cluster))
+    let warning = if agree(&cluster.brokers) { "" } else { DISAGREE };
+    format!("{}\n{}{warning}", table(header, rows), margin(cluster))
 }
 
-fn row(broker: &Broker) -> [String; 5] {
+/// Whether all have the same timing profile.
+fn agree(brokers: &[Broker]) -> bool {
+    brokers.windows(2).all(|two| two[0].timing == two[1].timing)
+}
+
+fn row(broker: &Broker) -> [String; 6] {
     let behind = match broker.lag {
         None => String::new(),
         Some(1) => "1 entry".to_owned(),
@@ -86,7 +95,12 @@ fn row(broker: &Broker) -> [String; 5] {
         Some(ms @ 0..1000) => format!("{ms} ms ago"),
         Some(ms) => format!("{} s ago", ms / 1000),
     };
-    [broker.id.clone(), broker.url.clone(), role(broker.role).to_owned(), behind, heard]
+    let timing = match broker.timing {
+        BrokerTiming::Lan => "lan",
+        BrokerTiming::Slow => "slow",
+    };
+    let [role, timing] = [role(broker.role), timing].map(str::to_owned);
+    [broker.id.clone(), broker.url.clone(), role, timing, behind, heard]
 }
 
 fn role(role: BrokerRole) -> &'static str {
@@ -155,9 +169,30 @@ mod tests {
             lag,
             last_contact_ms,
             node: None,
+            timing: BrokerTiming::Lan,
         };
-        assert_eq!(row(&broker(None, None))[3..], ["", ""]);
-        assert_eq!(row(&broker(Some(1), Some(12)))[3..], ["1 entry", "12 ms ago"]);
-        assert_eq!(row(&broker(Some(9), Some(4200)))[3..], ["9 entries", "4 s ago"]);
+        assert_eq!(row(&broker(None, None))[4..], ["", ""]);
+        assert_eq!(row(&broker(Some(1), Some(12)))[4..], ["1 entry", "12 ms ago"]);
+        assert_eq!(row(&broker(Some(9), Some(4200)))[4..], ["9 entries", "4 s ago"]);
+    }
+
+    #[test]
+    fn timing_profiles_that_differ_are_pointed_out() {
+        let broker = |timing| Broker {
+            id: "b".to_owned(),
+            url: "u".to_owned(),
+            role: BrokerRole::Follower,
+            lag: None,
+            last_contact_ms: None,
+            node: None,
+            timing,
+        };
+        let with = |timings: [BrokerTiming; 3]| {
+            let brokers = timings.map(broker).into();
+            picture(&Cluster { brokers, ..cluster(Some("a"), 3, 1) })
+        };
+        let [lan, slow] = [BrokerTiming::Lan, BrokerTiming::Slow];
+        assert!(!with([slow, slow, slow]).contains("the same timing profile"));
+        assert!(with([lan, slow, lan]).contains("the same timing profile"));
     }
 }

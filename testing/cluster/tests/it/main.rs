@@ -4,5 +4,7 @@
 mod command_line;
 mod failing_disk;
 mod growing;
+mod guessing;
 mod leftovers;
+mod metrics;
 mod three_brokers;

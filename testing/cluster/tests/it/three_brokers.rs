@@ -2,14 +2,19 @@
 
 use std::time::{Duration, Instant};
 
-use abide_api::{BrokerRole, Cluster as Standing, SessionState, StartRequest, Want};
+use abide_api::{BrokerRole, BrokerTiming, Cluster as Standing, SessionState, StartRequest, Want};
 use abide_client::{Api, WishKey};
 use abide_cluster::{Cluster, Options, until};
 
 const DEADLINE: Duration = Duration::from_secs(30);
 
 pub async fn three() -> (Cluster, Api) {
-    let options = Options { brokers: 3, agents: 2, ..Options::new().unwrap() };
+    three_with("").await
+}
+
+async fn three_with(broker_config: &str) -> (Cluster, Api) {
+    let broker_config = broker_config.to_owned();
+    let options = Options { brokers: 3, agents: 2, broker_config, ..Options::new().unwrap() };
     let cluster = Cluster::start(options).await.unwrap();
     let admin = cluster.log_in(cluster.admin()).await.unwrap();
     until_standing(&admin, |now| now.can_lose == 1).await;
@@ -54,6 +59,29 @@ async fn the_leader_dies_and_starts_and_reconnects_go_on() {
     }
     let all = api.sessions().await.unwrap().sessions;
     assert_eq!(all.len(), 4, "{all:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_the_slow_timing_profile_too_starts_go_on_when_the_leader_dies() {
+    let (mut cluster, admin) = three_with("[cluster]\ntiming = 'slow'").await;
+    let slow = |now: &Standing| now.brokers.iter().all(|it| it.timing == BrokerTiming::Slow);
+    until_standing(&admin, slow).await;
+    let user = cluster.add_user("ada").unwrap();
+    let api = cluster.log_in(&user).await.unwrap();
+    let session = api.start(&start(), &WishKey::random()).await.unwrap().session;
+
+    let leader = cluster.leader(&admin).await.unwrap();
+    cluster.kill_broker(leader);
+    let began = Instant::now();
+    let another = api.start(&start(), &WishKey::random()).await.unwrap().session;
+    let took = began.elapsed();
+    eprintln!("leader killed: start after {took:?}");
+    assert!(took > Duration::from_secs(1), "the others waited for its lease of two seconds");
+    assert_ne!(another.id, session.id);
+    let again = api.connect(&session.id, &WishKey::random()).await.unwrap().session;
+    assert_eq!(again.id, session.id);
+    cluster.start_broker(leader).await.unwrap();
+    until_standing(&admin, |now| now.can_lose == 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

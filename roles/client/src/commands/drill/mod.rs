@@ -200,7 +200,7 @@ async fn report(
 
 #[cfg(test)]
 mod tests {
-    use abide_api::{Broker, BrokerRole};
+    use abide_api::{Broker, BrokerRole, BrokerTiming};
 
     use super::*;
 
@@ -212,6 +212,7 @@ mod tests {
             lag: None,
             last_contact_ms: None,
             node: None,
+            timing: BrokerTiming::Lan,
         };
         Cluster {
             cluster: String::new(),
