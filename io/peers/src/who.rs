@@ -2,11 +2,21 @@
 
 use abide_tls::{PeerIdentity, peer_identity};
 use rustls::pki_types::CertificateDer;
+use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
 use tonic::Status;
 
 /// The certificate that a connection's client showed: an extension of each of its requests.
 #[derive(Debug, Clone)]
 pub struct Shown(pub Option<CertificateDer<'static>>);
+
+impl Shown {
+    /// What this connection's client showed.
+    pub fn by(stream: &TlsStream<TcpStream>) -> Self {
+        let chain = stream.get_ref().1.peer_certificates();
+        Self(chain.and_then(|chain| chain.first()).map(|it| it.clone().into_owned()))
+    }
+}
 
 /// The node that sent a request with these extensions.
 ///
