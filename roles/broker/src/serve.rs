@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use abide_auth::LoginDesk;
 use abide_peers::{ConsensusService, Shown, serve_node};
-use abide_tls::{Node, WebCertificate, peer_identity};
+use abide_tls::{Node, WebCertificate};
 use abide_wire::agent::brokerage_server::BrokerageServer;
 use axum::Router;
 use axum::extract::ConnectInfo;
@@ -88,9 +88,8 @@ pub async fn nodes(
 /// Whether it is the certificate of a broker that was removed from the cluster. One that this table does
 /// not know yet is none: it may be newer than the table.
 fn is_removed(shown: &Shown, broker: &Broker) -> bool {
-    let peer = shown.0.as_ref().and_then(|it| peer_identity(it).ok());
-    match peer.map(|peer| peer.node) {
-        Some(Node::Broker(id)) => !broker.admits(&id),
+    match shown.node() {
+        Some(Node::Broker(id)) => !broker.admits(id),
         _ => false,
     }
 }
