@@ -65,9 +65,10 @@ impl Report {
         }
         let notes: String = self.notes().map(|note| format!("- {note}\n")).collect();
         let names = names.join(" ");
+        let arguments = std::env::args().skip(1).collect::<Vec<_>>().join(" ");
         let (machine, about) = (self.machine.show(), self.about());
         let text = format!(
-            "# {names}\n\nMade by `cargo xtask bench {names}`.\n\n{machine}\n\n{about}\n\n{table}\n{notes}"
+            "# {names}\n\nMade by `cargo xtask bench {arguments}`.\n\n{machine}\n\n{about}\n\n{table}\n{notes}"
         );
         fs::write(path, text.trim_end().to_owned() + "\n")
     }
