@@ -27,7 +27,7 @@ const TEST: &[&str] = &[
 ];
 
 /// What the bench measures beside Abide.
-const REFERENCES: &[&str] = &["haproxy", "websockify"];
+const REFERENCES: &[&str] = &["haproxy", "websockify", "x2gobroker-daemon"];
 
 /// What whole hosts are made with, and what they are compared with.
 const LAB: &[&str] = &["iproute2", "iputils-ping", "keepalived", "nftables"];

@@ -407,10 +407,22 @@ impl Table {
     }
 
     /// Adds a session and its places in the indexes.
-    pub(crate) fn insert(&mut self, session: Session) {
+    pub(crate) fn insert(&mut self, mut session: Session) {
+        self.share(&mut session);
         self.by_user.insert((session.user.clone(), session.id));
         self.index(&session);
         self.sessions.insert(session.id, Arc::new(session));
+    }
+
+    /// Lets the session name its agent and profile by the texts that the agent's row holds already. With
+    /// many sessions they would be a tenth of the table.
+    fn share(&self, session: &mut Session) {
+        let Some(agent) = self.agents.get(&session.agent) else { return };
+        session.agent = agent.id.clone();
+        let profiles = agent.facts.iter().flat_map(|facts| &facts.profiles);
+        if let Some(known) = profiles.map(|it| &it.name).find(|name| **name == session.profile) {
+            session.profile = known.clone();
+        }
     }
 
     /// Changes a session and its places in the indexes.

@@ -142,7 +142,13 @@ impl Table {
                 self.insert(Arc::unwrap_or_clone(session));
             }
             Part::Start { user, key, session, want, until } => {
-                let key = (user, key);
+                // By the texts of the session's row, as it was before the table was taken apart.
+                let key = match self.sessions.get(&session) {
+                    Some(row) if row.user == user && row.key == key => {
+                        (row.user.clone(), row.key.clone())
+                    }
+                    _ => (user, key),
+                };
                 self.expiry.insert((until, Expiring::Start(key.clone())));
                 self.starts.insert(key, Start { session, want, until });
             }

@@ -15,8 +15,7 @@ use tonic::transport::{Channel, Endpoint, Error, Uri};
 use tower::Service;
 use tower::service_fn;
 
-/// Enough for an append of the largest size to be on its way while heartbeats pass.
-const WINDOW: u32 = 4 << 20;
+use crate::WINDOW;
 
 /// How long a connection may take, and be silent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -10,15 +10,19 @@
 mod convert;
 mod dial;
 mod line;
+mod serve;
 mod service;
 mod transport;
 mod who;
 
 pub use dial::{Answered, Patience, dial, dial_lazily};
 pub use line::Lines;
+pub use serve::serve_node;
 pub use service::ConsensusService;
 pub use transport::Wire;
 pub use who::{Shown, shown, who};
 
 /// A message's bytes at most. The engine's largest, an append, has about 2 MiB.
 pub const MAX_MESSAGE: usize = 8 << 20;
+/// Enough for an append of the largest size to be on its way while heartbeats pass.
+const WINDOW: u32 = 4 << 20;

@@ -43,7 +43,7 @@ impl<M: Machine> ConsensusService<M> {
 
     fn check<T>(&self, request: &Request<T>) -> Result<(), Status> {
         match who(request.extensions())? {
-            PeerIdentity { node: Node::Broker(broker), .. } if (self.admits)(&broker) => Ok(()),
+            PeerIdentity { node: Node::Broker(broker), .. } if (self.admits)(broker) => Ok(()),
             _ => Err(Status::permission_denied("only brokers of this cluster may speak here")),
         }
     }

@@ -166,6 +166,9 @@ async fn write_batches<M: Machine>(
         };
         let Some(first) = first else { break };
         let slot = slots.clone().acquire_owned().await.expect("nobody closes the semaphore");
+        // The answers to one batch wake all its callers, and each proposes again in its turn. The first of
+        // them must not go alone: that would cost the others a whole round.
+        tokio::task::yield_now().await;
         let free = log.look_at_free_space();
         let (batch, replies, left) = gather(first, &mut queue, free);
         held = left;

@@ -7,7 +7,11 @@ use std::sync::Arc;
 
 use tracing::debug;
 
+use crate::error::ReadError;
+use crate::ids::Position;
 use crate::machine::Machine;
+use crate::raft::Raft;
+use crate::read::stopped;
 use crate::settings::{Reserve, SnapshotEvery};
 use crate::state::Published;
 use crate::store::{LogStore, Snapshots};
@@ -56,5 +60,27 @@ impl<M: Machine> Housekeeping<M> {
     /// The new snapshot and the old one stand side by side for a while.
     fn has_room(&self) -> bool {
         self.log.free_space() > self.reserve.essential + self.snapshots.size() * 2
+    }
+}
+
+impl<M: Machine> Raft<M> {
+    /// Writes a snapshot now, and returns when one stands in the folder that holds everything applied
+    /// before this call.
+    ///
+    /// # Errors
+    /// The engine has stopped.
+    pub async fn save(&self) -> Result<(), ReadError> {
+        let ended = || stopped(self.standing());
+        let goal = *self.published().applied().borrow();
+        let mut metrics = self.engine().metrics();
+        loop {
+            let before = metrics.borrow_and_update().snapshot;
+            if before.map(Position::from) >= goal {
+                return Ok(());
+            }
+            // Does nothing while one is being written, which may be an older one.
+            self.engine().trigger().snapshot().await.map_err(|_| ended())?;
+            metrics.wait_for(|now| now.snapshot > before).await.map_err(|_| ended())?;
+        }
     }
 }

@@ -399,6 +399,14 @@ impl<M: Machine> Raft<M> {
         &self.0.log
     }
 
+    pub(crate) fn published(&self) -> &Published<M> {
+        &self.0.published
+    }
+
+    pub(crate) fn standing(&self) -> &Standing {
+        &self.0.standing
+    }
+
     pub(crate) fn snapshots(&self) -> &Snapshots {
         &self.0.snapshots
     }

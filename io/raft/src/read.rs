@@ -116,7 +116,7 @@ impl<M: Machine> Reader<M> {
     }
 }
 
-fn stopped(standing: &Standing) -> ReadError {
+pub(crate) fn stopped(standing: &Standing) -> ReadError {
     match &*standing.fault.borrow() {
         Some(fault) => ReadError::Failed(fault.clone()),
         None => ReadError::Stopping,

@@ -6,9 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use abide_auth::LoginDesk;
-use abide_model::BrokerId;
-use abide_peers::{ConsensusService, Shown};
-use abide_tls::{Node, WebCertificate, peer_identity};
+use abide_peers::{ConsensusService, Shown, serve_node};
+use abide_tls::{Node, WebCertificate};
 use abide_wire::agent::brokerage_server::BrokerageServer;
 use axum::Router;
 use axum::extract::ConnectInfo;
@@ -30,13 +29,6 @@ use crate::stream::AgentService;
 
 /// How long a client may take to shake hands or to send a request's head.
 const HANDSHAKE: Duration = Duration::from_secs(10);
-/// Silence after which an agent's connection is probed, and how long it may take to answer.
-const KEEP_ALIVE: Duration = Duration::from_secs(2);
-/// Calls at once on a broker's connection: one for each agent that it speaks with through this broker, and
-/// it may be all of them. Others have hyper's limit.
-const BROKER_STREAMS: u32 = 100_000;
-/// Enough for an append of the largest size to be on its way while heartbeats pass.
-const WINDOW: u32 = 4 << 20;
 
 /// Serves browsers until `stop` changes.
 pub async fn web(
@@ -76,36 +68,16 @@ pub async fn nodes(
     let routes = Routes::new(BrokerageServer::new(AgentService(broker.clone())))
         .add_service(consensus)
         .add_service(CooperationService::server(broker.clone(), logins))
-        .prepare()
-        .into_axum_router();
+        .prepare();
     let acceptor = TlsAcceptor::from(tls);
     accept(listener, stop, move |stream, from| {
         let (acceptor, routes, broker) = (acceptor.clone(), routes.clone(), broker.clone());
         async move {
             let Some(stream) = shake_hands(acceptor, stream).await else { return };
-            let shown = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
-            let peer = Shown(shown.map(|it| it.clone().into_owned()));
-            let peer_broker = broker_of(&peer);
-            if peer_broker.as_ref().is_some_and(|id| !broker.admits(id)) {
+            if is_removed(&Shown::by(&stream), &broker) {
                 return debug!(%from, "A removed broker is not let in");
             }
-            let service = routes.map_request(move |mut request: http::Request<_>| {
-                request.extensions_mut().insert(peer.clone());
-                request
-            });
-            let mut builder = auto::Builder::new(TokioExecutor::new()).http2_only();
-            builder
-                .http2()
-                .timer(TokioTimer::new())
-                .keep_alive_interval(KEEP_ALIVE)
-                .keep_alive_timeout(KEEP_ALIVE)
-                .initial_stream_window_size(WINDOW)
-                .initial_connection_window_size(2 * WINDOW);
-            if peer_broker.is_some() {
-                builder.http2().max_concurrent_streams(BROKER_STREAMS);
-            }
-            let service = TowerToHyperService::new(service);
-            if let Err(cause) = builder.serve_connection(TokioIo::new(stream), service).await {
+            if let Err(cause) = serve_node(stream, routes).await {
                 debug!(cause, "A node's connection ended");
             }
         }
@@ -113,11 +85,12 @@ pub async fn nodes(
     .await;
 }
 
-/// The broker whose certificate it is.
-fn broker_of(shown: &Shown) -> Option<BrokerId> {
-    match peer_identity(shown.0.as_ref()?).ok()?.node {
-        Node::Broker(id) => Some(id),
-        Node::Agent(_) => None,
+/// Whether it is the certificate of a broker that was removed from the cluster. One that this table does
+/// not know yet is none: it may be newer than the table.
+fn is_removed(shown: &Shown, broker: &Broker) -> bool {
+    match shown.node() {
+        Some(Node::Broker(id)) => !broker.admits(id),
+        _ => false,
     }
 }
 

@@ -118,9 +118,9 @@ impl AgentService {
     fn who<T>(&self, request: &Request<T>) -> Result<AgentId, Status> {
         match who(request.extensions())? {
             PeerIdentity { node: Node::Agent(agent), cluster }
-                if cluster == self.0.identity.cluster() =>
+                if *cluster == self.0.identity.cluster() =>
             {
-                Ok(agent)
+                Ok(agent.clone())
             }
             _ => Err(Status::unauthenticated("the certificate is no agent's of this cluster")),
         }

@@ -10,6 +10,7 @@ use crate::stats;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Unit {
+    Count,
     PerSecond,
     Seconds,
     Milliseconds,
@@ -149,7 +150,7 @@ impl Figure {
 impl Unit {
     /// The value with its unit, to three digits.
     pub fn show(self, value: f64) -> String {
-        format!("{} {self}", digits(value))
+        format!("{} {self}", digits(value)).trim_end().to_owned()
     }
 }
 
@@ -167,6 +168,7 @@ pub fn digits(value: f64) -> String {
 impl fmt::Display for Unit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Unit::Count => "",
             Unit::PerSecond => "/s",
             Unit::Seconds => "s",
             Unit::Milliseconds => "ms",

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 use std::thread::available_parallelism;
+use std::time::SystemTime;
 
 use serde::Serialize;
 
@@ -15,11 +16,13 @@ pub struct Machine {
     pub memory_mib: u64,
     pub kernel: String,
     pub system: String,
+    /// File system and device of the folder where it was measured.
+    pub disk: String,
     /// Runnable threads over the last minute, before the first measurement: other people's work.
     pub load_before: String,
 }
 
-/// The sources that were built.
+/// The sources that were built, and when they were measured.
 #[derive(Debug, Serialize)]
 pub struct Sources {
     /// `None` outside a git work tree.
@@ -27,11 +30,13 @@ pub struct Sources {
     /// Whether the work tree has changes that the commit lacks.
     pub changed: bool,
     pub optimised: bool,
+    /// When the measuring began, RFC 3339 in UTC.
+    pub at: String,
 }
 
 impl Machine {
-    /// This one.
-    pub fn here() -> Self {
+    /// This one; files are written to `folder`.
+    pub fn here(folder: &Path) -> Self {
         let memory = field("/proc/meminfo", "MemTotal", ':');
         let kib = memory.split_whitespace().next().and_then(|it| it.parse::<u64>().ok());
         let load = read("/proc/loadavg");
@@ -41,6 +46,7 @@ impl Machine {
             memory_mib: kib.unwrap_or(0) / 1024,
             kernel: read("/proc/sys/kernel/osrelease"),
             system: field("/etc/os-release", "PRETTY_NAME", '=').replace('"', ""),
+            disk: disk(folder),
             load_before: load.split_whitespace().next().unwrap_or_default().to_owned(),
         }
     }
@@ -59,8 +65,23 @@ impl Sources {
             commit: git(&["rev-parse", "HEAD"]),
             changed: git(&["status", "--porcelain"]).is_some_and(|it| !it.is_empty()),
             optimised: !cfg!(debug_assertions),
+            at: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
         }
     }
+}
+
+/// By the longest mount point that the folder lies below; see proc_pid_mountinfo(5).
+fn disk(folder: &Path) -> String {
+    let folder = folder.canonicalize().unwrap_or_default();
+    let mounts = read("/proc/self/mountinfo");
+    let below = mounts.lines().filter_map(|line| {
+        let (mount, source) = line.split_once(" - ")?;
+        let point = mount.split(' ').nth(4)?;
+        let mut source = source.split(' ');
+        let (kind, device) = (source.next()?, source.next()?);
+        folder.starts_with(point).then(|| (point.len(), format!("{kind} on {device}")))
+    });
+    below.max_by_key(|(length, _)| *length).map(|(_, disk)| disk).unwrap_or_default()
 }
 
 /// The value of the first line `NAME SEPARATOR VALUE`; empty if there is none.

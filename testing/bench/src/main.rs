@@ -22,8 +22,11 @@ mod rfb;
 mod stats;
 mod system;
 mod table;
+mod voters;
+mod writes;
 
 use std::io::{Write, stderr, stdout};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -48,24 +51,39 @@ struct Options {
     /// On which disk; a folder is made there, and removed again.
     #[arg(long, value_name = "FOLDER", default_value = "target/bench")]
     disk: PathBuf,
+    /// In the large table of `broker`; with an agent for every 100.
+    #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..))]
+    sessions: u64,
+    /// Where the tables go as Markdown, for people to keep; nowhere if not given.
+    #[arg(long, value_name = "FILE")]
+    markdown: Option<PathBuf>,
     /// Measure the mode `login-user` too, with desktops of this person; for root.
     #[arg(long, value_name = "NAME")]
     login_user: Option<String>,
+    /// Not for people: a process of `durable-write` and `broker`.
+    #[arg(long, hide = true, requires = "address")]
+    voter: Option<PathBuf>,
+    #[arg(long, hide = true)]
+    address: Option<SocketAddr>,
 }
 
 fn main() -> anyhow::Result<ExitCode> {
     let options = Options::parse();
+    if let (Some(folder), Some(address)) = (&options.voter, options.address) {
+        voters::run_apart(folder, address)?;
+    }
     std::fs::create_dir_all(&options.disk)?;
     let folder = tempfile::Builder::new().prefix("run-").tempdir_in(&options.disk)?;
     let lab = Lab {
         runtime: tokio::runtime::Runtime::new()?,
         folder: folder.path().canonicalize()?,
         rounds: options.rounds.into(),
+        sessions: options.sessions,
         login_user: options.login_user,
     };
     let mut report = Report {
         sources: Sources::here(),
-        machine: Machine::here(),
+        machine: Machine::here(&options.disk),
         rounds: lab.rounds,
         benches: Vec::new(),
     };
@@ -84,6 +102,10 @@ fn main() -> anyhow::Result<ExitCode> {
     writeln!(stdout(), "{}", report.show())?;
     report.write(&options.json)?;
     writeln!(stdout(), "{}", options.json.display())?;
+    if let Some(file) = &options.markdown {
+        report.write_markdown(file)?;
+        writeln!(stdout(), "{}", file.display())?;
+    }
     let measured = report.benches.iter().all(|it| it.error.is_none());
     Ok(if measured { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

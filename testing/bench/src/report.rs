@@ -41,38 +41,80 @@ impl Report {
 
     /// The table, with a line about the machine above it and what must be known below.
     pub fn show(&self) -> String {
-        let Machine { cpu, cores, memory_mib, kernel, system, load_before } = &self.machine;
-        let commit = self.sources.commit.as_deref().unwrap_or("unknown");
-        let changed = if self.sources.changed { ", with changes" } else { "" };
-        let slow =
-            if self.sources.optimised { "" } else { "\nNOT OPTIMISED: build with --release" };
         let mut table = Table::new();
         table
             .load_style(UTF8_FULL_CONDENSED)
             .set_content_arrangement(ContentArrangement::Dynamic)
-            .set_header(["Bench", "Figure", "Abide", "Reference", "Goal", ""]);
-        let mut notes = String::new();
-        for chapter in &self.benches {
-            for figure in &chapter.figures {
-                table.add_row(row(chapter.bench, figure));
-                for sample in [&figure.abide].into_iter().chain(&figure.references) {
-                    if let Some(note) = &sample.note {
-                        let line = format!("  {}, {}: {note}\n", figure.what, sample.of);
-                        notes.push_str(&line);
-                    }
-                }
-            }
-            if let Some(error) = &chapter.error {
-                table.add_row([chapter.bench, "could not be measured", "", error, "", ""]);
-            }
+            .set_header(HEADER);
+        self.benches.iter().flat_map(Chapter::rows).for_each(|row| {
+            table.add_row(row);
+        });
+        let notes: String = self.notes().map(|note| format!("  {note}\n")).collect();
+        format!("{}\n{}\n{table}\n{notes}", self.machine.show(), self.about())
+    }
+
+    /// Writes the table as Markdown, for people to keep; in place of what the file held.
+    pub fn write_markdown(&self, path: &Path) -> io::Result<()> {
+        let names: Vec<_> = self.benches.iter().map(|it| it.bench).collect();
+        let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
+        let cell = |text: String| text.replace('|', "\\|").replace('\n', "<br>");
+        let mut table = line(&HEADER.map(str::to_owned));
+        table.push_str(&line(&HEADER.map(|_| "---".to_owned())));
+        for row in self.benches.iter().flat_map(Chapter::rows) {
+            table.push_str(&line(&row.map(cell)));
         }
+        let notes: String = self.notes().map(|note| format!("- {note}\n")).collect();
+        let names = names.join(" ");
+        let arguments = std::env::args().skip(1).collect::<Vec<_>>().join(" ");
+        let (machine, about) = (self.machine.show(), self.about());
+        let text = format!(
+            "# {names}\n\nMade by `cargo xtask bench {arguments}`.\n\n{machine}\n\n{about}\n\n{table}\n{notes}"
+        );
+        fs::write(path, text.trim_end().to_owned() + "\n")
+    }
+
+    fn about(&self) -> String {
+        let Sources { commit, changed, optimised, at } = &self.sources;
+        let commit = commit.as_deref().unwrap_or("unknown");
+        let changed = if *changed { ", with changes" } else { "" };
+        let slow = if *optimised { "" } else { "; NOT OPTIMISED: build with --release" };
+        let rounds = self.rounds;
+        format!("commit {commit}{changed}, {at}; medians of {rounds} rounds, (least–most){slow}")
+    }
+
+    /// What must be known to take the figures for what they are.
+    fn notes(&self) -> impl Iterator<Item = String> {
+        let figures = self.benches.iter().flat_map(|chapter| &chapter.figures);
+        figures.flat_map(|figure| {
+            let samples = [&figure.abide].into_iter().chain(&figure.references);
+            samples.filter_map(|sample| {
+                let note = sample.note.as_ref()?;
+                Some(format!("{}, {}: {note}", figure.what, sample.of))
+            })
+        })
+    }
+}
+
+impl Chapter {
+    fn rows(&self) -> impl Iterator<Item = [String; 6]> {
+        let error = self.error.as_ref().map(|error| {
+            [self.bench, "could not be measured", "", error, "", ""].map(str::to_owned)
+        });
+        self.figures.iter().map(|figure| row(self.bench, figure)).chain(error)
+    }
+}
+
+impl Machine {
+    fn show(&self) -> String {
+        let Self { cpu, cores, memory_mib, kernel, system, disk, load_before } = self;
         format!(
-            "{cpu}, {cores} cores, {memory_mib} MiB, {system}, Linux {kernel}, load {load_before}\n\
-             commit {commit}{changed}; medians of {} rounds, (least–most){slow}\n{table}\n{notes}",
-            self.rounds
+            "{cpu}, {cores} cores, {memory_mib} MiB, {disk}, {system}, Linux {kernel}, \
+             load {load_before} beforehand"
         )
     }
 }
+
+const HEADER: [&str; 6] = ["Bench", "Figure", "Abide", "Reference", "Goal", ""];
 
 fn row(bench: &str, figure: &Figure) -> [String; 6] {
     let references: Vec<_> =

@@ -23,11 +23,17 @@ pub struct System {
 }
 
 impl System {
-    /// Starts it on a network of its own. The desktops are of one program.
+    /// Starts it with one broker, on a network of its own. The desktops are of one program.
     pub fn start(tls: WebTls) -> anyhow::Result<Self> {
+        Self::start_with(tls, 1)
+    }
+
+    /// The same with so many brokers.
+    pub fn start_with(tls: WebTls, brokers: u8) -> anyhow::Result<Self> {
         let runtime = Runtime::new()?;
         let (cluster, api, token) = runtime.block_on(async {
-            let cluster = Cluster::start(Options { agents: 1, tls, ..Options::new()? }).await?;
+            let cluster =
+                Cluster::start(Options { brokers, agents: 1, tls, ..Options::new()? }).await?;
             let user = cluster.add_user("alice")?;
             let brokers = Brokers::new(vec![cluster.broker().url.clone()], &cluster.trust()?)?;
             let mut secret = OneSecret(Zeroizing::new(user.password));
@@ -38,9 +44,12 @@ impl System {
         Ok(Self { cluster, api, token, runtime })
     }
 
-    /// Where the broker serves people.
-    pub fn broker(&self) -> anyhow::Result<SocketAddr> {
-        address(self.cluster.broker().url.as_str())
+    /// Where the leading broker serves people, then the others.
+    pub fn brokers(&self) -> anyhow::Result<Vec<SocketAddr>> {
+        let leader = self.runtime.block_on(self.cluster.leader(&self.api))?;
+        let mut all: Vec<_> = self.cluster.brokers().iter().collect();
+        all.swap(0, leader);
+        all.into_iter().map(|it| address(it.url.as_str())).collect()
     }
 
     /// The agent.

@@ -33,22 +33,52 @@ pub fn now() -> Timestamp {
     Timestamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
-/// An agent that is heard, so that sessions can be promised on it.
-pub fn agent(now: Timestamp) -> anyhow::Result<(AgentId, [Command; 3])> {
-    let agent: AgentId = "a".repeat(32).parse()?;
-    let hash = [7; 32];
+/// Lets agents in that are heard, so that sessions can be promised on them.
+pub async fn enlist(
+    raft: &Raft<Replica>,
+    agents: u64,
+    now: Timestamp,
+) -> anyhow::Result<Arc<[AgentId]>> {
+    let ids: Arc<[AgentId]> = (0..agents).map(agent).collect::<anyhow::Result<_>>()?;
+    let (raft, shared) = (raft.clone(), Arc::clone(&ids));
+    by_many(agents, move |number| {
+        let (raft, ids) = (raft.clone(), Arc::clone(&shared));
+        async move {
+            for command in enlistment(&ids[number as usize], number, now)? {
+                raft.propose(command).await?;
+            }
+            Ok(())
+        }
+    })
+    .await?;
+    Ok(ids)
+}
+
+/// An agent's id.
+pub fn agent(number: u64) -> anyhow::Result<AgentId> {
+    Ok(format!("{number:032x}").parse()?)
+}
+
+fn enlistment(agent: &AgentId, number: u64, now: Timestamp) -> anyhow::Result<[Command; 3]> {
+    let mut hash = [7; 32];
+    hash[..8].copy_from_slice(&number.to_le_bytes());
+    let changes = [
+        Change::AddJoinToken { hash, expires: now.plus(600_000), joins: Joins::Agent },
+        Change::AdmitAgent { hash, agent: agent.clone(), name: format!("desk-{number:05}") },
+        heard(agent, number)?,
+    ];
+    Ok(changes.map(|change| Command { at: now, change }))
+}
+
+/// The agent is there, and says what it has.
+pub fn heard(agent: &AgentId, number: u64) -> anyhow::Result<Change> {
     let facts = AgentFacts {
         boot: boot()?,
-        public_url: "https://desk-01.example.org:8443".into(),
+        public_url: format!("https://desk-{number:05}.example.org:8443"),
         weight: 1,
         profiles: vec![Profile { name: "desk".parse()?, title: "Desktop".into() }],
     };
-    let changes = [
-        Change::AddJoinToken { hash, expires: now.plus(60_000), joins: Joins::Agent },
-        Change::AdmitAgent { hash, agent: agent.clone(), name: "desk-01".into() },
-        Change::AgentHeard { agent: agent.clone(), facts: facts.into() },
-    ];
-    Ok((agent, changes.map(|change| Command { at: now, change })))
+    Ok(Change::AgentHeard { agent: agent.clone(), facts: facts.into() })
 }
 
 /// The promise of a session that no other has asked for. Names are as long as real ones are.
@@ -75,28 +105,50 @@ pub fn running(agent: &AgentId, number: u64, now: Timestamp) -> anyhow::Result<C
     Ok(Command { at: now, change: Change::Report { session, agent, boot: boot()?, report } })
 }
 
-/// Puts an agent with `sessions` running sessions into the table.
-pub async fn fill(raft: &Raft<Replica>, sessions: u64) -> anyhow::Result<()> {
-    /// Enough for full batches.
-    const WRITERS: u64 = 1024;
+/// Puts `sessions` running sessions on `agents` agents into the table; gives the agents.
+pub async fn fill(
+    raft: &Raft<Replica>,
+    sessions: u64,
+    agents: u64,
+) -> anyhow::Result<Arc<[AgentId]>> {
     let now = now();
-    let (agent, commands) = agent(now)?;
-    for command in commands {
-        raft.propose(command).await?;
-    }
-    let mut writers = JoinSet::new();
-    for writer in 0..WRITERS {
-        let (raft, agent) = (raft.clone(), agent.clone());
-        writers.spawn(async move {
-            for number in (writer..sessions).step_by(WRITERS as usize) {
-                raft.propose(reserve(&agent, number, now)?).await?;
-                raft.propose(running(&agent, number, now)?).await?;
+    let ids = enlist(raft, agents, now).await?;
+    let (raft, shared) = (raft.clone(), Arc::clone(&ids));
+    by_many(sessions, move |number| {
+        let (raft, ids) = (raft.clone(), Arc::clone(&shared));
+        async move {
+            let agent = &ids[(number % agents) as usize];
+            raft.propose(reserve(agent, number, now)?).await?;
+            raft.propose(running(agent, number, now)?).await?;
+            Ok(())
+        }
+    })
+    .await?;
+    Ok(ids)
+}
+
+/// Does the work for all numbers below `count`, many of them at once.
+async fn by_many<F>(
+    count: u64,
+    work: impl Fn(u64) -> F + Clone + Send + 'static,
+) -> anyhow::Result<()>
+where
+    F: Future<Output = anyhow::Result<()>> + Send + 'static,
+{
+    /// Enough for full batches.
+    const WORKERS: u64 = 1024;
+    let mut workers = JoinSet::new();
+    for worker in 0..WORKERS {
+        let work = work.clone();
+        workers.spawn(async move {
+            for number in (worker..count).step_by(WORKERS as usize) {
+                work(number).await?;
             }
             anyhow::Ok(())
         });
     }
-    while let Some(done) = writers.join_next().await {
-        done.context("a writer ended")??;
+    while let Some(done) = workers.join_next().await {
+        done.context("a worker ended")??;
     }
     Ok(())
 }

@@ -71,6 +71,38 @@ fn a_part_that_comes_before_its_agent_is_refused() {
     assert_eq!(added, Err(PartError::NoAgent { session: session(1), agent: agent(0) }));
 }
 
+#[test]
+fn a_table_put_together_again_holds_each_text_once() {
+    let fresh = |part| match part {
+        Part::Session(row) => {
+            let agent = id(row.agent.as_str());
+            let profile = id(row.profile.as_str());
+            Part::Session(Arc::new(Session { agent, profile, ..Session::clone(&row) }))
+        }
+        Part::Start { user, key, session, want, until } => {
+            let (user, key) = (id(user.as_str()), id(key.as_str()));
+            Part::Start { user, key, session, want, until }
+        }
+        other => other,
+    };
+    let mut again = Table::default();
+    for part in with_session(&[]).parts() {
+        again.add(fresh(part)).unwrap();
+    }
+    let row = again.session(session(1)).unwrap();
+    let agent = again.agent(&row.agent).unwrap();
+    let profile = &agent.facts.as_ref().unwrap().profiles[0].name;
+    let (user, key) = again.starts.keys().next().unwrap();
+    for (one, other) in [
+        (row.agent.as_str(), agent.id.as_str()),
+        (row.profile.as_str(), profile.as_str()),
+        (row.user.as_str(), user.as_str()),
+        (row.key.as_str(), key.as_str()),
+    ] {
+        assert!(std::ptr::eq(one, other), "{one:?} is there twice");
+    }
+}
+
 /// Takes one step, and holds it against every promise.
 fn step(table: &mut Table, command: Command) {
     let before = aged(table, command.at);

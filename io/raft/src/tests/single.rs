@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::*;
-use crate::store::Store;
+use crate::store::{Snapshots, Store};
 use crate::types::Types;
 use crate::{Claim, OpenError, ProposeError, ReadError, SnapshotEvery};
 
@@ -209,6 +209,19 @@ async fn snapshots_empty_the_log_and_carry_the_state_over_restarts() {
     let again = start_with(folder.path(), settings).await;
     assert_eq!(again.read().await.unwrap(), before);
     again.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_snapshot_that_is_asked_for_holds_all_that_was_acknowledged() {
+    let folder = TempDir::new().unwrap();
+    let raft = start(folder.path()).await;
+    for key in 0..20 {
+        raft.propose(put(key, "x")).await.unwrap();
+        within(raft.save()).await.unwrap();
+        let (_, saved) = Snapshots::open::<Table>(folder.path(), Default::default()).unwrap();
+        assert_eq!(saved.as_ref(), Some(&*raft.latest()));
+    }
+    raft.stop().await.unwrap();
 }
 
 fn first_and_last_entry(folder: &Path) -> (i64, i64) {

@@ -41,7 +41,7 @@ impl CooperationService {
     /// The broker that asks.
     fn check<T>(&self, request: &Request<T>) -> Result<BrokerId, Status> {
         match who(request.extensions())? {
-            PeerIdentity { node: Node::Broker(id), .. } if self.broker.admits(&id) => Ok(id),
+            PeerIdentity { node: Node::Broker(id), .. } if self.broker.admits(id) => Ok(id.clone()),
             _ => Err(Status::permission_denied("only brokers of this cluster may ask this")),
         }
     }

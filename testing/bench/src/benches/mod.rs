@@ -34,9 +34,9 @@ pub enum Bench {
     Memory,
     /// Keepers that open a PAM session; as root, with --login-user.
     LoginUser,
-    /// A broker with 100,000 sessions: restart and memory.
+    /// A large table: memory, restarts, snapshots, a new broker. See --sessions.
     Broker,
-    /// Durable writes of the consensus engine, against one fsync per write.
+    /// Durable writes of three brokers' engines and of one, against one fsync per write.
     DurableWrite,
 }
 
@@ -48,6 +48,8 @@ pub struct Lab {
     pub folder: PathBuf,
     /// How often.
     pub rounds: usize,
+    /// In the large table.
+    pub sessions: u64,
     /// In whose name desktops may be started here.
     pub login_user: Option<String>,
 }

@@ -36,6 +36,6 @@ fn is_program(file: &Path) -> bool {
 }
 
 /// An address on loopback that nobody listens at now.
-fn free_address() -> io::Result<SocketAddr> {
+pub fn free_address() -> io::Result<SocketAddr> {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
 }
