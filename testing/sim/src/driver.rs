@@ -1,16 +1,17 @@
-//! A small model of the broker's driver: the same decisions from the same levels, without the wire.
+//! A small model of the broker's driver, without the wire. What it does is decided in `core/reconcile`, as the
+//! broker's own is.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use abide_broker::Replica;
 use abide_model::{
-    AgentFacts, Change, Command, EndReason, Fence, Joins, Outcome, Profile, Reach, Report, Session,
+    AgentFacts, AgentId, Change, Command, Fence, Joins, Outcome, Profile, Reach, Report, Session,
     SessionId, State, Table,
 };
 use abide_raft::{Claim, ProposeError, Raft};
+use abide_reconcile::{Heard, Reservation, Wanted};
 use abide_session::{Phase, Row};
-use abide_ticket::StartOrder;
 use tokio::time::Instant;
 
 use crate::agent::{self, Greeting, Ordered};
@@ -102,11 +103,16 @@ impl Driver {
                 }
                 let missing = table.sessions_on(&known.id);
                 for session in missing.filter(|it| !link.greeting.rows.contains_key(&it.id)) {
-                    self.miss(session, &link.greeting);
+                    if let Some(change) = abide_reconcile::miss(session, &link.greeting.boot) {
+                        self.propose(Some(session.id), change);
+                    }
                 }
             }
         }
         for session in table.unsettled() {
+            if matches!(session.state, State::Superseded { .. }) {
+                self.world.history().superseded.insert(session.id);
+            }
             self.pursue(session, fence);
         }
         self.recovered(table);
@@ -128,110 +134,52 @@ impl Driver {
             weight: 1,
             profiles: vec![Profile { name: names::id("xfce"), title: "Xfce".into() }],
         });
-        let agent = names::agent(agent);
-        let is_known = table
-            .agent(&agent)
-            .is_some_and(|it| it.reach == Reach::Reachable && it.facts.as_ref() == Some(&facts));
-        if !is_known {
-            self.propose(None, Change::AgentHeard { agent, facts });
+        if let Some(change) = abide_reconcile::welcome(table, &names::agent(agent), &facts) {
+            self.propose(None, change);
         }
     }
 
     fn hear(&self, table: &Table, agent: usize, greeting: &Greeting, row: &Row, fence: Fence) {
         let Some(report) = report_of(row) else { return };
-        let id = names::agent(agent);
-        match table.session(row.session) {
-            Some(known) if known.agent != id => {}
-            Some(known) if known.learns_from(&report) => {
-                let (session, boot) = (row.session, row.boot.clone());
-                self.propose(Some(session), Change::Report { session, agent: id, boot, report });
+        let (id, boot) = (names::agent(agent), row.boot.clone());
+        match abide_reconcile::hear(table, &id, row.session, report, boot) {
+            Heard::Known | Heard::Foreign(_) => {}
+            Heard::News(change) => self.propose(Some(row.session), change),
+            Heard::Forget => {
+                self.command(agent, greeting.life, fence, Ordered::Forget(row.session));
             }
-            Some(known) => {
-                if matches!(known.state, State::Ended { .. }) && row.phase.is_over() {
-                    self.command(agent, greeting.life, fence, Ordered::Forget(row.session));
-                }
-            }
-            None => self.adopt(agent, greeting, row, report, fence),
+            Heard::Unknown(state) => self.adopt(&id, row, state),
         }
     }
 
-    fn adopt(&self, agent: usize, greeting: &Greeting, row: &Row, report: Report, fence: Fence) {
-        let state = match report {
-            Report::Starting => State::Starting,
-            Report::Running { .. } => State::Running,
-            Report::Ending => State::Ending { by: "the agent".into() },
-            Report::Ended { .. } | Report::Cancelled => {
-                return self.command(agent, greeting.life, fence, Ordered::Forget(row.session));
-            }
-        };
+    fn adopt(&self, agent: &AgentId, row: &Row, state: State) {
         let order = row.order.as_ref().and_then(|it| self.world.ring.verify_order(&it.text).ok());
-        if let Some(order) = order.filter(|order| order.session == row.session) {
-            let adopted = Session {
-                id: row.session,
-                user: order.user,
-                agent: order.agent,
-                profile: order.profile,
-                key: order.idempotency_key,
-                view_key: order.view_key,
-                created_at: order.created_at,
-                boot: Some(row.boot.clone()),
-                state,
-                unlisted_since: None,
-            };
+        let adopted = order.and_then(|order| {
+            abide_reconcile::adopted(order, agent, row.session, row.boot.clone(), state)
+        });
+        if let Some(adopted) = adopted {
             self.propose(Some(row.session), Change::Adopt(Arc::new(adopted)));
         }
-    }
-
-    fn miss(&self, session: &Session, greeting: &Greeting) {
-        let change = match (&session.state, &session.boot) {
-            (State::Starting | State::Running | State::Ending { .. }, Some(was))
-                if *was != greeting.boot =>
-            {
-                let now = greeting.boot.clone();
-                let reason = EndReason::LostToBoot { was: was.clone(), now };
-                Change::Report {
-                    session: session.id,
-                    agent: session.agent.clone(),
-                    boot: was.clone(),
-                    report: Report::Ended { reason },
-                }
-            }
-            (State::Starting | State::Running, _) if session.unlisted_since.is_none() => {
-                Change::Unlisted { session: session.id }
-            }
-            _ => return,
-        };
-        self.propose(Some(session.id), change);
     }
 
     fn pursue(&self, session: &Session, fence: Fence) {
         let Some(agent) = self.world.agent_of(&session.agent) else { return };
         let link = self.world.brokers[self.broker].state().links.get(&agent).cloned();
         let Some(Greeting { life, rows, .. }) = link.map(|link| link.greeting) else { return };
-        let row = rows.get(&session.id);
-        let alive = row.is_some_and(|row| matches!(row.phase, Phase::Starting | Phase::Running));
-        let order = match (&session.state, row) {
-            (State::Reserved, None) => Ordered::Start(self.order(session)),
-            (State::Ending { .. } | State::Superseded { .. }, None) => Ordered::Cancel(session.id),
-            (State::Ending { by }, Some(_)) if alive => Ordered::End(session.id, by.clone()),
-            (State::Superseded { .. }, Some(row)) if alive && !row.ever_attached => {
-                Ordered::End(session.id, "the cluster".into())
-            }
-            _ => return,
+        let listed = rows.get(&session.id).and_then(report_of);
+        // No run lasts long enough for a stale one.
+        let wanted = abide_reconcile::pursue(session, listed.as_ref(), Reservation::Wanted);
+        let order = match wanted {
+            None => return,
+            Some(Wanted::Start) => Ordered::Start(self.order(session)),
+            Some(Wanted::Cancel) => Ordered::Cancel(session.id),
+            Some(Wanted::End { by }) => Ordered::End(session.id, by),
         };
         self.command(agent, life, fence, order);
     }
 
     fn order(&self, session: &Session) -> Arc<str> {
-        let order = StartOrder {
-            session: session.id,
-            user: session.user.clone(),
-            agent: session.agent.clone(),
-            profile: session.profile.clone(),
-            view_key: session.view_key.clone(),
-            idempotency_key: session.key.clone(),
-            created_at: session.created_at,
-        };
+        let order = abide_reconcile::start_order(session);
         self.world.keys[self.broker].sign(names::CLUSTER, &order).into()
     }
 

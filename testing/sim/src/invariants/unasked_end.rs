@@ -11,7 +11,7 @@ const NAME: &str = "nothing ends that nobody ended";
 pub fn keeper_ends(world: &World, agent: usize, session: SessionId, reason: &EndReason) {
     let EndReason::Asked { by } = reason else { return };
     let seen = world.hosts[agent].state().rows.get(&session).is_some_and(|row| row.ever_attached);
-    let superseded = &**by == "the cluster";
+    let superseded = world.history().superseded.contains(&session);
     let asked = world.history().asked.contains(&session);
     let may_end = asked || superseded && !seen;
     if !may_end {
