@@ -9,7 +9,7 @@ use abide_model::{
     AgentFacts, AgentId, Change, Command, Fence, Joins, Outcome, Profile, Reach, Report, Session,
     SessionId, State, Table,
 };
-use abide_raft::{Claim, ProposeError, Raft};
+use abide_raft::{ProposeError, Raft};
 use abide_reconcile::{Heard, Reservation, Wanted};
 use abide_session::{Phase, Row};
 use tokio::time::Instant;
@@ -24,7 +24,7 @@ const SILENCE: Duration = Duration::from_millis(2_200);
 
 /// Runs until this life of the broker ends.
 pub async fn run(world: Arc<World>, broker: usize, life: u64, raft: Raft<Replica>) {
-    let driver = Driver { world, broker, life, raft };
+    let driver = Driver { world: world.clone(), broker, life, raft };
     let mut leading: Option<(Fence, Instant)> = None;
     loop {
         tokio::time::sleep(TICK).await;
@@ -35,6 +35,17 @@ pub async fn run(world: Arc<World>, broker: usize, life: u64, raft: Raft<Replica
             leading = None;
             continue;
         };
+        if world.brokers[broker].state().rebuilds {
+            driver.begin_rebuild().await;
+            continue;
+        }
+        // A process that stood still goes on with the fence that it had in its hand.
+        while let Some(until) = world.stalled(broker, life) {
+            tokio::time::sleep_until(until).await;
+        }
+        if !world.is_alive(broker, life) {
+            return;
+        }
         let since = match leading {
             Some((known, since)) if known == fence => since,
             _ => {
@@ -49,14 +60,33 @@ pub async fn run(world: Arc<World>, broker: usize, life: u64, raft: Raft<Replica
     }
 }
 
-/// An agent has obeyed a higher fence: risen above, if nobody else votes.
+/// An agent has obeyed a higher fence: risen above, where that may be done.
 pub async fn fenced(world: &World, broker: usize, life: u64, highest: Fence) {
-    let raft = world.raft(broker).filter(|_| world.is_alive(broker, life));
-    if let Some(raft) = raft {
-        let seen = Claim { generation: highest.generation, claimant: highest.claimant.into() };
-        let raised = raft.raise_claim(seen).await.is_ok();
-        world.trace.add(&format!("b{broker} is told of {highest}; raised: {raised}"));
+    if let Some(raft) = world.raft(broker).filter(|_| world.is_alive(broker, life)) {
+        rise(world, broker, &raft, highest.generation).await;
     }
+}
+
+/// As the broker's own: a lone broker, or a table that was made anew.
+async fn rise(world: &World, broker: usize, raft: &Raft<Replica>, seen: u64) {
+    let table = raft.latest();
+    let voters = raft.status().members.voters;
+    let is_alone = voters.iter().flatten().eq([&raft.node()]);
+    if fence(raft).is_none_or(|fence| fence.generation > seen)
+        || !is_alone && table.0.rebuild().is_none()
+    {
+        return;
+    }
+    let raised = propose(world, broker, raft, Change::RaiseGeneration { to: seen + 1 }).await;
+    world.trace.add(&format!("b{broker} rises above generation {seen}: {raised:?}"));
+}
+
+/// What this broker's commands carry: no lower than what its table stands on.
+fn fence(raft: &Raft<Replica>) -> Option<Fence> {
+    let fence = raft.command_fence()?;
+    let claim = (fence.claim.generation, fence.claim.claimant.0);
+    let (generation, claimant) = claim.max((raft.latest().0.generation(), 0));
+    Some(Fence { generation, claimant, term: fence.term, leader: fence.leader.0 })
 }
 
 struct Driver {
@@ -68,12 +98,22 @@ struct Driver {
 
 impl Driver {
     fn fence(&self) -> Option<Fence> {
-        self.raft.command_fence().map(|fence| Fence {
-            generation: fence.claim.generation,
-            claimant: fence.claim.claimant.0,
-            term: fence.term,
-            leader: fence.leader.0,
-        })
+        fence(&self.raft)
+    }
+
+    /// The administrator has said which agents there are.
+    async fn begin_rebuild(&self) {
+        let agents = (0..self.world.hosts.len()).map(|agent| names::agent(agent).as_str().into());
+        let expected = Change::ExpectAgents { agents: agents.collect() };
+        for change in [Change::BeginRebuild, expected] {
+            if propose(&self.world, self.broker, &self.raft, change).await.is_err() {
+                return;
+            }
+        }
+        let mut state = self.world.brokers[self.broker].state();
+        state.rebuilds &= state.life != self.life;
+        drop(state);
+        self.world.trace.add(&format!("b{} makes the table anew", self.broker));
     }
 
     fn look(&self, fence: Fence, since: Instant) {
@@ -82,7 +122,9 @@ impl Driver {
         for agent in 0..self.world.hosts.len() {
             let link = self.world.brokers[self.broker].state().links.get(&agent).cloned();
             let Some(known) = table.agent(&names::agent(agent)) else {
-                self.admit(agent);
+                if link.is_some() {
+                    self.admit(table, agent);
+                }
                 continue;
             };
             let heard = link.as_ref().map_or(since, |link| link.heard.max(since));
@@ -95,6 +137,11 @@ impl Driver {
             let Some(link) = link.filter(|_| !is_silent) else { continue };
             self.welcome(table, agent, &link.greeting);
             if link.unread {
+                if link.greeting.fence > fence {
+                    let (world, raft) = (self.world.clone(), self.raft.clone());
+                    let (broker, seen) = (self.broker, link.greeting.fence.generation);
+                    tokio::spawn(async move { rise(&world, broker, &raft, seen).await });
+                }
                 if let Some(link) = self.world.brokers[self.broker].state().links.get_mut(&agent) {
                     link.unread = false;
                 }
@@ -115,10 +162,14 @@ impl Driver {
             }
             self.pursue(session, fence);
         }
-        self.recovered(table);
+        self.note_reported(table);
     }
 
-    fn admit(&self, agent: usize) {
+    fn admit(&self, table: &Table, agent: usize) {
+        if table.rebuild().is_some() {
+            let (agent, name) = (names::agent(agent), format!("a{agent}"));
+            return self.propose(None, Change::RestoreAgent { agent, name });
+        }
         let hash = [agent as u8; 32];
         let at = self.world.clock(End::Broker(self.broker));
         let (expires, joins) = (at.plus(3_600_000), Joins::Agent);
@@ -202,14 +253,17 @@ impl Driver {
         }
     }
 
-    /// Serves people again once all that agents have is in the table.
-    fn recovered(&self, table: &Table) {
-        let mut state = self.world.brokers[self.broker].state();
-        let all = state.links.len() == self.world.hosts.len();
-        let rows = state.links.values().flat_map(|link| link.greeting.rows.values());
-        let mut open = rows.filter(|row| !row.phase.is_over());
-        if all && open.all(|row| table.session(row.session).is_some()) {
-            state.recovering = false;
+    /// Notes the agents all of whose sessions are in the table that is made anew.
+    fn note_reported(&self, table: &Table) {
+        let Some(rebuild) = table.rebuild() else { return };
+        let links = self.world.brokers[self.broker].state().links.clone();
+        for (agent, link) in links {
+            let agent = names::agent(agent);
+            let mut open = link.greeting.rows.values().filter(|row| !row.phase.is_over());
+            let is_new = table.agent(&agent).is_some() && !rebuild.reported.contains(&agent);
+            if is_new && open.all(|row| table.session(row.session).is_some()) {
+                self.propose(None, Change::AgentRebuilt { agent });
+            }
         }
     }
 

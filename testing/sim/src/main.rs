@@ -9,6 +9,7 @@ mod agent;
 mod broker;
 mod chance;
 mod driver;
+mod enroll;
 mod faults;
 mod history;
 mod invariants;

@@ -10,7 +10,7 @@ mod roster;
 mod service;
 
 pub use enroll::enroll;
-pub use roster::{Roster, RosterError};
+pub use roster::{Roster, RosterError, admit, is_settled};
 pub use service::CooperationService;
 
 use std::time::Duration;

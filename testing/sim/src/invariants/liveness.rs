@@ -6,6 +6,7 @@ use abide_model::{Reach, Table};
 use abide_session::Phase;
 use tokio::time::Instant;
 
+use crate::invariants;
 use crate::world::{LIVENESS, World};
 
 /// Waits until it has.
@@ -14,7 +15,11 @@ pub async fn converges(world: &World) {
     loop {
         match what_is_open(world) {
             None => return world.trace.add("all has converged"),
-            Some(what) if Instant::now() >= until => world.fail("liveness", &what),
+            Some(what) if Instant::now() >= until => {
+                // What is worse, if that is true as well.
+                invariants::check_end(world);
+                world.fail("liveness", &what)
+            }
             Some(_) => tokio::time::sleep(Duration::from_millis(200)).await,
         }
     }
