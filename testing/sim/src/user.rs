@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::agent;
 use crate::driver::propose;
-use crate::invariants::acknowledged;
+use crate::invariants::{acknowledged, liveness};
 use crate::names;
 use crate::net::End;
 use crate::world::{LIVENESS, World};
@@ -53,8 +53,8 @@ pub async fn run(world: Arc<World>, number: usize) {
     let until = Instant::now() + LIVENESS;
     let key = names::id(&format!("{user}-last"));
     if start(&world, &user, &key, |_| Instant::now() >= until).await.is_none() {
-        world.fail(
-            "liveness",
+        liveness::fail(
+            &world,
             &format!("the start of {user} was not acknowledged after the healing"),
         );
     }
