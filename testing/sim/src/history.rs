@@ -15,7 +15,7 @@ pub struct History {
     pub asked: BTreeSet<SessionId>,
     /// Sessions whose end was acknowledged.
     pub ended: BTreeSet<SessionId>,
-    /// Sessions instead of which another was reserved, as a leader's table had it.
+    /// Sessions instead of which another was reserved.
     pub superseded: BTreeSet<SessionId>,
     /// Where each session's keeper was started.
     pub launched: BTreeMap<SessionId, usize>,

@@ -127,7 +127,10 @@ async fn desk(
             (State::Reserved | State::Starting, Some(silent)) if silent >= REPLACE_AFTER => {
                 if let Some(place) = place(world, broker, &table.0, user) {
                     let change = Change::Supersede { old: session, place };
-                    propose(world, broker, &raft, change).await.ok()?;
+                    let outcome = propose(world, broker, &raft, change).await.ok()?;
+                    if matches!(outcome, Outcome::Reserved(_)) {
+                        world.history().superseded.insert(session);
+                    }
                 }
             }
             (State::Reserved | State::Starting, _) => {}
