@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::time::Duration;
 
+use abide_tls::Node;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
@@ -10,8 +11,6 @@ use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 use tonic::service::Routes;
 use tower::ServiceExt;
-
-use abide_tls::Node;
 
 use crate::WINDOW;
 use crate::who::Shown;

@@ -5,19 +5,19 @@
 //! - What the table wants goes to the agents: reserved sessions are started, ending ones ended.
 //! - Agents that nobody hears become unreachable.
 //!
-//! Reservations are made and waited for in `desk`; this starts nothing that is not committed.
+//! What follows from what is decided in `core/reconcile`. Reservations are made and waited for in `desk`;
+//! this starts nothing that is not committed.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use abide_model::{
-    AgentFacts, AgentId, BootId, Change, EndReason, Fence, Reach, Report, Session, SessionId,
-    State, Table,
+    AgentFacts, AgentId, BootId, Change, Fence, Reach, Session, SessionId, State, Table,
 };
 use abide_raft::ProposeError;
-use abide_ticket::StartOrder;
-use abide_wire::agent::{self, LedgerRow, command, ledger_row};
+use abide_reconcile::{Heard, Reservation, Wanted};
+use abide_wire::agent::{self, LedgerRow, command};
 use abide_wire::report_of;
 use tokio::sync::Semaphore;
 use tracing::{info, warn};
@@ -154,22 +154,14 @@ impl Driver {
                 return warn!(%agent, %session, cause = chain(&cause), "Report not understood");
             }
         };
-        match table.session(session) {
-            Some(known) if known.agent != *agent => {
-                warn!(%agent, %session, owner = %known.agent, "Agent reports another's session");
+        match abide_reconcile::hear(table, agent, session, report, boot.clone()) {
+            Heard::Known => {}
+            Heard::News(change) => self.propose(agent, Some(session), change).await,
+            Heard::Forget => self.forget(agent, session, fence),
+            Heard::Foreign(owner) => {
+                warn!(%agent, %session, %owner, "Agent reports another's session");
             }
-            Some(known) if known.learns_from(&report) => {
-                let agent = agent.clone();
-                let change = Change::Report { session, agent: agent.clone(), boot, report };
-                self.propose(&agent, Some(session), change).await;
-            }
-            Some(known) => {
-                let is_over = matches!(known.state, State::Ended { .. });
-                if is_over && matches!(report, Report::Ended { .. } | Report::Cancelled) {
-                    self.forget(agent, session, fence);
-                }
-            }
-            None => self.hear_unknown(agent, session, row, report, boot, fence).await,
+            Heard::Unknown(state) => self.hear_unknown(agent, session, row, state, boot).await,
         }
     }
 
@@ -185,21 +177,16 @@ impl Driver {
         agent: &AgentId,
         session: SessionId,
         row: &LedgerRow,
-        report: Report,
+        state: State,
         boot: BootId,
-        fence: Fence,
     ) {
-        // It is over, and nobody here ever knew of it or remembers.
-        let Some(state) = rebuild::state_of(&report) else {
-            return self.forget(agent, session, fence);
-        };
-        match self.broker.verifier.ring().verify_order(&row.start_order) {
-            Ok(order) if order.session == session && order.agent == *agent => {
-                info!(%agent, %session, user = %order.user, "Adopting a session");
-                let adopted = rebuild::adopted(order, boot, state);
+        let order = self.broker.verifier.ring().verify_order(&row.start_order);
+        match order.map(|order| abide_reconcile::adopted(order, agent, session, boot, state)) {
+            Ok(Some(adopted)) => {
+                info!(%agent, %session, user = %adopted.user, "Adopting a session");
                 self.propose(agent, Some(session), Change::Adopt(Arc::new(adopted))).await;
             }
-            Ok(_) => warn!(%agent, %session, "A session's start order is for another"),
+            Ok(None) => warn!(%agent, %session, "A session's start order is for another"),
             Err(cause) => {
                 let cause = chain(&cause);
                 warn!(%agent, %session, cause, "A session's start order is not good");
@@ -209,57 +196,43 @@ impl Driver {
 
     /// An agent does not list a session that the table has there.
     async fn miss(&self, session: &Session, now: &BootId) {
-        let change = match (&session.state, &session.boot) {
-            (State::Starting | State::Running | State::Ending { .. }, Some(was)) if was != now => {
-                let reason = EndReason::LostToBoot { was: was.clone(), now: now.clone() };
-                Change::Report {
-                    session: session.id,
-                    agent: session.agent.clone(),
-                    boot: was.clone(),
-                    report: Report::Ended { reason },
-                }
-            }
-            (State::Starting | State::Running, _) if session.unlisted_since.is_none() => {
-                warn!(session = %session.id, agent = %session.agent,
-                    "An agent does not list a session that it should have");
-                Change::Unlisted { session: session.id }
-            }
-            _ => return,
-        };
+        let Some(change) = abide_reconcile::miss(session, now) else { return };
+        if matches!(change, Change::Unlisted { .. }) {
+            warn!(session = %session.id, agent = %session.agent,
+                "An agent does not list a session that it should have");
+        }
         self.propose(&session.agent, None, change).await;
     }
 
     /// Tells a session's agent what the table wants, once a link.
     fn pursue(&self, session: &Session, fence: Fence, leading_since: Instant) {
         let hub = &self.broker.hub;
+        let is_told = hub.is_pending(&session.agent, session.id, Order::Start);
+        if session.state == State::Reserved && is_told {
+            return;
+        }
         let row = hub.row(&session.agent, session.id);
+        // One that is not understood was complained of when it came.
+        let Ok(listed) = row.as_ref().map(report_of).transpose() else { return };
+        let reservation = match self.is_stale(session, leading_since) {
+            true => Reservation::Stale,
+            false => Reservation::Wanted,
+        };
         let text = session.id.to_string();
-        let (order, command) = match (&session.state, row) {
-            (State::Reserved, None) if hub.is_pending(&session.agent, session.id, Order::Start) => {
-                return;
+        let (order, command) = match abide_reconcile::pursue(session, listed.as_ref(), reservation)
+        {
+            None => return,
+            Some(Wanted::Start) => {
+                let order = self.broker.issuer.order(&abide_reconcile::start_order(session));
+                (Order::Start, command::Command::Start(agent::Start { order }))
             }
-            (State::Reserved, None) => {
-                if self.is_stale(session, leading_since) {
-                    (Order::Cancel, command::Command::Cancel(agent::Cancel { session: text }))
-                } else {
-                    (
-                        Order::Start,
-                        command::Command::Start(agent::Start { order: self.order(session) }),
-                    )
-                }
-            }
-            (State::Ending { .. } | State::Superseded { .. }, None) => {
+            Some(Wanted::Cancel) => {
                 (Order::Cancel, command::Command::Cancel(agent::Cancel { session: text }))
             }
-            (State::Ending { by }, Some(row)) if is_alive(&row) => {
+            Some(Wanted::End { by }) => {
                 let by = by.to_string();
                 (Order::End, command::Command::End(agent::End { session: text, by }))
             }
-            (State::Superseded { by }, Some(row)) if is_alive(&row) && !row.ever_attached => {
-                let by = format!("the cluster: replaced by {by} before anybody saw it");
-                (Order::End, command::Command::End(agent::End { session: text, by }))
-            }
-            _ => return,
         };
         hub.command(&session.agent, session.id, order, fence, command);
     }
@@ -272,26 +245,9 @@ impl Driver {
             && !self.broker.waiting.is_waited_for(session.id)
     }
 
-    fn order(&self, session: &Session) -> String {
-        let order = StartOrder {
-            session: session.id,
-            user: session.user.clone(),
-            agent: session.agent.clone(),
-            profile: session.profile.clone(),
-            view_key: session.view_key.clone(),
-            idempotency_key: session.key.clone(),
-            created_at: session.created_at,
-        };
-        self.broker.issuer.order(&order)
-    }
-
     /// Writes down that an agent is heard, and what it says of itself.
     async fn welcome(&self, table: &Table, agent: &AgentId, facts: &Arc<AgentFacts>) {
-        let is_known = table
-            .agent(agent)
-            .is_some_and(|it| it.reach == Reach::Reachable && it.facts.as_ref() == Some(facts));
-        if !is_known {
-            let change = Change::AgentHeard { agent: agent.clone(), facts: Arc::clone(facts) };
+        if let Some(change) = abide_reconcile::welcome(table, agent, facts) {
             self.propose(agent, None, change).await;
         }
     }
@@ -356,8 +312,4 @@ impl Driver {
 fn lock(busy: &Mutex<HashSet<SessionId>>) -> MutexGuard<'_, HashSet<SessionId>> {
     // One entry is added or removed at a time.
     busy.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn is_alive(row: &LedgerRow) -> bool {
-    matches!(row.state, Some(ledger_row::State::Starting(_) | ledger_row::State::Running(_)))
 }

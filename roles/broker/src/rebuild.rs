@@ -10,10 +10,9 @@
 use std::collections::HashMap;
 
 use abide_api::ProblemKind;
-use abide_model::{
-    AgentId, BootId, Change, Fence, Outcome, Report, Session, SessionId, State, Table, Timestamp,
-};
-use abide_ticket::{KeyRing, StartOrder};
+use abide_model::{AgentId, Change, Fence, Outcome, SessionId, Table, Timestamp};
+use abide_reconcile::{adopted, state_of};
+use abide_ticket::KeyRing;
 use abide_wire::agent::{ClusterView, LedgerRow};
 use abide_wire::report_of;
 use tracing::{info, warn};
@@ -193,45 +192,22 @@ pub async fn confirm(broker: &Broker, agent: &AgentId) -> Result<u32, Refused> {
     let mut taken = 0;
     for (session, row) in open_rows(&table.0, &rows) {
         let order = KeyRing::read_order(&row.start_order).ok();
-        let order = order.filter(|it| it.session == session && it.agent == *agent);
         let report = report_of(row).ok().and_then(|it| state_of(&it));
-        let (Some(order), Some(state), Ok(boot)) = (order, report, row.boot_id.parse()) else {
+        let described = match (order, report, row.boot_id.parse()) {
+            (Some(order), Some(state), Ok(boot)) => adopted(order, agent, session, boot, state),
+            _ => None,
+        };
+        let Some(described) = described else {
             warn!(%agent, %session, "A session's order says nothing of it: it is left alone");
             continue;
         };
-        info!(%agent, %session, user = %order.user, "Adopting a session on a person's word");
-        let change = Change::Adopt(adopted(order, boot, state).into());
+        info!(%agent, %session, user = %described.user, "Adopting a session on a person's word");
+        let change = Change::Adopt(described.into());
         if broker.propose(change).await? == Outcome::Done {
             taken += 1;
         }
     }
     Ok(taken)
-}
-
-/// The row of a session that its order describes.
-pub fn adopted(order: StartOrder, boot: BootId, state: State) -> Session {
-    Session {
-        id: order.session,
-        user: order.user,
-        agent: order.agent,
-        profile: order.profile,
-        key: order.idempotency_key,
-        view_key: order.view_key,
-        created_at: order.created_at,
-        boot: Some(boot),
-        state,
-        unlisted_since: None,
-    }
-}
-
-/// Where a session stands that the table does not know; `None` if it is over.
-pub fn state_of(report: &Report) -> Option<State> {
-    match report {
-        Report::Starting => Some(State::Starting),
-        Report::Running { .. } => Some(State::Running),
-        Report::Ending => Some(State::Ending { by: "the agent".into() }),
-        Report::Ended { .. } | Report::Cancelled => None,
-    }
 }
 
 /// What whoever wants a new session is told meanwhile.

@@ -43,6 +43,7 @@ pub struct Greeting {
     pub life: u64,
     pub number: u64,
     pub boot: BootId,
+    pub fence: Fence,
     pub rows: BTreeMap<SessionId, Row>,
 }
 
@@ -120,9 +121,12 @@ impl Host {
     }
 }
 
-/// Starts the daemon.
+/// Starts the daemon, unless it is up.
 pub fn start(world: &Arc<World>, agent: usize) {
     let host = &world.hosts[agent];
+    if host.is_up() {
+        return;
+    }
     let (to, mail) = unbounded_channel();
     let daemon = {
         let mut state = host.state();
@@ -177,7 +181,8 @@ async fn greet(world: Arc<World>, agent: usize, life: u64) {
             let mut state = world.hosts[agent].state();
             state.greetings += 1;
             let boot = names::boot(agent, state.boot);
-            Greeting { life, number: state.greetings, boot, rows: state.rows.clone() }
+            let (fence, rows) = (state.fence, state.rows.clone());
+            Greeting { life, number: state.greetings, boot, fence, rows }
         };
         for broker in 0..world.brokers.len() {
             let (world, greeting) = (world.clone(), greeting.clone());

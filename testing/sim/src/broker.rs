@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use crate::agent::Greeting;
 use crate::driver;
+use crate::enroll;
 use crate::names;
 use crate::wires::Wires;
 use crate::world::World;
@@ -29,9 +30,17 @@ pub struct State {
     pub links: BTreeMap<usize, Link>,
     /// Sessions about which a change is under way.
     pub busy: BTreeSet<SessionId>,
-    /// Its disk was lost with all others: nobody is served before all agents have told what they have.
-    pub recovering: bool,
     pub commands: u64,
+    /// Between the start of its process and an engine that runs.
+    is_starting: bool,
+    /// Whether a fresh disk of it founds a group; else it joins the others'.
+    founds: bool,
+    /// The mark in its identity folder: the table was lost and is to be made anew.
+    pub rebuilds: bool,
+    /// How long its driver stands still, with what it knows.
+    pub stalled: Option<Instant>,
+    /// Whether it takes another broker in at the moment.
+    pub admits: bool,
 }
 
 /// What an agent told this life of the broker.
@@ -43,8 +52,8 @@ pub struct Link {
 }
 
 impl Broker {
-    pub fn new(world_number: u128) -> Self {
-        let node = NodeId((world_number as u64 >> 12).max(1));
+    pub fn new(chance: u128, founds: bool) -> Self {
+        let node = NodeId((chance as u64 >> 12).max(1));
         Self(Mutex::new(State {
             disk: Disk::new(names::CLUSTER.0, node),
             node,
@@ -54,8 +63,12 @@ impl Broker {
             skew: 0,
             links: BTreeMap::new(),
             busy: BTreeSet::new(),
-            recovering: false,
             commands: 0,
+            is_starting: false,
+            founds,
+            rebuilds: false,
+            stalled: None,
+            admits: false,
         }))
     }
 
@@ -85,6 +98,8 @@ impl Broker {
         state.life += 1;
         state.links.clear();
         state.busy.clear();
+        state.stalled = None;
+        state.admits = false;
         if let Some(raft) = state.raft.take() {
             raft.crash(&state.disk);
             // Nobody hears it any more; this only tidies its tasks away.
@@ -93,21 +108,44 @@ impl Broker {
     }
 
     /// The disk is lost too. Its node id is never used again.
-    pub fn wipe(&self, chance: u128) {
+    pub fn wipe(&self, chance: u128, empty: Empty) {
         self.crash();
-        let fresh = Self::new(chance);
+        let rebuilds = empty == Empty::Founds;
+        let fresh = Self::new(chance, rebuilds);
         let fresh = fresh.0.into_inner().unwrap_or_else(PoisonError::into_inner);
         let mut state = self.state();
-        *state = State { life: state.life, skew: state.skew, recovering: true, ..fresh };
+        let (life, skew, is_starting) = (state.life, state.skew, state.is_starting);
+        *state = State { life, skew, is_starting, rebuilds, ..fresh };
     }
 }
 
-/// Starts the process. Gives the engine, for forming a group.
-pub async fn start(world: &Arc<World>, broker: usize, formation: Formation) -> Raft<Replica> {
-    let (disk, folder, life) = {
+/// What a broker does with an empty folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Empty {
+    /// It is the first after the loss of all, and makes the table anew.
+    Founds,
+    /// It joins the others.
+    Joins,
+}
+
+/// Starts the process, unless it is up; gives its engine. Whoever gives up waiting does not stop it.
+pub async fn start(world: &Arc<World>, broker: usize) -> Option<Raft<Replica>> {
+    let life = {
         let mut state = world.brokers[broker].state();
+        if state.raft.is_some() || state.is_starting {
+            return None;
+        }
+        state.is_starting = true;
         state.life += 1;
-        (state.disk.clone(), state.folder.path().to_owned(), state.life)
+        state.life
+    };
+    tokio::spawn(boot(world.clone(), broker, life)).await.ok().flatten()
+}
+
+async fn boot(world: Arc<World>, broker: usize, life: u64) -> Option<Raft<Replica>> {
+    let (disk, folder, founds) = {
+        let state = world.brokers[broker].state();
+        (state.disk.clone(), state.folder.path().to_owned(), state.founds)
     };
     let settings = Settings {
         snapshot_every: SnapshotEvery { least: 6_000, most: 6_000 },
@@ -116,7 +154,7 @@ pub async fn start(world: &Arc<World>, broker: usize, formation: Formation) -> R
     let start = Start {
         folder,
         cluster: names::CLUSTER.0,
-        formation,
+        formation: if founds { Formation::Alone(peer(broker)) } else { Formation::Join },
         settings,
         transport: Arc::new(Wires { world: world.clone(), broker, life }),
     };
@@ -124,17 +162,25 @@ pub async fn start(world: &Arc<World>, broker: usize, formation: Formation) -> R
     let pace = Arc::new(move || chance.sync_time(broker));
     let raft = Raft::start_simulated(Replica::default(), start, &disk, pace).await;
     let raft = raft.unwrap_or_else(|cause| panic!("broker {broker} does not start: {cause:?}"));
-    {
+    let is_alive = {
         let mut state = world.brokers[broker].state();
-        if state.life == life {
-            state.raft = Some(raft.clone());
-        }
+        state.is_starting = false;
+        let is_alive = state.life == life;
+        state.raft = is_alive.then(|| raft.clone());
+        is_alive
+    };
+    if !is_alive {
+        // It died while it started.
+        raft.crash(&disk);
+        tokio::spawn(async move { drop(raft.stop().await) });
+        return None;
     }
     tokio::spawn(driver::run(world.clone(), broker, life, raft.clone()));
-    raft
+    tokio::spawn(enroll::run(world, broker, life, raft.clone()));
+    Some(raft)
 }
 
-/// The only member of a group of one.
-pub fn alone() -> Formation {
-    Formation::Alone(Peer::default())
+/// How a broker is known among the others.
+pub fn peer(broker: usize) -> Peer {
+    Peer { name: names::broker(broker).to_string(), ..Peer::default() }
 }

@@ -1,16 +1,17 @@
-//! A small model of the broker's driver: the same decisions from the same levels, without the wire.
+//! A small model of the broker's driver, without the wire. What it does is decided in `core/reconcile`, as the
+//! broker's own is.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use abide_broker::Replica;
 use abide_model::{
-    AgentFacts, Change, Command, EndReason, Fence, Joins, Outcome, Profile, Reach, Report, Session,
+    AgentFacts, AgentId, Change, Command, Fence, Joins, Outcome, Profile, Reach, Report, Session,
     SessionId, State, Table,
 };
-use abide_raft::{Claim, ProposeError, Raft};
+use abide_raft::{ProposeError, Raft};
+use abide_reconcile::{Heard, Reservation, Wanted};
 use abide_session::{Phase, Row};
-use abide_ticket::StartOrder;
 use tokio::time::Instant;
 
 use crate::agent::{self, Greeting, Ordered};
@@ -23,7 +24,7 @@ const SILENCE: Duration = Duration::from_millis(2_200);
 
 /// Runs until this life of the broker ends.
 pub async fn run(world: Arc<World>, broker: usize, life: u64, raft: Raft<Replica>) {
-    let driver = Driver { world, broker, life, raft };
+    let driver = Driver { world: world.clone(), broker, life, raft };
     let mut leading: Option<(Fence, Instant)> = None;
     loop {
         tokio::time::sleep(TICK).await;
@@ -34,6 +35,17 @@ pub async fn run(world: Arc<World>, broker: usize, life: u64, raft: Raft<Replica
             leading = None;
             continue;
         };
+        if world.brokers[broker].state().rebuilds {
+            driver.begin_rebuild().await;
+            continue;
+        }
+        // A process that stood still goes on with the fence that it had in its hand.
+        while let Some(until) = world.stalled(broker, life) {
+            tokio::time::sleep_until(until).await;
+        }
+        if !world.is_alive(broker, life) {
+            return;
+        }
         let since = match leading {
             Some((known, since)) if known == fence => since,
             _ => {
@@ -48,14 +60,33 @@ pub async fn run(world: Arc<World>, broker: usize, life: u64, raft: Raft<Replica
     }
 }
 
-/// An agent has obeyed a higher fence: risen above, if nobody else votes.
+/// An agent has obeyed a higher fence: risen above, where that may be done.
 pub async fn fenced(world: &World, broker: usize, life: u64, highest: Fence) {
-    let raft = world.raft(broker).filter(|_| world.is_alive(broker, life));
-    if let Some(raft) = raft {
-        let seen = Claim { generation: highest.generation, claimant: highest.claimant.into() };
-        let raised = raft.raise_claim(seen).await.is_ok();
-        world.trace.add(&format!("b{broker} is told of {highest}; raised: {raised}"));
+    if let Some(raft) = world.raft(broker).filter(|_| world.is_alive(broker, life)) {
+        rise(world, broker, &raft, highest.generation).await;
     }
+}
+
+/// As the broker's own: a lone broker, or a table that was made anew.
+async fn rise(world: &World, broker: usize, raft: &Raft<Replica>, seen: u64) {
+    let table = raft.latest();
+    let voters = raft.status().members.voters;
+    let is_alone = voters.iter().flatten().eq([&raft.node()]);
+    if fence(raft).is_none_or(|fence| fence.generation > seen)
+        || !is_alone && table.0.rebuild().is_none()
+    {
+        return;
+    }
+    let raised = propose(world, broker, raft, Change::RaiseGeneration { to: seen + 1 }).await;
+    world.trace.add(&format!("b{broker} rises above generation {seen}: {raised:?}"));
+}
+
+/// What this broker's commands carry: no lower than what its table stands on.
+fn fence(raft: &Raft<Replica>) -> Option<Fence> {
+    let fence = raft.command_fence()?;
+    let claim = (fence.claim.generation, fence.claim.claimant.0);
+    let (generation, claimant) = claim.max((raft.latest().0.generation(), 0));
+    Some(Fence { generation, claimant, term: fence.term, leader: fence.leader.0 })
 }
 
 struct Driver {
@@ -67,12 +98,22 @@ struct Driver {
 
 impl Driver {
     fn fence(&self) -> Option<Fence> {
-        self.raft.command_fence().map(|fence| Fence {
-            generation: fence.claim.generation,
-            claimant: fence.claim.claimant.0,
-            term: fence.term,
-            leader: fence.leader.0,
-        })
+        fence(&self.raft)
+    }
+
+    /// The administrator has said which agents there are.
+    async fn begin_rebuild(&self) {
+        let agents = (0..self.world.hosts.len()).map(|agent| names::agent(agent).as_str().into());
+        let expected = Change::ExpectAgents { agents: agents.collect() };
+        for change in [Change::BeginRebuild, expected] {
+            if propose(&self.world, self.broker, &self.raft, change).await.is_err() {
+                return;
+            }
+        }
+        let mut state = self.world.brokers[self.broker].state();
+        state.rebuilds &= state.life != self.life;
+        drop(state);
+        self.world.trace.add(&format!("b{} makes the table anew", self.broker));
     }
 
     fn look(&self, fence: Fence, since: Instant) {
@@ -81,7 +122,9 @@ impl Driver {
         for agent in 0..self.world.hosts.len() {
             let link = self.world.brokers[self.broker].state().links.get(&agent).cloned();
             let Some(known) = table.agent(&names::agent(agent)) else {
-                self.admit(agent);
+                if link.is_some() {
+                    self.admit(table, agent);
+                }
                 continue;
             };
             let heard = link.as_ref().map_or(since, |link| link.heard.max(since));
@@ -94,6 +137,11 @@ impl Driver {
             let Some(link) = link.filter(|_| !is_silent) else { continue };
             self.welcome(table, agent, &link.greeting);
             if link.unread {
+                if link.greeting.fence > fence {
+                    let (world, raft) = (self.world.clone(), self.raft.clone());
+                    let (broker, seen) = (self.broker, link.greeting.fence.generation);
+                    tokio::spawn(async move { rise(&world, broker, &raft, seen).await });
+                }
                 if let Some(link) = self.world.brokers[self.broker].state().links.get_mut(&agent) {
                     link.unread = false;
                 }
@@ -102,17 +150,26 @@ impl Driver {
                 }
                 let missing = table.sessions_on(&known.id);
                 for session in missing.filter(|it| !link.greeting.rows.contains_key(&it.id)) {
-                    self.miss(session, &link.greeting);
+                    if let Some(change) = abide_reconcile::miss(session, &link.greeting.boot) {
+                        self.propose(Some(session.id), change);
+                    }
                 }
             }
         }
         for session in table.unsettled() {
+            if matches!(session.state, State::Superseded { .. }) {
+                self.world.history().superseded.insert(session.id);
+            }
             self.pursue(session, fence);
         }
-        self.recovered(table);
+        self.note_reported(table);
     }
 
-    fn admit(&self, agent: usize) {
+    fn admit(&self, table: &Table, agent: usize) {
+        if table.rebuild().is_some() {
+            let (agent, name) = (names::agent(agent), format!("a{agent}"));
+            return self.propose(None, Change::RestoreAgent { agent, name });
+        }
         let hash = [agent as u8; 32];
         let at = self.world.clock(End::Broker(self.broker));
         let (expires, joins) = (at.plus(3_600_000), Joins::Agent);
@@ -128,110 +185,52 @@ impl Driver {
             weight: 1,
             profiles: vec![Profile { name: names::id("xfce"), title: "Xfce".into() }],
         });
-        let agent = names::agent(agent);
-        let is_known = table
-            .agent(&agent)
-            .is_some_and(|it| it.reach == Reach::Reachable && it.facts.as_ref() == Some(&facts));
-        if !is_known {
-            self.propose(None, Change::AgentHeard { agent, facts });
+        if let Some(change) = abide_reconcile::welcome(table, &names::agent(agent), &facts) {
+            self.propose(None, change);
         }
     }
 
     fn hear(&self, table: &Table, agent: usize, greeting: &Greeting, row: &Row, fence: Fence) {
         let Some(report) = report_of(row) else { return };
-        let id = names::agent(agent);
-        match table.session(row.session) {
-            Some(known) if known.agent != id => {}
-            Some(known) if known.learns_from(&report) => {
-                let (session, boot) = (row.session, row.boot.clone());
-                self.propose(Some(session), Change::Report { session, agent: id, boot, report });
+        let (id, boot) = (names::agent(agent), row.boot.clone());
+        match abide_reconcile::hear(table, &id, row.session, report, boot) {
+            Heard::Known | Heard::Foreign(_) => {}
+            Heard::News(change) => self.propose(Some(row.session), change),
+            Heard::Forget => {
+                self.command(agent, greeting.life, fence, Ordered::Forget(row.session));
             }
-            Some(known) => {
-                if matches!(known.state, State::Ended { .. }) && row.phase.is_over() {
-                    self.command(agent, greeting.life, fence, Ordered::Forget(row.session));
-                }
-            }
-            None => self.adopt(agent, greeting, row, report, fence),
+            Heard::Unknown(state) => self.adopt(&id, row, state),
         }
     }
 
-    fn adopt(&self, agent: usize, greeting: &Greeting, row: &Row, report: Report, fence: Fence) {
-        let state = match report {
-            Report::Starting => State::Starting,
-            Report::Running { .. } => State::Running,
-            Report::Ending => State::Ending { by: "the agent".into() },
-            Report::Ended { .. } | Report::Cancelled => {
-                return self.command(agent, greeting.life, fence, Ordered::Forget(row.session));
-            }
-        };
+    fn adopt(&self, agent: &AgentId, row: &Row, state: State) {
         let order = row.order.as_ref().and_then(|it| self.world.ring.verify_order(&it.text).ok());
-        if let Some(order) = order.filter(|order| order.session == row.session) {
-            let adopted = Session {
-                id: row.session,
-                user: order.user,
-                agent: order.agent,
-                profile: order.profile,
-                key: order.idempotency_key,
-                view_key: order.view_key,
-                created_at: order.created_at,
-                boot: Some(row.boot.clone()),
-                state,
-                unlisted_since: None,
-            };
+        let adopted = order.and_then(|order| {
+            abide_reconcile::adopted(order, agent, row.session, row.boot.clone(), state)
+        });
+        if let Some(adopted) = adopted {
             self.propose(Some(row.session), Change::Adopt(Arc::new(adopted)));
         }
-    }
-
-    fn miss(&self, session: &Session, greeting: &Greeting) {
-        let change = match (&session.state, &session.boot) {
-            (State::Starting | State::Running | State::Ending { .. }, Some(was))
-                if *was != greeting.boot =>
-            {
-                let now = greeting.boot.clone();
-                let reason = EndReason::LostToBoot { was: was.clone(), now };
-                Change::Report {
-                    session: session.id,
-                    agent: session.agent.clone(),
-                    boot: was.clone(),
-                    report: Report::Ended { reason },
-                }
-            }
-            (State::Starting | State::Running, _) if session.unlisted_since.is_none() => {
-                Change::Unlisted { session: session.id }
-            }
-            _ => return,
-        };
-        self.propose(Some(session.id), change);
     }
 
     fn pursue(&self, session: &Session, fence: Fence) {
         let Some(agent) = self.world.agent_of(&session.agent) else { return };
         let link = self.world.brokers[self.broker].state().links.get(&agent).cloned();
         let Some(Greeting { life, rows, .. }) = link.map(|link| link.greeting) else { return };
-        let row = rows.get(&session.id);
-        let alive = row.is_some_and(|row| matches!(row.phase, Phase::Starting | Phase::Running));
-        let order = match (&session.state, row) {
-            (State::Reserved, None) => Ordered::Start(self.order(session)),
-            (State::Ending { .. } | State::Superseded { .. }, None) => Ordered::Cancel(session.id),
-            (State::Ending { by }, Some(_)) if alive => Ordered::End(session.id, by.clone()),
-            (State::Superseded { .. }, Some(row)) if alive && !row.ever_attached => {
-                Ordered::End(session.id, "the cluster".into())
-            }
-            _ => return,
+        let listed = rows.get(&session.id).and_then(report_of);
+        // No run lasts long enough for a stale one.
+        let wanted = abide_reconcile::pursue(session, listed.as_ref(), Reservation::Wanted);
+        let order = match wanted {
+            None => return,
+            Some(Wanted::Start) => Ordered::Start(self.order(session)),
+            Some(Wanted::Cancel) => Ordered::Cancel(session.id),
+            Some(Wanted::End { by }) => Ordered::End(session.id, by),
         };
         self.command(agent, life, fence, order);
     }
 
     fn order(&self, session: &Session) -> Arc<str> {
-        let order = StartOrder {
-            session: session.id,
-            user: session.user.clone(),
-            agent: session.agent.clone(),
-            profile: session.profile.clone(),
-            view_key: session.view_key.clone(),
-            idempotency_key: session.key.clone(),
-            created_at: session.created_at,
-        };
+        let order = abide_reconcile::start_order(session);
         self.world.keys[self.broker].sign(names::CLUSTER, &order).into()
     }
 
@@ -254,14 +253,17 @@ impl Driver {
         }
     }
 
-    /// Serves people again once all that agents have is in the table.
-    fn recovered(&self, table: &Table) {
-        let mut state = self.world.brokers[self.broker].state();
-        let all = state.links.len() == self.world.hosts.len();
-        let rows = state.links.values().flat_map(|link| link.greeting.rows.values());
-        let mut open = rows.filter(|row| !row.phase.is_over());
-        if all && open.all(|row| table.session(row.session).is_some()) {
-            state.recovering = false;
+    /// Notes the agents all of whose sessions are in the table that is made anew.
+    fn note_reported(&self, table: &Table) {
+        let Some(rebuild) = table.rebuild() else { return };
+        let links = self.world.brokers[self.broker].state().links.clone();
+        for (agent, link) in links {
+            let agent = names::agent(agent);
+            let mut open = link.greeting.rows.values().filter(|row| !row.phase.is_over());
+            let is_new = table.agent(&agent).is_some() && !rebuild.reported.contains(&agent);
+            if is_new && open.all(|row| table.session(row.session).is_some()) {
+                self.propose(None, Change::AgentRebuilt { agent });
+            }
         }
     }
 

@@ -2,13 +2,14 @@
 //!
 //! The engine is the product's own, openraft included, in simulated time and over simulated wires and
 //! disks. A safety phase, in which things go wrong, is followed by a liveness phase, in which all is
-//! healed. The seed decides everything.
+//! healed. The seed decides everything. README.md says what is real, and how each invariant was seen red.
 #![expect(clippy::print_stdout, reason = "a program's answer")]
 
 mod agent;
 mod broker;
 mod chance;
 mod driver;
+mod enroll;
 mod faults;
 mod history;
 mod invariants;

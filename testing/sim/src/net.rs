@@ -29,9 +29,14 @@ struct State {
 }
 
 impl Net {
-    /// Cuts one way.
-    pub fn cut(&self, from: End, to: End) {
-        self.state().cut.insert((from, to));
+    /// Cuts these ways, each one way.
+    pub fn cut(&self, ways: &[(End, End)]) {
+        self.state().cut.extend(ways);
+    }
+
+    /// Mends them.
+    pub fn mend(&self, ways: &[(End, End)]) {
+        self.state().cut.retain(|way| !ways.contains(way));
     }
 
     /// Mends everything.

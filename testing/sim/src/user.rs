@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::agent;
 use crate::driver::propose;
-use crate::invariants::acknowledged;
+use crate::invariants::{acknowledged, liveness};
 use crate::names;
 use crate::net::End;
 use crate::world::{LIVENESS, World};
@@ -53,8 +53,8 @@ pub async fn run(world: Arc<World>, number: usize) {
     let until = Instant::now() + LIVENESS;
     let key = names::id(&format!("{user}-last"));
     if start(&world, &user, &key, |_| Instant::now() >= until).await.is_none() {
-        world.fail(
-            "liveness",
+        liveness::fail(
+            &world,
             &format!("the start of {user} was not acknowledged after the healing"),
         );
     }
@@ -97,9 +97,6 @@ async fn desk(
     want: &Want,
 ) -> Option<Arc<Session>> {
     let replica = raft.read().await.ok()?;
-    if world.brokers[broker].state().recovering {
-        return None;
-    }
     let mut session = match replica.0.started_by(user, key, want).ok()? {
         Some(session) => session,
         None => match replica.0.resumable(user, want) {
@@ -130,7 +127,10 @@ async fn desk(
             (State::Reserved | State::Starting, Some(silent)) if silent >= REPLACE_AFTER => {
                 if let Some(place) = place(world, broker, &table.0, user) {
                     let change = Change::Supersede { old: session, place };
-                    propose(world, broker, &raft, change).await.ok()?;
+                    let outcome = propose(world, broker, &raft, change).await.ok()?;
+                    if matches!(outcome, Outcome::Reserved(_)) {
+                        world.history().superseded.insert(session);
+                    }
                 }
             }
             (State::Reserved | State::Starting, _) => {}
@@ -171,9 +171,8 @@ async fn end(world: &Arc<World>, session: SessionId) {
         let broker = any_broker(world);
         let change = Change::End { session, by: "its user".into() };
         let ended = at_broker(world, broker, |raft| async move {
-            let recovering = world.brokers[broker].state().recovering;
             let outcome = propose(world, broker, &raft, change).await.ok()?;
-            (!recovering && matches!(outcome, Outcome::Done | Outcome::Unchanged)).then_some(())
+            matches!(outcome, Outcome::Done | Outcome::Unchanged).then_some(())
         });
         if let Some(Some(())) = ended.await {
             world.trace.add(&format!("the end of {} is acknowledged", names::short(session)));
@@ -210,14 +209,19 @@ pub async fn at_broker<F: Future>(
     broker: usize,
     work: impl FnOnce(Raft<Replica>) -> F,
 ) -> Option<F::Output> {
+    let losses = world.history().losses;
     world.carry(End::User, End::Broker(broker)).await?;
     let (raft, life) = {
         let state = world.brokers[broker].state();
-        (state.raft.clone()?, state.life)
+        // Nothing is served from a table that is not even known to be lost.
+        let serves = state.raft.clone().filter(|_| !state.rebuilds);
+        (serves?, state.life)
     };
     let done = timeout(PATIENCE, work(raft)).await.ok()?;
     if !world.is_alive(broker, life) {
         return None;
     }
-    world.carry(End::Broker(broker), End::User).await.map(|()| done)
+    world.carry(End::Broker(broker), End::User).await?;
+    // What was true of a lost table is not promised any more.
+    (world.history().losses == losses).then_some(done)
 }

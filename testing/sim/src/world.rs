@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use abide_broker::Replica;
 use abide_model::{AgentId, SessionId, Timestamp};
-use abide_raft::{Formation, NodeId, Peer, Raft};
+use abide_raft::{NodeId, Raft};
 use abide_ticket::{KeyCertificate, KeyRing, SigningKey};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::agent::{self, Host};
-use crate::broker::{self, Broker};
+use crate::broker::{self, Broker, Empty};
 use crate::chance::Chance;
 use crate::faults;
 use crate::history::History;
@@ -64,7 +65,7 @@ impl World {
             seed,
             trace: Trace::new(shown),
             net: Net::default(),
-            brokers: (0..brokers).map(|_| Broker::new(chance.number())).collect(),
+            brokers: (0..brokers).map(|_| Broker::new(chance.number(), brokers == 1)).collect(),
             hosts: (0..3).map(|_| Host::default()).collect(),
             keys,
             ring,
@@ -83,16 +84,21 @@ impl World {
         }
         let users: Vec<_> =
             (0..user::USERS).map(|number| tokio::spawn(user::run(self.clone(), number))).collect();
-        let faults = tokio::spawn(faults::run(self.clone()));
+        // Two at once, so that faults meet.
+        let faults = [(); 2].map(|()| tokio::spawn(faults::run(self.clone())));
         tokio::time::sleep(SAFETY).await;
-        faults.abort();
+        faults.iter().for_each(tokio::task::JoinHandle::abort);
         self.calm.store(true, Ordering::Relaxed);
-        faults::heal(self).await;
-        self.trace.add("all is healed");
+        let away = faults::heal(self).await;
+        self.trace.add(&format!("all is healed, but {away:?}"));
         for user in users {
             if user.await.is_err() {
                 self.fail("liveness", "a user's task has panicked");
             }
+        }
+        // What people can do must not depend on it; what is known of it must.
+        if let Some(away) = away {
+            agent::start(self, away);
         }
         invariants::liveness::converges(self).await;
         invariants::check_end(self);
@@ -119,6 +125,16 @@ impl World {
     /// How many messages of a thousand come twice.
     pub fn doubled(&self) -> u32 {
         if self.is_calm() { 0 } else { 30 }
+    }
+
+    /// Every disk of a broker is lost. What no ledger has any more is lost with them.
+    pub fn lose_everything(&self, founder: usize) {
+        for (number, broker) in self.brokers.iter().enumerate() {
+            let empty = if number == founder { Empty::Founds } else { Empty::Joins };
+            broker.wipe(self.chance.number(), empty);
+        }
+        let lives = |session| self.hosts.iter().any(|host| host.lives(session));
+        self.history().lose(lives);
     }
 
     /// What a host's clock shows.
@@ -153,6 +169,12 @@ impl World {
         state.life == life && state.raft.is_some()
     }
 
+    /// Until when a broker's driver stands still, if it does.
+    pub fn stalled(&self, broker: usize, life: u64) -> Option<Instant> {
+        let state = self.brokers[broker].state();
+        state.stalled.filter(|until| state.life == life && *until > Instant::now())
+    }
+
     pub fn broker_of(&self, node: NodeId) -> Option<usize> {
         (0..self.brokers.len()).find(|broker| self.brokers[*broker].state().node == node)
     }
@@ -169,20 +191,14 @@ impl World {
     }
 
     async fn form(self: &Arc<Self>) {
-        if let [_] = self.brokers[..] {
-            broker::start(self, 0, broker::alone()).await;
-            return;
-        }
-        let mut first = None;
+        let mut started = Vec::new();
         for number in 0..self.brokers.len() {
-            let raft = broker::start(self, number, Formation::Join).await;
-            first.get_or_insert(raft);
+            started.extend(broker::start(self, number).await);
         }
-        let node = |broker: &Broker| (broker.state().node, Peer::default());
-        let members = self.brokers.iter().map(node).collect();
-        if let Some(first) = first {
-            let formed = first.form_simulated(members).await;
-            formed.unwrap_or_else(|cause| panic!("no group is formed: {cause:?}"));
-        }
+        let [first, _, ..] = &started[..] else { return };
+        let brokers = self.brokers.iter().enumerate();
+        let members = brokers.map(|(number, it)| (it.state().node, broker::peer(number))).collect();
+        let formed = first.form_simulated(members).await;
+        formed.unwrap_or_else(|cause| panic!("no group is formed: {cause:?}"));
     }
 }

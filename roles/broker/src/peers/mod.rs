@@ -12,7 +12,7 @@ mod service;
 
 pub use enroll::enroll;
 pub use failures::{QUEUE as FAILURES, tell as tell_failures};
-pub use roster::{Roster, RosterError};
+pub use roster::{Roster, RosterError, admit, is_settled};
 pub use service::CooperationService;
 
 use std::time::Duration;

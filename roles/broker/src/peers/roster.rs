@@ -59,11 +59,7 @@ impl Roster {
 
     /// Whether a node is a voter, at this address, and the only one of its name.
     pub fn is_settled(&self, node: NodeId, me: &Peer) -> bool {
-        let members = self.raft.status().members;
-        members.voters.len() == 1
-            && members.voters[0].contains(&node)
-            && members.nodes.get(&node) == Some(me)
-            && lives_of(&members, &me.name).len() == 1
+        is_settled(&self.raft, node, me)
     }
 
     /// Takes a broker in, in the background, unless another change is under way: it is to ask again until
@@ -75,31 +71,12 @@ impl Roster {
         let Ok(one) = Arc::clone(&self.changing).try_lock_owned() else { return };
         let roster = self.clone();
         tokio::spawn(async move {
-            if let Err(cause) = roster.admit(node, peer).await {
+            if let Err(cause) = admit(&roster.raft, node, peer).await {
                 let cause: &dyn std::error::Error = &cause;
                 warn!(%node, cause, "A broker could not be taken in yet");
             }
             drop(one);
         });
-    }
-
-    async fn admit(&self, node: NodeId, peer: Peer) -> Result<(), MembersError> {
-        self.raft.add_learner(node, peer.clone()).await?;
-        self.raft.caught_up(node, CATCH_UP).await?;
-        let members = self.raft.status().members;
-        let mut earlier = lives_of(&members, &peer.name);
-        earlier.remove(&node);
-        let mut voters: BTreeSet<_> = members.voters.into_iter().flatten().collect();
-        voters.retain(|voter| !earlier.contains(voter));
-        voters.insert(node);
-        self.raft.set_voters(voters).await?;
-        let left: BTreeSet<_> = self.raft.status().members.nodes.into_keys().collect();
-        let idle: BTreeSet<_> = earlier.intersection(&left).copied().collect();
-        if !idle.is_empty() {
-            self.raft.drop_learners(idle).await?;
-        }
-        info!(%node, broker = peer.name, "Broker takes part");
-        Ok(())
     }
 
     /// Lets a broker go for good.
@@ -134,6 +111,38 @@ impl Roster {
         let silence = members.nodes.get(&node).and_then(|it| self.peers.silence(&it.address));
         node == self.raft.node() || silence.is_some_and(|silence| silence < self.unheard)
     }
+}
+
+/// Whether a node is a voter, at this address, and the only one of its name.
+pub fn is_settled(raft: &Raft<Replica>, node: NodeId, me: &Peer) -> bool {
+    let members = raft.status().members;
+    members.voters.len() == 1
+        && members.voters[0].contains(&node)
+        && members.nodes.get(&node) == Some(me)
+        && lives_of(&members, &me.name).len() == 1
+}
+
+/// Makes a node a voter in place of its broker's earlier ones. On the leader alone, one at a time.
+///
+/// # Errors
+/// [`MembersError`]; it is to ask again.
+pub async fn admit(raft: &Raft<Replica>, node: NodeId, peer: Peer) -> Result<(), MembersError> {
+    raft.add_learner(node, peer.clone()).await?;
+    raft.caught_up(node, CATCH_UP).await?;
+    let members = raft.status().members;
+    let mut earlier = lives_of(&members, &peer.name);
+    earlier.remove(&node);
+    let mut voters: BTreeSet<_> = members.voters.into_iter().flatten().collect();
+    voters.retain(|voter| !earlier.contains(voter));
+    voters.insert(node);
+    raft.set_voters(voters).await?;
+    let left: BTreeSet<_> = raft.status().members.nodes.into_keys().collect();
+    let idle: BTreeSet<_> = earlier.intersection(&left).copied().collect();
+    if !idle.is_empty() {
+        raft.drop_learners(idle).await?;
+    }
+    info!(%node, broker = peer.name, "Broker takes part");
+    Ok(())
 }
 
 /// The nodes that are or were this broker.

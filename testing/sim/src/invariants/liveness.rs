@@ -6,6 +6,7 @@ use abide_model::{Reach, Table};
 use abide_session::Phase;
 use tokio::time::Instant;
 
+use crate::invariants;
 use crate::world::{LIVENESS, World};
 
 /// Waits until it has.
@@ -14,10 +15,16 @@ pub async fn converges(world: &World) {
     loop {
         match what_is_open(world) {
             None => return world.trace.add("all has converged"),
-            Some(what) if Instant::now() >= until => world.fail("liveness", &what),
+            Some(what) if Instant::now() >= until => fail(world, &what),
             Some(_) => tokio::time::sleep(Duration::from_millis(200)).await,
         }
     }
+}
+
+/// Ends the run; for what is worse, if that is violated as well.
+pub fn fail(world: &World, what: &str) -> ! {
+    invariants::check_end(world);
+    world.fail("liveness", what)
 }
 
 fn what_is_open(world: &World) -> Option<String> {

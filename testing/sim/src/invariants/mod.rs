@@ -11,8 +11,8 @@ use crate::world::World;
 
 /// Judges the converged end of a run.
 pub fn check_end(world: &World) {
-    known::check(world);
-    acknowledged::check(world);
     double::check(world);
     unasked_end::check(world);
+    known::check(world);
+    acknowledged::check(world);
 }

@@ -1,4 +1,4 @@
-//! Nothing ends that nobody ended; a superseded session that nobody ever saw apart.
+//! Nothing ends that nobody ended; a superseded session that nobody ever saw or was told of apart.
 
 use abide_model::{EndReason, SessionId, State};
 
@@ -11,11 +11,13 @@ const NAME: &str = "nothing ends that nobody ended";
 pub fn keeper_ends(world: &World, agent: usize, session: SessionId, reason: &EndReason) {
     let EndReason::Asked { by } = reason else { return };
     let seen = world.hosts[agent].state().rows.get(&session).is_some_and(|row| row.ever_attached);
-    let superseded = &**by == "the cluster";
+    let superseded = world.history().superseded.contains(&session);
+    let told = world.history().acknowledged.contains(&session);
     let asked = world.history().asked.contains(&session);
-    let may_end = asked || superseded && !seen;
+    let may_end = asked || superseded && !seen && !told;
     if !may_end {
-        let detail = format!("a{agent} ended {} for {by}; attached: {seen}", short(session));
+        let what = short(session);
+        let detail = format!("a{agent} ended {what} for {by}; attached: {seen}, told: {told}");
         world.fail(NAME, &detail);
     }
 }

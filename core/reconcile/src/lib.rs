@@ -1,0 +1,17 @@
+//! What the leader does where the table and an agent's ledger differ.
+//!
+//! ```text
+//! ledger ── hear, miss ──▶ changes of the table
+//! table  ── pursue ──────▶ orders to the agent
+//! ```
+//! Works from levels, not from events: the same table and the same ledger always give the same answer.
+//! Commits and sends nothing: the broker's driver does, and the simulation's.
+#![forbid(unsafe_code)]
+
+mod hear;
+mod pursue;
+#[cfg(test)]
+mod tests;
+
+pub use hear::{Heard, adopted, hear, miss, state_of, welcome};
+pub use pursue::{Reservation, Wanted, pursue, start_order};

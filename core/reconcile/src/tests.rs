@@ -1,0 +1,183 @@
+//! One session against one row of a ledger.
+
+use std::sync::Arc;
+
+use abide_model::{
+    AgentFacts, AgentId, BootId, Change, Command, EndReason, Joins, Place, Report, Session,
+    SessionId, State, Table, Timestamp, Want,
+};
+use uuid::Uuid;
+
+use crate::*;
+
+const SESSION: SessionId = SessionId(Uuid::from_u128(7));
+const OTHER: SessionId = SessionId(Uuid::from_u128(8));
+
+fn agent(number: u8) -> AgentId {
+    format!("{number:032x}").parse().unwrap()
+}
+
+fn boot(number: u8) -> BootId {
+    format!("boot-{number}").parse().unwrap()
+}
+
+fn session(state: State) -> Session {
+    Session {
+        id: SESSION,
+        user: "ada".parse().unwrap(),
+        agent: agent(1),
+        profile: "xfce".parse().unwrap(),
+        key: "k".parse().unwrap(),
+        view_key: "0".repeat(32).parse().unwrap(),
+        created_at: Timestamp(5),
+        boot: Some(boot(1)),
+        state,
+        unlisted_since: None,
+    }
+}
+
+fn ending() -> State {
+    State::Ending { by: "ada".into() }
+}
+
+fn superseded() -> State {
+    State::Superseded { by: OTHER }
+}
+
+fn ended() -> State {
+    State::Ended { at: Timestamp(9), reason: EndReason::LoggedOut }
+}
+
+fn running(ever_attached: bool) -> Report {
+    Report::Running { ever_attached }
+}
+
+/// A table in which two agents joined and have session 7 reserved on the first.
+fn table() -> Table {
+    let mut table = Table::default();
+    let mut apply = |change| table.apply(Command { at: Timestamp(5), change });
+    for number in [1, 2] {
+        let hash = [number; 32];
+        apply(Change::AddJoinToken { hash, expires: Timestamp(1000), joins: Joins::Agent });
+        apply(Change::AdmitAgent { hash, agent: agent(number), name: "host".into() });
+        apply(Change::AgentHeard { agent: agent(number), facts: facts(1) });
+    }
+    let row = session(State::Reserved);
+    let place = Place { session: SESSION, agent: agent(1), view_key: row.view_key };
+    let (user, profile, key, want) = (row.user, row.profile, row.key, Want::Start);
+    apply(Change::Reserve { place, user, profile, key, want });
+    table
+}
+
+fn facts(number: u8) -> Arc<AgentFacts> {
+    let public_url = "https://host".into();
+    Arc::new(AgentFacts { boot: boot(number), public_url, weight: 1, profiles: Vec::new() })
+}
+
+#[test]
+fn an_agent_is_told_what_its_ledger_lacks_and_nothing_twice() {
+    let end = |by: &str| Some(Wanted::End { by: by.into() });
+    let lost = end(&format!("the cluster: replaced by {OTHER} before anybody saw it"));
+    for (state, listed, wanted) in [
+        (State::Reserved, None, Some(Wanted::Start)),
+        (State::Reserved, Some(Report::Starting), None),
+        (State::Reserved, Some(Report::Cancelled), None),
+        (ending(), None, Some(Wanted::Cancel)),
+        (ending(), Some(Report::Starting), end("ada")),
+        (ending(), Some(running(true)), end("ada")),
+        (ending(), Some(Report::Ending), None),
+        (superseded(), None, Some(Wanted::Cancel)),
+        (superseded(), Some(Report::Starting), lost.clone()),
+        (superseded(), Some(running(false)), lost),
+        (superseded(), Some(running(true)), None),
+        (State::Starting, None, None),
+        (State::Running, None, None),
+        (State::Running, Some(running(false)), None),
+        (ended(), None, None),
+        (ended(), Some(running(false)), None),
+    ] {
+        let told = pursue(&session(state.clone()), listed.as_ref(), Reservation::Wanted);
+        assert_eq!(told, wanted, "{state:?}, {listed:?}");
+    }
+}
+
+#[test]
+fn a_stale_reservation_is_cancelled_unless_it_began() {
+    let reserved = session(State::Reserved);
+    assert_eq!(pursue(&reserved, None, Reservation::Stale), Some(Wanted::Cancel));
+    assert_eq!(pursue(&reserved, Some(&Report::Starting), Reservation::Stale), None);
+}
+
+#[test]
+fn a_session_is_lost_by_another_boot_and_by_nothing_less() {
+    for state in [State::Starting, State::Running, ending()] {
+        let reason = EndReason::LostToBoot { was: boot(1), now: boot(2) };
+        let lost = Change::Report {
+            session: SESSION,
+            agent: agent(1),
+            boot: boot(1),
+            report: Report::Ended { reason },
+        };
+        assert_eq!(miss(&session(state), &boot(2)), Some(lost));
+    }
+    let unlisted = Change::Unlisted { session: SESSION };
+    for state in [State::Starting, State::Running] {
+        assert_eq!(miss(&session(state), &boot(1)), Some(unlisted.clone()));
+    }
+    let known = Session { unlisted_since: Some(Timestamp(6)), ..session(State::Running) };
+    assert_eq!(miss(&known, &boot(1)), None);
+    for state in [State::Reserved, ending(), superseded(), ended()] {
+        assert_eq!(miss(&session(state), &boot(1)), None);
+    }
+    let not_begun = Session { boot: None, ..session(State::Reserved) };
+    assert_eq!(miss(&not_begun, &boot(2)), None);
+}
+
+#[test]
+fn what_an_agent_says_is_news_once() {
+    let mut table = table();
+    let heard =
+        |table: &Table, number, report| hear(table, &agent(number), SESSION, report, boot(1));
+    let owner = agent(1);
+    assert_eq!(heard(&table, 2, Report::Starting), Heard::Foreign(owner));
+    for report in [Report::Starting, running(false), Report::Ended { reason: EndReason::LoggedOut }]
+    {
+        let Heard::News(change) = heard(&table, 1, report.clone()) else {
+            panic!("{report:?} is news");
+        };
+        table.apply(Command { at: Timestamp(6), change });
+        let is_over = matches!(report, Report::Ended { .. });
+        let again = if is_over { Heard::Forget } else { Heard::Known };
+        assert_eq!(heard(&table, 1, report), again);
+    }
+    assert_eq!(heard(&table, 1, running(true)), Heard::Known, "it is not over at its agent");
+}
+
+#[test]
+fn an_unknown_session_that_lives_is_adopted_by_its_own_order_alone() {
+    let heard = |report| hear(&Table::default(), &agent(1), SESSION, report, boot(1));
+    assert_eq!(heard(Report::Starting), Heard::Unknown(State::Starting));
+    assert_eq!(heard(running(true)), Heard::Unknown(State::Running));
+    assert_eq!(heard(Report::Ending), Heard::Unknown(State::Ending { by: "the agent".into() }));
+    assert_eq!(heard(Report::Cancelled), Heard::Forget);
+    assert_eq!(heard(Report::Ended { reason: EndReason::LoggedOut }), Heard::Forget);
+
+    let row = session(State::Running);
+    let order = start_order(&row);
+    let adopt =
+        |number, session| adopted(order.clone(), &agent(number), session, boot(1), State::Running);
+    assert_eq!(adopt(1, SESSION), Some(row));
+    assert_eq!(adopt(2, SESSION), None);
+    assert_eq!(adopt(1, OTHER), None);
+}
+
+#[test]
+fn an_agent_is_welcomed_when_it_was_away_or_says_something_else() {
+    let mut table = table();
+    assert_eq!(welcome(&table, &agent(1), &facts(1)), None);
+    assert!(welcome(&table, &agent(1), &facts(2)).is_some());
+    assert!(welcome(&table, &agent(3), &facts(1)).is_some());
+    let change = Change::AgentUnheard { agent: agent(1), since: Timestamp(6) };
+    table.apply(Command { at: Timestamp(6), change });
+    assert!(welcome(&table, &agent(1), &facts(1)).is_some());
+}
