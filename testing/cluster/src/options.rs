@@ -31,6 +31,8 @@ pub struct Options {
     pub broker_config: String,
     /// The same for agents.
     pub agent_config: String,
+    /// Hears what has been done while the cluster starts, a line at a time.
+    pub tell: fn(&str),
 }
 
 /// How browsers are served.
@@ -93,7 +95,9 @@ impl Profile {
 
     /// XFCE, with something on it that moves, so that one sees it live.
     pub fn xfce() -> Self {
-        let moving = "xclock -update 0.1 -geometry 180x180-40+60 & exec startxfce4";
+        // Counted from the left, since the screen takes the viewer's size only after a while; beside a first
+        // terminal.
+        let moving = "xclock -update 0.1 -geometry 180x180+850+60 & exec startxfce4";
         Self::new("xfce", &["/bin/sh", "-c", moving]).titled("Desktop (XFCE)")
     }
 
@@ -147,6 +151,7 @@ impl Options {
             binaries,
             broker_config: String::new(),
             agent_config: String::new(),
+            tell: |_| {},
         }
     }
 }
