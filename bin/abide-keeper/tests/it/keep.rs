@@ -1,6 +1,7 @@
 //! Starting sessions.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 
 use abide_desktop::{Cgroup, CgroupRecord};
 use abide_wire::keeper::DisplayServer;
@@ -24,6 +25,30 @@ fn a_session_accepts_viewers_by_its_two_passwords_only() {
     assert!(lets_in(&status.rfb_socket, &status.full_password));
     assert_eq!(status.pid, kept.child.id());
     kept.traces().assert_all_there();
+    let traces = kept.traces();
+    kept.end("done");
+    traces.assert_all_gone();
+}
+
+#[test]
+fn a_display_whose_socket_a_dying_server_took_away_is_started_anew() {
+    let desk = Desk::new();
+    // At first a server that serves a display without a socket, then the real one.
+    let (robbed, first) = (desk.path().join("robbed"), desk.path().join("first"));
+    let script = format!(
+        "#!/bin/sh\nmkdir {} 2>/dev/null || exec /usr/bin/Xvnc \"$@\"\n\
+         while [ \"$1\" != -displayfd ]; do shift; done\n\
+         echo 4242 > /proc/self/fd/$2\nexec sleep 1000\n",
+        first.display()
+    );
+    fs::write(&robbed, script).unwrap();
+    fs::set_permissions(&robbed, fs::Permissions::from_mode(0o755)).unwrap();
+    let mut spec = desk.spec(&["sleep", "1000"]);
+    spec.display_server.as_mut().unwrap().program = robbed.display().to_string();
+    let mut kept = start(&spec);
+    assert!(first.exists());
+    assert_ne!(kept.status.display, 4242);
+    assert!(lets_in(&kept.status.rfb_socket, &kept.status.full_password));
     let traces = kept.traces();
     kept.end("done");
     traces.assert_all_gone();

@@ -11,8 +11,10 @@ use std::path::Path;
 
 use abide_desktop::{CgroupRecord, DisplayRecord, LockError, processes};
 use abide_wire::keeper::{KeeperSpec, KeeperStatus};
+use nix::sys::signal::{Signal, kill};
 use nix::sys::stat::{Mode, umask};
-use nix::unistd::{dup2_stderr, getgroups, setgroups, setsid};
+use nix::sys::wait::waitpid;
+use nix::unistd::{Pid, dup2_stderr, getgroups, setgroups, setsid};
 
 use super::account::Account;
 use super::control::Control;
@@ -33,6 +35,9 @@ const DESKTOP_UMASK: Mode = Mode::from_bits_truncate(0o022);
 
 /// How much of a log goes into an error, bytes.
 const LOG_TAIL: u64 = 2048;
+
+/// How often a display server is started whose socket another takes away.
+const SERVER_TRIES: u32 = 3;
 
 /// Starts the session that is asked for.
 ///
@@ -229,22 +234,23 @@ fn start_display(
             // Set-gid, so that the socket gets the agent's group.
             open_to(&folder.server(), Some(account.uid.as_raw()), plan.agent_gid(), 0o2770)?;
         }
-        Ok((Authority { cookie, file }, log, display::number_pipe()?))
+        Ok((Authority { cookie, file }, log))
     })();
-    let (authority, log, (read, write)) = written.map_err(StartError::Files)?;
+    let (authority, log) = written.map_err(StartError::Files)?;
 
-    let title = format!("{}@{}", plan.user, host_name());
-    let argv = display::argv(&plan.server, folder, &title, write.as_fd());
-    let run = slate.start(&argv, &log, Some(write.as_fd()));
-    let server =
-        run.map_err(|cause| StartError::RunServer { program: plan.server.program.clone(), cause })?;
-    drop(write);
-    house.server = Some(server);
-    let not_up = |cause: io::Error| StartError::Server { log: tail(&log), cause };
-    let number = display::wait_for_number(read)
-        .and_then(|number| number.ok_or_else(|| io::Error::other("it ended")))
-        .map_err(not_up)?;
-    let record = DisplayRecord::of(number).map_err(not_up)?;
+    let mut tries = 1..=SERVER_TRIES;
+    let (server, number, record) = loop {
+        let (server, number) = run_server(house, plan, slate, &log)?;
+        match DisplayRecord::of(number) {
+            Ok(record) => break (server, number, record),
+            // A server of that number was just ending, and removed the socket by its name.
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound && tries.next().is_some() => {
+                eprintln!("The socket of display {number} was taken away: starting another server");
+                stop_server(house, &folder.rfb_socket());
+            }
+            Err(cause) => return Err(StartError::Server { log: tail(&log), cause }),
+        }
+    };
     house.display = Some(record);
     record.write(&folder.display_record()).map_err(StartError::Files)?;
     if account.become_groups.is_some() {
@@ -252,11 +258,42 @@ fn start_display(
         // to get through to `passwd`, which the server reads for each connection.
         open_to(&folder.server(), Some(0), plan.agent_gid(), 0o751).map_err(StartError::Files)?;
     }
-    display::check_socket(&folder.rfb_socket(), server).map_err(not_up)?;
+    display::check_socket(&folder.rfb_socket(), server)
+        .map_err(|cause| StartError::Server { log: tail(&log), cause })?;
     house.status.display = number;
     house.status.display_server_pid = server.as_raw() as u32;
     house.status.rfb_socket = folder.rfb_socket().display().to_string();
     Ok(authority)
+}
+
+/// Runs the display server; gives its process and the number of its display once it serves.
+fn run_server(
+    house: &mut Household,
+    plan: &Plan,
+    slate: &Slate,
+    log: &File,
+) -> Result<(Pid, u32), StartError> {
+    let (read, write) = display::number_pipe().map_err(StartError::Files)?;
+    let title = format!("{}@{}", plan.user, host_name());
+    let argv = display::argv(&plan.server, &plan.folder, &title, write.as_fd());
+    let run = slate.start(&argv, log, Some(write.as_fd()));
+    let server =
+        run.map_err(|cause| StartError::RunServer { program: plan.server.program.clone(), cause })?;
+    drop(write);
+    house.server = Some(server);
+    let number = display::wait_for_number(read)
+        .and_then(|number| number.ok_or_else(|| io::Error::other("it ended")))
+        .map_err(|cause| StartError::Server { log: tail(log), cause })?;
+    Ok((server, number))
+}
+
+fn stop_server(house: &mut Household, socket: &Path) {
+    if let Some(server) = house.server.take() {
+        // Our child, not waited for before: the number is still its own.
+        let _ = kill(server, Signal::SIGKILL);
+        let _ = waitpid(server, None);
+    }
+    let _ = fs::remove_file(socket);
 }
 
 fn start_desktop(house: &mut Household, plan: &Plan, slate: &Slate) -> Result<(), StartError> {
