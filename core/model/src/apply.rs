@@ -36,6 +36,8 @@ impl Table {
             }
             Change::AgentRebuilt { agent } => self.agent_rebuilt(agent),
             Change::PlaceAgain { by } => self.place_again(by),
+            // It did, before this was looked at.
+            Change::PassTime => Outcome::Unchanged,
             Change::RaiseGeneration { to } => self.raise_generation(to),
             Change::AddJoinToken { hash, expires, joins } => {
                 self.add_join_token(hash, expires, joins)

@@ -24,6 +24,8 @@ pub struct Cluster {
     pub voters: u32,
     /// How many more brokers may fail before starts and reconnects stop.
     pub can_lose: u32,
+    /// What is wrong with the answering broker's clock, in words, if anything is.
+    pub clock_problem: Option<String>,
 }
 
 /// One broker.
@@ -41,6 +43,8 @@ pub struct Broker {
     pub last_contact_ms: Option<u64>,
     /// Its consensus node in this life of its data folder; absent until it has joined.
     pub node: Option<u64>,
+    /// Its clock minus the time that the answering broker goes by, milliseconds, where it knows.
+    pub clock_offset_ms: Option<i64>,
 }
 
 /// A broker's part in the replication.

@@ -7,6 +7,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use abide_clock::Sighting;
 use abide_model::{AgentFacts, AgentId, Fence, SessionId, Table, Timestamp};
 use abide_wire::agent::{self, BrokerMessage, LedgerRow, broker_message};
 use tokio::sync::{Notify, mpsc};
@@ -56,6 +57,7 @@ struct Link {
     rows: HashMap<SessionId, LedgerRow>,
     load: Option<Arc<Reported>>,
     heard: Heard,
+    clock: Option<Sighting>,
     next_command: u64,
     /// What was commanded on this link, so that it is not repeated on it.
     commanded: HashMap<u64, (SessionId, Order)>,
@@ -129,6 +131,7 @@ impl Hub {
             rows: HashMap::new(),
             load: None,
             heard: now,
+            clock: None,
             next_command: 0,
             commanded: HashMap::new(),
             pending: HashSet::new(),
@@ -186,6 +189,19 @@ impl Hub {
         if let Some(link) = links.by_agent.get_mut(agent).filter(|link| link.number == number) {
             link.heard = now;
         }
+    }
+
+    /// What the agent's clock shows.
+    pub fn see_clock(&self, agent: &AgentId, number: u64, seen: Sighting) {
+        let mut links = self.lock();
+        if let Some(link) = links.by_agent.get_mut(agent).filter(|link| link.number == number) {
+            link.clock = Some(seen);
+        }
+    }
+
+    /// The clocks of all agents that told theirs.
+    pub fn clocks(&self) -> Vec<Sighting> {
+        self.lock().by_agent.values().filter_map(|link| link.clock).collect()
     }
 
     /// An agent obeyed a command, or did not; gives back which it was.

@@ -1,5 +1,6 @@
 //! What the broker counts, for Prometheus.
 
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use abide_model::{Reach, State};
@@ -12,6 +13,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::broker::Broker;
+use crate::clock::Trust;
 
 /// Seconds. A reconnect takes about a millisecond, a start as long as the desktop.
 const BUCKETS: [f64; 14] =
@@ -26,6 +28,8 @@ pub struct Metrics {
     agents: Family<Reached, Gauge>,
     serving: Gauge,
     free_space: Gauge,
+    clock_believed: Gauge,
+    clock_offset: Gauge<f64, AtomicU64>,
     expiries: Expiries,
     /// For browsers, if they are served by TLS.
     web: Option<WebCertificate>,
@@ -56,6 +60,7 @@ impl Metrics {
         let (sessions, agents) = (Family::default(), Family::default());
         let expiries = Expiries::register(&mut registry);
         let (serving, free_space) = (Gauge::default(), Gauge::default());
+        let (clock_believed, clock_offset) = (Gauge::default(), Gauge::default());
         let it = abide_telemetry::ours(&mut registry).sub_registry_with_prefix("broker");
         it.register_with_unit(
             "start_duration",
@@ -78,7 +83,30 @@ impl Metrics {
             Unit::Bytes,
             free_space.clone(),
         );
-        Self { registry, starts, connects, sessions, agents, serving, free_space, expiries, web }
+        it.register(
+            "clock_believed",
+            "Whether this host's clock is gone by; where not, the other servers' clocks are",
+            clock_believed.clone(),
+        );
+        it.register_with_unit(
+            "clock_offset",
+            "This host's clock minus the time that is gone by",
+            Unit::Seconds,
+            clock_offset.clone(),
+        );
+        Self {
+            registry,
+            starts,
+            connects,
+            sessions,
+            agents,
+            serving,
+            free_space,
+            clock_believed,
+            clock_offset,
+            expiries,
+            web,
+        }
     }
 
     /// A start was answered.
@@ -123,6 +151,9 @@ impl Metrics {
             self.agents.get_or_create(&Reached { reachable }).set(count);
         }
         self.serving.set(i64::from(broker.raft.leadership().borrow().is_serving()));
+        let clock = broker.clock.standing();
+        self.clock_believed.set(i64::from(clock.trust == Trust::Own));
+        self.clock_offset.set(clock.offset_ms as f64 / 1000.0);
         self.expiries.set("node", broker.identity.expires_at());
         self.web.iter().for_each(|it| self.expiries.set("web", it.expires_at()));
         self.free_space.set(i64::try_from(broker.raft.free_space()).unwrap_or(i64::MAX));

@@ -27,7 +27,7 @@ use crate::metrics::Metrics;
 use crate::peers::Peers;
 use crate::replica::Replica;
 use crate::settings::{LoginBackend, Settings, WebTls};
-use crate::{driver, peers, pid, renewal, serve, service_address};
+use crate::{clock, driver, peers, pid, renewal, serve, service_address};
 
 /// How often the site's certificate files are looked at.
 const CERTIFICATE_CHECK: Duration = Duration::from_secs(10);
@@ -112,6 +112,8 @@ pub async fn run(
         tasks.spawn(certificate.keep_fresh(CERTIFICATE_CHECK));
     }
     tasks.spawn(renewal::keep(broker.clone()));
+    tasks.spawn(clock::keep(broker.clone()));
+    tasks.spawn(peers::compare_clocks(broker.clone()));
     tasks.spawn(broker.clone().publish());
     tasks.spawn(peers::enroll(broker.clone(), known));
     tasks.spawn(files.keep_brokers(broker.clone()));

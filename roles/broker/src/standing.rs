@@ -49,6 +49,7 @@ impl Group {
                         .and_then(|node| self.silence_of(node))
                         .map(|it| u64::try_from(it.as_millis()).unwrap_or(u64::MAX)),
                     node: node.map(|node| node.0),
+                    clock_offset_ms: None,
                     id,
                 }
             })

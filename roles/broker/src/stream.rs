@@ -5,9 +5,9 @@
 use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use abide_model::{AgentFacts, AgentId, Change, EndReason, Outcome, Report, SessionId};
+use abide_model::{AgentFacts, AgentId, Change, EndReason, Outcome, Report, SessionId, Timestamp};
 use abide_peers::{shown, who};
 use abide_tls::{Node, NodeRole, PeerIdentity, certified_names, secret_hash};
 use abide_wire::agent::brokerage_server::Brokerage;
@@ -48,9 +48,9 @@ impl Brokerage for AgentService {
     async fn join(&self, request: Request<JoinRequest>) -> Result<Response<JoinReply>, Status> {
         let request = request.into_inner();
         let hash = secret_hash(&request.token_secret);
-        let authority = &self.0.authority;
+        let (authority, now) = (&self.0.authority, self.0.clock.system_time());
         let issued = authority
-            .issue(&request.certificate_request, NodeRole::Agent, &request.names, SystemTime::now())
+            .issue(&request.certificate_request, NodeRole::Agent, &request.names, now)
             .map_err(|cause| Status::invalid_argument(chain(&cause)))?;
         let Node::Agent(agent) = issued.node else {
             return Err(Status::invalid_argument("the request is not an agent's"));
@@ -83,7 +83,8 @@ impl Brokerage for AgentService {
         let names = certified_names(shown(request.extensions())?)
             .map_err(|cause| Status::unauthenticated(chain(&cause)))?;
         let asked = &request.get_ref().certificate_request;
-        let issued = self.0.authority.issue(asked, NodeRole::Agent, &names, SystemTime::now());
+        let now = self.0.clock.system_time();
+        let issued = self.0.authority.issue(asked, NodeRole::Agent, &names, now);
         let issued = issued.map_err(|cause| Status::invalid_argument(chain(&cause)))?;
         if issued.node != Node::Agent(agent.clone()) {
             return Err(Status::permission_denied("the request is for another key"));
@@ -110,7 +111,7 @@ impl Brokerage for AgentService {
             return Err(not_in_the_table());
         }
         let (outbox, messages) = mpsc::channel(OUTBOX);
-        let (number, dropped) = self.0.hub.connect(&agent, outbox.clone(), clock::heard());
+        let (number, dropped) = self.0.hub.connect(&agent, outbox.clone(), self.0.clock.heard());
         info!(%agent, "Agent connected");
         let welcome = broker_message::Message::Welcome(agent::Welcome {
             broker: self.0.id.to_string(),
@@ -186,7 +187,7 @@ impl Listener {
                     break;
                 }
             };
-            self.broker.hub.heard(&self.agent, self.number, clock::heard());
+            self.broker.hub.heard(&self.agent, self.number, self.broker.clock.heard());
             let Some(message) = message.message else { continue };
             if let Err(cause) = self.take(message, &mut rows).await {
                 let cause: &dyn std::error::Error = &cause;
@@ -209,7 +210,11 @@ impl Listener {
         match message {
             Message::Hello(hello) => self.greet(hello, rows).await,
             Message::Clock(probe) => {
-                let reply = agent::ClockReply { probe: probe.probe, now_ms: clock::now().0 };
+                if let Some(seen) = clock::sighting(Timestamp(probe.now_ms)) {
+                    hub.see_clock(agent, number, seen);
+                }
+                let now_ms = self.broker.clock.now().0;
+                let reply = agent::ClockReply { probe: probe.probe, now_ms };
                 let message = Some(broker_message::Message::Clock(reply));
                 // A full outbox costs one measurement.
                 let _ = self.outbox.try_send(BrokerMessage { message });
@@ -222,7 +227,7 @@ impl Listener {
                     .iter()
                     .map(|it| Ok((it.session.parse()?, it.count)))
                     .collect::<Result<_, Unheard>>()?;
-                hub.load(agent, number, Reported { load, viewers, at: clock::now() });
+                hub.load(agent, number, Reported { load, viewers, at: self.broker.clock.now() });
                 Ok(())
             }
             Message::Report(row) => {

@@ -12,6 +12,7 @@
 
 mod binaries;
 mod cluster;
+mod faketime;
 mod guard;
 mod network;
 mod options;
@@ -21,6 +22,7 @@ mod sessions;
 
 pub use binaries::Binaries;
 pub use cluster::{Cluster, Gone, TestUser, until};
+pub use faketime::clock_off_by;
 pub use network::Network;
 pub use options::{Options, Profile, Setting, WebTls};
 pub use servers::{AgentServer, BrokerServer};

@@ -4,11 +4,13 @@
 //! request waits, and when the leader changes it is asked of the new one. All of it may be repeated.
 
 mod answer;
+mod clocks;
 mod enroll;
 mod leader;
 mod roster;
 mod service;
 
+pub use clocks::compare_clocks;
 pub use enroll::enroll;
 pub use roster::{Roster, RosterError};
 pub use service::CooperationService;

@@ -1,15 +1,15 @@
 //! What other brokers ask of this one.
 
 use abide_auth::{Answer, LoginDesk};
-use abide_model::{BrokerId, Command};
+use abide_model::{BrokerId, Command, Timestamp};
 use abide_peers::{MAX_MESSAGE, who};
 use abide_raft::{NodeId, Peer, ProposeError};
 use abide_tls::{Node, PeerIdentity};
 use abide_wire::peer::cooperation_server::{Cooperation, CooperationServer};
 use abide_wire::peer::{
-    AnswerReply, AnswerRequest, EnrollReply, EnrollRequest, ProposeReply, ProposeRequest,
-    RemoveReply, RemoveRequest, ReserveReply, ReserveRequest, SupersedeReply, SupersedeRequest,
-    answer_reply, reserve_reply,
+    AnswerReply, AnswerRequest, ClockReply, ClockRequest, EnrollReply, EnrollRequest, ProposeReply,
+    ProposeRequest, RemoveReply, RemoveRequest, ReserveReply, ReserveRequest, SupersedeReply,
+    SupersedeRequest, answer_reply, reserve_reply,
 };
 use bytes::Bytes;
 use prost::Message;
@@ -17,6 +17,7 @@ use tonic::{Request, Response, Status};
 
 use super::leader::{outcome_out, session_in};
 use crate::broker::Broker;
+use crate::clock;
 use crate::desk::{self, Asked};
 use crate::http::login;
 use crate::problem::Refused;
@@ -139,6 +140,12 @@ impl Cooperation for CooperationService {
                 Err(cause) => answer_reply::Reply::Problem(problem_out(cause)?),
             };
         Ok(Response::new(AnswerReply { reply: Some(reply) }))
+    }
+
+    async fn clock(&self, request: Request<ClockRequest>) -> Result<Response<ClockReply>, Status> {
+        let other = self.check(&request)?;
+        self.broker.clock.hear_broker(&other, Timestamp(request.into_inner().now_ms));
+        Ok(Response::new(ClockReply { now_ms: clock::host().0 }))
     }
 }
 

@@ -13,6 +13,8 @@ use crate::store::Store;
 
 /// Between two looks.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How far a clock may be off and brokers believe it.
+const CLOCK_SLACK_MS: u64 = 10 * 60 * 1000;
 /// Clears a terminal and goes to its corner (ECMA-48).
 const CLEAR: &str = "\x1b[2J\x1b[H";
 
@@ -72,7 +74,16 @@ async fn watch(api: &Api, format: Format) -> Result<(), CommandError> {
 fn picture(cluster: &Cluster) -> String {
     let header = ["BROKER", "URL", "ROLE", "BEHIND", "HEARD"];
     let rows = cluster.brokers.iter().map(row);
-    format!("{}\n{}", table(header, rows), margin(cluster))
+    let clocks: String = cluster.brokers.iter().filter_map(wrong_clock).collect();
+    format!("{}\n{clocks}{}", table(header, rows), margin(cluster))
+}
+
+/// A line on a broker whose clock is not gone by.
+fn wrong_clock(broker: &Broker) -> Option<String> {
+    let offset = broker.clock_offset_ms.filter(|it| it.unsigned_abs() > CLOCK_SLACK_MS)?;
+    let minutes = offset.unsigned_abs() / 60_000;
+    let side = if offset > 0 { "ahead" } else { "behind" };
+    Some(format!("The clock of {} is {minutes} min {side}: set it right.\n", broker.url))
 }
 
 fn row(broker: &Broker) -> [String; 5] {
@@ -131,6 +142,7 @@ mod tests {
             term: 1,
             voters,
             can_lose,
+            clock_problem: None,
         }
     }
 
@@ -155,7 +167,13 @@ mod tests {
             lag,
             last_contact_ms,
             node: None,
+            clock_offset_ms: None,
         };
+        let ahead = |clock_offset_ms| Broker { clock_offset_ms, ..broker(None, None) };
+        assert_eq!(wrong_clock(&ahead(None)), None);
+        assert_eq!(wrong_clock(&ahead(Some(-599_000))), None);
+        let said = wrong_clock(&ahead(Some(18_000_000))).unwrap();
+        assert_eq!(said, "The clock of u is 300 min ahead: set it right.\n");
         assert_eq!(row(&broker(None, None))[3..], ["", ""]);
         assert_eq!(row(&broker(Some(1), Some(12)))[3..], ["1 entry", "12 ms ago"]);
         assert_eq!(row(&broker(Some(9), Some(4200)))[3..], ["9 entries", "4 s ago"]);

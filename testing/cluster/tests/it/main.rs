@@ -4,3 +4,4 @@
 mod command_line;
 mod leftovers;
 mod three_brokers;
+mod wrong_clocks;

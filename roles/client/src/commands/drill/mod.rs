@@ -212,6 +212,7 @@ mod tests {
             lag: None,
             last_contact_ms: None,
             node: None,
+            clock_offset_ms: None,
         };
         Cluster {
             cluster: String::new(),
@@ -222,6 +223,7 @@ mod tests {
             term: 1,
             voters: 3,
             can_lose,
+            clock_problem: None,
         }
     }
 
