@@ -5,6 +5,7 @@ mod demo;
 mod imports;
 mod install;
 mod lab;
+mod links;
 mod openapi;
 mod shell;
 mod sim;
@@ -44,7 +45,7 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
-    /// Check formatting, lints, the direction of imports, licences
+    /// Check formatting, lints, the direction of imports, links between pages, licences
     Check,
     /// Write proto/api/openapi.json from the broker's own description
     Openapi,

@@ -70,6 +70,8 @@ pub enum Change {
         /// Who says so.
         by: Arc<str>,
     },
+    /// Time passes, and nothing else happens.
+    PassTime,
     /// Commands carry at least this generation from now on.
     RaiseGeneration {
         /// Above all that agents have obeyed.

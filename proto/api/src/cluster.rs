@@ -24,6 +24,8 @@ pub struct Cluster {
     pub voters: u32,
     /// How many more brokers may fail before starts and reconnects stop.
     pub can_lose: u32,
+    /// What is wrong with the answering broker's clock, in words, if anything is.
+    pub clock_problem: Option<String>,
 }
 
 /// One broker.
@@ -44,6 +46,8 @@ pub struct Broker {
     /// Its timing profile. All brokers should have the same.
     #[serde(default)]
     pub timing: BrokerTiming,
+    /// Its clock minus the time that the answering broker goes by, milliseconds, where it knows.
+    pub clock_offset_ms: Option<i64>,
 }
 
 /// How fast brokers notice that one is gone, and decide.

@@ -3,8 +3,6 @@
 //! It brings a one-time token's secret over a connection on which it has checked this cluster's CA,
 //! and gets what every broker has: the CA's key and the root key. Its own keys never leave it.
 
-use std::time::SystemTime;
-
 use abide_model::{Broker as Row, Change, Outcome, Timing};
 use abide_tls::{Node, NodeRole, secret_hash};
 use abide_wire::agent::{JoinBrokerReply, JoinBrokerRequest};
@@ -12,7 +10,6 @@ use tonic::Status;
 use tracing::info;
 
 use crate::broker::Broker;
-use crate::clock;
 use crate::stream::chain;
 
 /// Bytes of an address or URL that goes into the table.
@@ -36,7 +33,12 @@ pub async fn broker(
         request.public_url.parse().map_err(|_| bad("the public URL is none"))?;
     let key = request.signing_key.parse().map_err(|_| bad("the signing key is none"))?;
     let issued = authority
-        .issue(&request.certificate_request, NodeRole::Broker, &request.names, SystemTime::now())
+        .issue(
+            &request.certificate_request,
+            NodeRole::Broker,
+            &request.names,
+            broker.clock.system_time(),
+        )
         .map_err(|cause| Status::invalid_argument(chain(&cause)))?;
     let Node::Broker(id) = issued.node else {
         return Err(bad("the request is not a broker's"));
@@ -45,7 +47,7 @@ pub async fn broker(
         id: id.clone(),
         public_url: url.as_str().to_owned(),
         agent_address: request.agent_address.clone(),
-        certificate: authority.certify(id.clone(), key, clock::now()),
+        certificate: authority.certify(id.clone(), key, broker.clock.now()),
         // Until it says so itself.
         timing: Timing::default(),
     };

@@ -12,7 +12,7 @@ use abide_tls::{Authority, BrokerIdentity, Identity};
 use abide_wire::agent as wire;
 use tokio::sync::OnceCell;
 
-use crate::clock;
+use crate::clock::Clock;
 use crate::hearsay::Hearsay;
 use crate::hub::Hub;
 use crate::peers::{Peers, Roster};
@@ -54,6 +54,8 @@ pub struct Parts {
     pub hub: Hub,
     /// Agents that other brokers hear.
     pub hearsay: Hearsay,
+    /// What time it is.
+    pub clock: Clock,
     /// The other brokers.
     pub peers: Peers,
     /// Who takes part.
@@ -85,10 +87,10 @@ impl Broker {
     ) -> Self {
         let BrokerIdentity { identity, authority, signing } = identity;
         let id = identity.peer().node.id().parse();
+        let hub = Hub::default();
         Self(Arc::new(Parts {
             roster: Roster::new(raft.clone(), peers.clone(), settings.timing),
             peers,
-            raft,
             id: id.unwrap_or_else(|_| unreachable!("a broker's identity has a broker's id")),
             signing_key: signing.verifying_key(),
             issuer: Issuer::new(identity.cluster(), signing),
@@ -98,8 +100,10 @@ impl Broker {
             audit,
             identity,
             authority,
-            hub: Hub::default(),
             hearsay: Hearsay::default(),
+            clock: Clock::new(raft.clone(), hub.clone()),
+            hub,
+            raft,
             pending: Pending::default(),
             waiting: Waiting::default(),
             settings,
@@ -307,7 +311,8 @@ impl Broker {
     fn row(&self) -> abide_model::Broker {
         let table = self.raft.latest();
         let known = table.0.broker(&self.id).map(|row| row.certificate.clone());
-        let certify = || self.authority.certify(self.id.clone(), self.signing_key, clock::now());
+        let certify =
+            || self.authority.certify(self.id.clone(), self.signing_key, self.clock.now());
         abide_model::Broker {
             id: self.id.clone(),
             public_url: self.settings.public_url.as_str().to_owned(),

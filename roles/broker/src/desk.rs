@@ -24,7 +24,6 @@ use tracing::info;
 use uuid::Uuid;
 
 use crate::broker::{Broker, PATIENCE};
-use crate::clock;
 use crate::problem::Refused;
 use crate::rebuild;
 use crate::view;
@@ -175,7 +174,7 @@ fn way_in(broker: &Broker, table: &Table, session: &Session) -> SessionReply {
         user: session.user.clone(),
         mode: ViewMode::Control,
     };
-    let (ticket, claims) = broker.issuer.ticket(grant, clock::now());
+    let (ticket, claims) = broker.issuer.ticket(grant, broker.clock.now());
     let facts = table.agent(&session.agent).and_then(|agent| agent.facts.as_deref());
     let base = facts.map_or("", |facts| facts.public_url.trim_end_matches('/'));
     let viewer_url = format!("{base}/s/{}/{}", session.id, session.view_key);
@@ -270,7 +269,7 @@ async fn wait_until_running(
         let unreachable_for = table
             .0
             .unreachable_since(&row)
-            .map(|since| Duration::from_millis(clock::now().since(since)));
+            .map(|since| Duration::from_millis(broker.clock.now().since(since)));
         match (&row.state, unreachable_for) {
             (State::Running, None) => return Ok((row, table.0.clone())),
             (State::Running | State::Ending { .. }, Some(_)) if is_confirmed => {

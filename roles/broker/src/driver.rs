@@ -23,7 +23,6 @@ use tokio::sync::Semaphore;
 use tracing::{info, warn};
 
 use crate::broker::Broker;
-use crate::clock;
 use crate::hearsay;
 use crate::hub::{Order, Unread};
 use crate::rebuild;
@@ -240,7 +239,7 @@ impl Driver {
     /// Whether a reservation was made for somebody who is gone. While its request waits here it is not
     /// stale, and whoever leads anew gives clients time to repeat theirs.
     fn is_stale(&self, session: &Session, leading_since: Instant) -> bool {
-        clock::now().since(session.created_at) > STALE_RESERVATION_MS
+        self.broker.clock.now().since(session.created_at) > STALE_RESERVATION_MS
             && leading_since.elapsed() > Duration::from_millis(STALE_RESERVATION_MS)
             && !self.broker.waiting.is_waited_for(session.id)
     }
@@ -261,7 +260,7 @@ impl Driver {
             let is_silent = last.elapsed() > SILENCE;
             match (agent.reach, self.broker.hub.greeting(&agent.id)) {
                 (Reach::Reachable, _) if is_silent => {
-                    let since = heard.map_or_else(clock::now, |heard| heard.at);
+                    let since = heard.map_or_else(|| self.broker.clock.now(), |heard| heard.at);
                     warn!(agent = %agent.id, name = agent.name, "Agent is unreachable");
                     let change = Change::AgentUnheard { agent: agent.id.clone(), since };
                     self.propose(&agent.id, None, change).await;

@@ -12,6 +12,7 @@ mod relays;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use abide_clock::Sighting;
 use abide_model::{AgentId, BrokerId, Fence, SessionId, Table};
 use abide_wire::agent::{self, BrokerMessage, LedgerRow, agent_message, broker_message};
 use tokio::sync::{Notify, mpsc};
@@ -113,6 +114,19 @@ impl Hub {
         if let Some(link) = links.by_agent.get_mut(agent).filter(|link| link.number == number) {
             link.heard = link.heard.max(at);
         }
+    }
+
+    /// What the agent's clock shows.
+    pub fn see_clock(&self, agent: &AgentId, number: u64, seen: Sighting) {
+        let mut links = self.lock();
+        if let Some(link) = links.by_agent.get_mut(agent).filter(|link| link.number == number) {
+            link.clock = Some(seen);
+        }
+    }
+
+    /// The clocks of all agents that told theirs.
+    pub fn clocks(&self) -> Vec<Sighting> {
+        self.lock().by_agent.values().filter_map(|link| link.clock).collect()
     }
 
     /// An agent obeyed a command, or did not; gives back which it was. The answer to another broker's

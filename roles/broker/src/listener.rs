@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use abide_model::{AgentFacts, AgentId, BrokerId, Change, EndReason, Report, SessionId};
+use abide_model::{AgentFacts, AgentId, BrokerId, Change, EndReason, Report, SessionId, Timestamp};
 use abide_wire::agent::{self, BrokerMessage, Hello, LedgerRow, agent_message, broker_message};
 use tokio::sync::{Notify, mpsc};
 use tokio_stream::{Stream, StreamExt};
@@ -113,7 +113,11 @@ impl Listener {
         match message {
             Message::Hello(hello) => self.greet(hello, rows).await,
             Message::Clock(probe) => {
-                let reply = agent::ClockReply { probe: probe.probe, now_ms: clock::now().0 };
+                if let Some(seen) = clock::sighting(Timestamp(probe.now_ms)) {
+                    hub.see_clock(agent, number, seen);
+                }
+                let now_ms = self.broker.clock.now().0;
+                let reply = agent::ClockReply { probe: probe.probe, now_ms };
                 let message = Some(broker_message::Message::Clock(reply));
                 // A full outbox costs one measurement.
                 let _ = self.outbox.try_send(BrokerMessage { message });
@@ -126,7 +130,7 @@ impl Listener {
                     .iter()
                     .map(|it| Ok((it.session.parse()?, it.count)))
                     .collect::<Result<_, Unheard>>()?;
-                hub.load(agent, number, Reported { load, viewers, at: clock::now() });
+                hub.load(agent, number, Reported { load, viewers, at: self.broker.clock.now() });
                 Ok(())
             }
             Message::Report(row) => {

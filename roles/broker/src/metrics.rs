@@ -4,6 +4,7 @@ mod engine;
 mod group;
 mod guesses;
 
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use abide_address::Held;
@@ -21,6 +22,7 @@ use crate::broker::Broker;
 use engine::Engine;
 use group::Standing;
 use guesses::Guesses;
+use crate::clock::Trust;
 
 /// Seconds. A reconnect takes about a millisecond, a start as long as the desktop.
 const BUCKETS: [f64; 14] =
@@ -36,6 +38,8 @@ pub struct Metrics {
     relayed: Gauge,
     serving: Gauge,
     free_space: Gauge,
+    clock_believed: Gauge,
+    clock_offset: Gauge<f64, AtomicU64>,
     expiries: Expiries,
     /// For browsers, if they are served by TLS.
     web: Option<WebCertificate>,
@@ -77,6 +81,7 @@ impl Metrics {
         let (sessions, agents) = (Family::default(), Family::default());
         let expiries = Expiries::register(&mut registry);
         let (relayed, serving, free_space) = (Gauge::default(), Gauge::default(), Gauge::default());
+        let (clock_believed, clock_offset) = (Gauge::default(), Gauge::default());
         let it = abide_telemetry::ours(&mut registry).sub_registry_with_prefix("broker");
         it.register_with_unit(
             "start_duration",
@@ -104,6 +109,17 @@ impl Metrics {
             Unit::Bytes,
             free_space.clone(),
         );
+        it.register(
+            "clock_believed",
+            "Whether this host's clock is gone by; where not, the other servers' clocks are",
+            clock_believed.clone(),
+        );
+        it.register_with_unit(
+            "clock_offset",
+            "This host's clock minus the time that is gone by",
+            Unit::Seconds,
+            clock_offset.clone(),
+        );
         it.register_collector(Box::new(Engine(broker.raft.clone())));
         it.register_collector(Box::new(Guesses(throttle)));
         it.register_collector(Box::new(Standing { broker: broker.clone(), held }));
@@ -116,6 +132,8 @@ impl Metrics {
             relayed,
             serving,
             free_space,
+            clock_believed,
+            clock_offset,
             expiries,
             web,
         }
@@ -164,6 +182,9 @@ impl Metrics {
         }
         self.relayed.set(i64::try_from(broker.hub.relayed()).unwrap_or(i64::MAX));
         self.serving.set(i64::from(broker.raft.leadership().borrow().is_serving()));
+        let clock = broker.clock.standing();
+        self.clock_believed.set(i64::from(clock.trust == Trust::Own));
+        self.clock_offset.set(clock.offset_ms as f64 / 1000.0);
         self.expiries.set("node", broker.identity.expires_at());
         self.web.iter().for_each(|it| self.expiries.set("web", it.expires_at()));
         self.free_space.set(i64::try_from(broker.raft.free_space()).unwrap_or(i64::MAX));

@@ -16,7 +16,7 @@ pub async fn keep(broker: Broker) {
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         look.tick().await;
-        renew_if_due(&broker, SystemTime::now());
+        renew_if_due(&broker, broker.clock.system_time());
     }
 }
 

@@ -27,7 +27,7 @@ use crate::metrics::Metrics;
 use crate::peers::Peers;
 use crate::replica::Replica;
 use crate::settings::{LoginBackend, Settings, WebTls};
-use crate::{driver, hearsay, peers, pid, renewal, serve, service_address, timing};
+use crate::{clock, driver, hearsay, peers, pid, renewal, serve, service_address, timing};
 
 /// How often the site's certificate files are looked at.
 const CERTIFICATE_CHECK: Duration = Duration::from_secs(10);
@@ -114,6 +114,8 @@ pub async fn run(
         tasks.spawn(certificate.keep_fresh(CERTIFICATE_CHECK));
     }
     tasks.spawn(renewal::keep(broker.clone()));
+    tasks.spawn(clock::keep(broker.clone()));
+    tasks.spawn(peers::compare_clocks(broker.clone()));
     tasks.spawn(broker.clone().publish());
     tasks.spawn(peers::enroll(broker.clone(), known));
     tasks.spawn(peers::tell_failures(broker.clone(), failures));

@@ -51,6 +51,7 @@ impl Group {
                         Timing::Lan => BrokerTiming::Lan,
                         Timing::Slow => BrokerTiming::Slow,
                     },
+                    clock_offset_ms: None,
                     id,
                 }
             })

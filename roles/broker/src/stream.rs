@@ -3,7 +3,6 @@
 //! Who an agent is comes from its certificate. Joining is the one call without.
 
 use std::pin::Pin;
-use std::time::SystemTime;
 
 use abide_model::{AgentId, Change, Outcome};
 use abide_peers::{shown, who};
@@ -21,7 +20,6 @@ use tracing::info;
 
 use crate::admit;
 use crate::broker::Broker;
-use crate::clock;
 use crate::hub::OUTBOX;
 use crate::listener::{Listener, Said};
 
@@ -35,9 +33,9 @@ impl Brokerage for AgentService {
     async fn join(&self, request: Request<JoinRequest>) -> Result<Response<JoinReply>, Status> {
         let request = request.into_inner();
         let hash = secret_hash(&request.token_secret);
-        let authority = &self.0.authority;
+        let (authority, now) = (&self.0.authority, self.0.clock.system_time());
         let issued = authority
-            .issue(&request.certificate_request, NodeRole::Agent, &request.names, SystemTime::now())
+            .issue(&request.certificate_request, NodeRole::Agent, &request.names, now)
             .map_err(|cause| Status::invalid_argument(chain(&cause)))?;
         let Node::Agent(agent) = issued.node else {
             return Err(Status::invalid_argument("the request is not an agent's"));
@@ -70,7 +68,8 @@ impl Brokerage for AgentService {
         let names = certified_names(shown(request.extensions())?)
             .map_err(|cause| Status::unauthenticated(chain(&cause)))?;
         let asked = &request.get_ref().certificate_request;
-        let issued = self.0.authority.issue(asked, NodeRole::Agent, &names, SystemTime::now());
+        let now = self.0.clock.system_time();
+        let issued = self.0.authority.issue(asked, NodeRole::Agent, &names, now);
         let issued = issued.map_err(|cause| Status::invalid_argument(chain(&cause)))?;
         if issued.node != Node::Agent(agent.clone()) {
             return Err(Status::permission_denied("the request is for another key"));
@@ -95,7 +94,7 @@ impl Brokerage for AgentService {
             return Err(not_in_the_table());
         }
         let (outbox, messages) = mpsc::channel(OUTBOX);
-        let (number, dropped) = self.0.hub.connect(&agent, outbox.clone(), clock::heard());
+        let (number, dropped) = self.0.hub.connect(&agent, outbox.clone(), self.0.clock.heard());
         info!(%agent, "Agent connected");
         let welcome = broker_message::Message::Welcome(agent::Welcome {
             broker: self.0.id.to_string(),
@@ -103,11 +102,11 @@ impl Brokerage for AgentService {
         });
         // The outbox is new and empty.
         let _ = outbox.try_send(BrokerMessage { message: Some(welcome) });
-        let broker = self.0.clone();
+        let (broker, clock) = (self.0.clone(), self.0.clock.clone());
         let listener = Listener { broker, agent, via: None, number, outbox, dropped };
-        let said = request.into_inner().map(|message| {
+        let said = request.into_inner().map(move |message| {
             let AgentMessage { message } = message?;
-            Ok(Said { message, heard: clock::heard() })
+            Ok(Said { message, heard: clock.heard() })
         });
         tokio::spawn(listener.run(said));
         Ok(Response::new(Box::pin(ReceiverStream::new(messages).map(Ok))))

@@ -294,12 +294,12 @@ impl Cluster {
     }
 
     /// From its next start on a broker is run by this command, which must become it (`exec`).
-    pub fn put_broker_under(&mut self, index: usize, command: &[&str]) {
+    pub fn put_broker_under(&mut self, index: usize, command: &[impl AsRef<str>]) {
         self.brokers[index].process.put_under(command);
     }
 
     /// The same for an agent's daemon.
-    pub fn put_agent_under(&mut self, index: usize, command: &[&str]) {
+    pub fn put_agent_under(&mut self, index: usize, command: &[impl AsRef<str>]) {
         self.agents[index].process.put_under(command);
     }
 

@@ -12,6 +12,7 @@
 
 mod binaries;
 mod cluster;
+mod faketime;
 mod guard;
 mod network;
 mod options;
@@ -20,7 +21,8 @@ mod servers;
 mod sessions;
 
 pub use binaries::Binaries;
-pub use cluster::{Cluster, TestUser, until};
+pub use cluster::{Cluster, Gone, TestUser, until};
+pub use faketime::clock_off_by;
 pub use network::Network;
 pub use options::{Options, Profile, Setting, WebTls};
 pub use process::Turn;

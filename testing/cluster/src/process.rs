@@ -60,8 +60,8 @@ impl Process {
 
     /// From the next start on it is the last argument of this command, which must become it
     /// (`exec`): `faketime`, `unshare`. None: it is started itself.
-    pub(crate) fn put_under(&mut self, command: &[&str]) {
-        self.under = command.iter().map(|&it| it.to_owned()).collect();
+    pub(crate) fn put_under(&mut self, command: &[impl AsRef<str>]) {
+        self.under = command.iter().map(|it| it.as_ref().to_owned()).collect();
     }
 
     /// Starts it, in a process group of its own: Ctrl-C at a terminal is for its owner.

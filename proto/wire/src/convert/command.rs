@@ -38,6 +38,7 @@ fn change(change: &Change) -> Wire {
         Change::AgentRebuilt { agent } => Wire::AgentRebuilt(agent.to_string()),
         Change::PlaceAgain { by } => Wire::PlaceAgain(by.to_string()),
         Change::RaiseGeneration { to } => Wire::RaiseGeneration(*to),
+        Change::PassTime => Wire::PassTime(table::PassTime {}),
         Change::RemoveBroker { broker } => Wire::RemoveBroker(broker.to_string()),
         Change::AddJoinToken { hash, expires, joins } => Wire::AddJoinToken(table::JoinToken {
             hash: hash.to_vec(),
@@ -122,6 +123,7 @@ impl TryFrom<table::Command> for Command {
             },
             Wire::AgentRebuilt(agent) => Change::AgentRebuilt { agent: parse("agent", &agent)? },
             Wire::PlaceAgain(by) => Change::PlaceAgain { by: by.into() },
+            Wire::PassTime(_) => Change::PassTime,
             Wire::RaiseGeneration(to) => Change::RaiseGeneration { to },
             Wire::RemoveBroker(broker) => {
                 Change::RemoveBroker { broker: parse("broker", &broker)? }

@@ -229,6 +229,8 @@ impl Stream {
                 }
             }
             Some(Message::Cluster(view)) => streams.owner.cluster(view).await,
+            // Unasked for: the broker goes by another time now.
+            Some(Message::Clock(ClockReply { probe: 0, .. })) => self.probe().await?,
             Some(Message::Clock(reply)) => self.measure(&reply, streams).await,
             Some(Message::Command(command)) => order(command, streams, answers).await?,
             // What a newer broker says that this agent does not know.
@@ -254,8 +256,9 @@ impl Stream {
     async fn probe(&mut self) -> Result<(), Broken> {
         self.probes += 1;
         let number = self.probes;
-        self.probe = Some(Probe { number, sent: clock::now(), begun: Instant::now() });
-        self.out.send(Message::Clock(ClockProbe { probe: number })).await
+        let sent = clock::now();
+        self.probe = Some(Probe { number, sent, begun: Instant::now() });
+        self.out.send(Message::Clock(ClockProbe { probe: number, now_ms: sent.0 })).await
     }
 
     async fn measure(&mut self, reply: &ClockReply, streams: &Streams) {

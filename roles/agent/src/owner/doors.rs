@@ -5,6 +5,7 @@ use abide_model::{EndReason, ProfileName, SessionId, Timestamp, UserName, ViewKe
 use abide_session::{CloseReason, Event, Evicted, PassHash, Phase, Refusal, ViewerId};
 use abide_ticket::{Ticket, ViewMode};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 use tracing::info;
 
 use super::turn::After;
@@ -118,7 +119,7 @@ impl Owner {
             Phase::Ended { reason, .. } => return Err(Denied::Ended(reason.clone())),
             _ => return Err(Denied::NotNow),
         }
-        if self.log_outs.get(&ticket.user).is_some_and(|before| ticket.issued_at <= *before) {
+        if self.log_outs.cover(&ticket.user, ticket.issued_at) {
             return Err(Denied::Ticket);
         }
         if self.tickets.contains_key(&ticket.jti) {
@@ -253,6 +254,7 @@ impl Owner {
             return;
         }
         self.note_passes_in_use();
+        self.log_outs.prune(Instant::now());
         let now = clock::now();
         let old: Vec<_> = self.tickets.extract_if(|_, forget_at| *forget_at <= now).collect();
         for (jti, _) in old {

@@ -11,6 +11,7 @@
 mod doors;
 mod effects;
 mod handle;
+mod log_outs;
 mod orders;
 mod turn;
 
@@ -20,7 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use abide_ledger::{Contents, Ledger, Pass, Write, WriteError};
-use abide_model::{AgentId, BootId, EndReason, SessionId, Timestamp, UserName, ViewKey};
+use abide_model::{AgentId, BootId, EndReason, SessionId, Timestamp, ViewKey};
 use abide_rfb::VncPassword;
 use abide_session::{
     CloseReason, Event, Evidence, FenceGate, KeeperMark, PassHash, Phase, Row, Session, ViewerId,
@@ -36,6 +37,7 @@ use tracing::{info, warn};
 pub(crate) use doors::{Attachment, Denied, Door, Redeem};
 use handle::Request;
 pub(crate) use handle::{Counts, Greeting, Handle, Verdict};
+use log_outs::LogOuts;
 use turn::Turn;
 
 use crate::clock;
@@ -74,9 +76,7 @@ pub(crate) struct Owner {
     departed: VecDeque<Departed>,
     passes: HashMap<PassHash, Pass>,
     tickets: HashMap<TokenId, Timestamp>,
-    /// Until when tickets of these users count no more. Brokers tell it on every new stream, for as
-    /// long as it matters, so it need not be durable; that the passes are gone is.
-    log_outs: HashMap<UserName, Timestamp>,
+    log_outs: LogOuts,
     keepers: Keepers,
     brokers: Vec<mpsc::Sender<LedgerRow>>,
     counts: watch::Sender<Counts>,
@@ -159,7 +159,7 @@ impl Owner {
             departed: VecDeque::new(),
             passes: contents.passes.into_iter().map(|pass| (pass.hash, pass)).collect(),
             tickets: contents.tickets.into_iter().map(|it| (it.jti, it.forget_at)).collect(),
-            log_outs: HashMap::new(),
+            log_outs: LogOuts::default(),
             keepers,
             brokers: Vec::new(),
             counts,

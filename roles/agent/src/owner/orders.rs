@@ -5,6 +5,7 @@ use abide_model::{Fence, InvalidId, SessionId, Timestamp, UserName};
 use abide_session::{CloseReason, Event, Fenced, Order, Refusal};
 use abide_wire::agent::{Command, RevokePasses, command};
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::turn::After;
@@ -111,8 +112,7 @@ impl Owner {
         if !revoked.is_empty() {
             info!(%user, passes = revoked.len(), "Passes revoked");
         }
-        let known = self.log_outs.entry(user).or_default();
-        *known = before.max(*known);
+        self.log_outs.note(user, before, Instant::now());
     }
 }
 

@@ -15,7 +15,7 @@ use tonic::Status;
 use tracing::{info, warn};
 
 use crate::broker::Broker;
-use crate::clock;
+use crate::clock::Clock;
 use crate::hub::OUTBOX;
 use crate::listener::{Listener, Said};
 
@@ -93,7 +93,9 @@ async fn open(broker: &Broker, agent: &AgentId, carrier: &BrokerId) -> Result<()
     let answer = timeout(WITHIN, client.relay(requests)).await.ok();
     broker.peers.judge_relay(address, answer.as_ref());
     let late = || Status::deadline_exceeded("no answer in time");
-    let mut said = answer.ok_or_else(late)??.into_inner().map(|reply| reply.map(said_in));
+    let clock = broker.clock.clone();
+    let said = answer.ok_or_else(late)??.into_inner();
+    let mut said = said.map(move |reply| reply.map(|reply| said_in(&clock, reply)));
     let first = timeout(WITHIN, said.next()).await.map_err(|_| late())?;
     let first = first.ok_or_else(|| Status::aborted("the line ended"))??;
     let via = carrier.clone();
@@ -117,7 +119,7 @@ fn command_in(message: BrokerMessage) -> Option<RelayRequest> {
     }
 }
 
-fn said_in(reply: RelayReply) -> Said {
-    let heard = clock::heard().before(Duration::from_millis(reply.ago_ms.into()));
+fn said_in(clock: &Clock, reply: RelayReply) -> Said {
+    let heard = clock.heard().before(Duration::from_millis(reply.ago_ms.into()));
     Said { message: reply.message.and_then(|it| it.message), heard }
 }

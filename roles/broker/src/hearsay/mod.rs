@@ -30,7 +30,6 @@ use abide_wire::peer::HearsayRequest;
 use tokio::sync::Notify;
 
 use crate::broker::Broker;
-use crate::clock;
 use crate::hub::Heard;
 use book::Book;
 
@@ -65,7 +64,7 @@ impl Hearsay {
 
 /// When any broker heard an agent last, as far as this one knows.
 pub fn last_heard(broker: &Broker, agent: &AgentId) -> Option<Heard> {
-    let now = clock::heard();
+    let now = broker.clock.heard();
     let elsewhere = broker.hearsay.book().last_heard(agent);
     let elsewhere = elsewhere.map(|at| now.before(now.instant.duration_since(at)));
     let here = broker.hub.last_heard(agent);

@@ -13,7 +13,6 @@ use http::{StatusCode, header};
 use serde::de::DeserializeOwned;
 
 use super::App;
-use crate::clock;
 use crate::problem::Refused;
 
 /// A person who is logged in.
@@ -45,11 +44,12 @@ impl FromRequestParts<App> for Caller {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Refused> {
         let token = bearer(parts).ok_or_else(|| not_logged_in("Log in first."))?;
         app.broker.ready().await?;
+        let now = app.broker.clock.certain().await;
         let table = app.broker.raft.latest();
         let claims = app
             .broker
             .verifier
-            .login(token, clock::now(), |claims| {
+            .login(token, now, |claims| {
                 table.0.is_revoked(claims.jti.0.as_bytes(), &claims.user, claims.issued_at)
             })
             .map_err(|cause| not_logged_in(&format!("Log in again: {cause}.")))?;
@@ -72,7 +72,8 @@ impl FromRequestParts<App> for Asker {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Refused> {
         let token = bearer(parts).ok_or_else(|| not_logged_in("A status token is needed."))?;
         app.broker.ready().await?;
-        if let Ok(claims) = app.broker.verifier.status(token, clock::now()) {
+        let now = app.broker.clock.certain().await;
+        if let Ok(claims) = app.broker.verifier.status(token, now) {
             return Ok(Self::Viewer(claims.session));
         }
         Caller::from_request_parts(parts, app).await.map(Self::Person)

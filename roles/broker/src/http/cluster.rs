@@ -13,7 +13,7 @@ use http::{StatusCode, header};
 use super::App;
 use super::caller::{Body, Caller};
 use crate::problem::Refused;
-use crate::{clock, timing, view};
+use crate::{timing, view};
 
 const HOUR_S: u32 = 60 * 60;
 const WEEK_S: u32 = 7 * 24 * HOUR_S;
@@ -42,16 +42,25 @@ pub async fn profiles(State(app): State<App>, _: Caller) -> Result<Json<Profiles
 #[utoipa::path(get, tag = "cluster", path = "/api/v1/cluster", responses((status = 200, body = Cluster)))]
 pub async fn cluster(State(app): State<App>) -> Json<Cluster> {
     let broker = &app.broker;
-    let group = broker.group();
+    let (group, clock) = (broker.group(), broker.clock.standing());
+    let mut brokers = group.brokers(&broker.raft.latest().0);
+    for row in &mut brokers {
+        row.clock_offset_ms = match row.id.parse() {
+            Ok(id) if id == broker.id => Some(clock.offset_ms),
+            Ok(id) => broker.clock.offset_of(&id),
+            Err(_) => None,
+        };
+    }
     let cluster = Cluster {
         cluster: broker.identity.cluster().to_string(),
         answered_by: broker.id.to_string(),
         leader: group.leading_broker(),
-        brokers: group.brokers(&broker.raft.latest().0),
+        brokers,
         generation: broker.generation(),
         term: broker.raft.leadership().borrow().term,
         voters: group.voters(),
         can_lose: group.can_lose(),
+        clock_problem: clock.problem(),
     };
     Json(cluster)
 }
@@ -75,7 +84,7 @@ pub async fn join_token(
         JoinRole::Broker => (NodeRole::Broker, Joins::Broker),
     };
     let identity = &app.broker.identity;
-    let expires = clock::now().plus(u64::from(seconds) * 1000);
+    let expires = app.broker.clock.certain().await.plus(u64::from(seconds) * 1000);
     let token = abide_tls::JoinToken::generate(
         identity.cluster(),
         identity.ca_fingerprint(),
@@ -112,11 +121,16 @@ pub async fn healthz() -> &'static str {
 pub async fn readyz(State(app): State<App>) -> Response {
     let ready = async {
         app.broker.ready().await?;
+        app.broker.clock.certain().await;
         app.broker.table().await
     };
     let within = timing::ready(app.broker.settings.timing);
     match tokio::time::timeout(within, ready).await {
-        Ok(Ok(_)) => "ready\n".into_response(),
+        Ok(Ok(_)) => {
+            let problem = app.broker.clock.standing().problem();
+            let warning = problem.map_or_else(String::new, |it| format!("warning: {it}\n"));
+            format!("ready\n{warning}").into_response()
+        }
         Ok(Err(cause)) => not_ready(&cause.to_string()),
         Err(_) => not_ready(&format!("no answer within {within:?}")),
     }

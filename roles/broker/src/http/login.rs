@@ -13,7 +13,6 @@ use super::App;
 use super::caller::{Body, Caller};
 use super::origin::From;
 use crate::broker::Broker;
-use crate::clock;
 use crate::problem::Refused;
 
 /// Begins a login.
@@ -26,7 +25,7 @@ pub async fn begin(
 ) -> Result<Json<LoginReply>, Refused> {
     let answers = request.answers.into_iter().map(Answer::new).collect();
     let reply = app.logins.begin(&request.username, answers, from).await.map_err(in_words)?;
-    Ok(Json(answered(&app.broker, reply)))
+    Ok(Json(answered(&app.broker, reply).await))
 }
 
 /// Answers a login's prompts.
@@ -58,17 +57,18 @@ pub async fn answer_here(
 ) -> Result<LoginReply, Refused> {
     let conversation = conversation.parse().map_err(in_words)?;
     let reply = logins.answer(&conversation, answers).await.map_err(in_words)?;
-    Ok(answered(broker, reply))
+    Ok(answered(broker, reply).await)
 }
 
-fn answered(broker: &Broker, reply: DeskReply) -> LoginReply {
+async fn answered(broker: &Broker, reply: DeskReply) -> LoginReply {
     match reply {
         DeskReply::Prompts { conversation, messages, prompts } => {
             LoginReply::Prompts { conversation: conversation.to_string(), messages, prompts }
         }
         DeskReply::Accepted(accepted) => {
             let lifetime = broker.settings.login.token_lifetime;
-            let (token, claims) = broker.issuer.login(&accepted, clock::now(), lifetime);
+            let now = broker.clock.certain().await;
+            let (token, claims) = broker.issuer.login(&accepted, now, lifetime);
             LoginReply::Accepted {
                 token,
                 user: accepted.user.to_string(),
@@ -124,7 +124,8 @@ pub async fn logout(
     app.broker.propose(Change::RevokeToken { jti, until: token.expires_at }).await?;
     if everywhere {
         let lifetime = app.broker.settings.login.token_lifetime.as_millis();
-        let until = clock::now().plus(u64::try_from(lifetime).unwrap_or(u64::MAX));
+        let until =
+            app.broker.clock.certain().await.plus(u64::try_from(lifetime).unwrap_or(u64::MAX));
         let user = token.user.clone();
         // The driver tells the agents, also those that come back later.
         app.broker.propose(Change::LogOutEverywhere { user, until }).await?;

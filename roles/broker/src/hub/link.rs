@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use abide_clock::Sighting;
 use abide_model::{AgentFacts, BrokerId, Fence, SessionId, Timestamp};
 use abide_wire::agent::{self, AgentMessage, BrokerMessage, LedgerRow, agent_message};
 use abide_wire::peer::RelayReply;
@@ -48,6 +49,8 @@ pub(super) struct Link {
     pub(super) rows: HashMap<SessionId, LedgerRow>,
     pub(super) load: Option<Arc<Reported>>,
     pub(super) heard: Heard,
+    /// What the agent's clock showed.
+    pub(super) clock: Option<Sighting>,
     next_command: u64,
     /// What was commanded on this link, so that it is not repeated on it.
     pub(super) commanded: HashMap<u64, Commanded>,
@@ -143,6 +146,7 @@ impl Link {
             rows: HashMap::new(),
             load: None,
             heard,
+            clock: None,
             next_command: 0,
             commanded: HashMap::new(),
             pending: HashSet::new(),

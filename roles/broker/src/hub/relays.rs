@@ -149,11 +149,10 @@ impl Hub {
 mod tests {
     use std::sync::Arc;
 
-    use abide_model::{AgentFacts, Fence, SessionId};
+    use abide_model::{AgentFacts, Fence, SessionId, Timestamp};
     use abide_wire::agent::{BrokerMessage, Cancel, LedgerRow, answer, command};
 
     use super::*;
-    use crate::clock;
     use crate::hub::{Greeting, Order, Reported};
 
     fn id<T: std::str::FromStr<Err: std::fmt::Debug>>(n: u8) -> T {
@@ -164,14 +163,17 @@ mod tests {
         SessionId(uuid::Uuid::from_u128(n))
     }
 
+    fn now() -> Heard {
+        Heard { instant: Instant::now(), at: Timestamp(0) }
+    }
+
     /// An agent that has greeted with one session.
     fn greeted(hub: &Hub, via: Option<BrokerId>) -> (u64, mpsc::Receiver<BrokerMessage>) {
         let (outbox, said) = mpsc::channel(8);
         let agent = id(1);
-        let now = clock::heard();
         let (number, _) = match via {
-            None => hub.connect(&agent, outbox, now),
-            Some(via) => hub.connect_through(&agent, via, outbox, now).unwrap(),
+            None => hub.connect(&agent, outbox, now()),
+            Some(via) => hub.connect_through(&agent, via, outbox, now()).unwrap(),
         };
         let hello = agent::Hello { name: "host".into(), ..agent::Hello::default() };
         let facts = AgentFacts {
@@ -225,7 +227,7 @@ mod tests {
 
         hub.report(&agent, number, session(2), row(2));
         let (load, viewers) = (agent::Load::default(), HashMap::new());
-        hub.load(&agent, number, Reported { load, viewers, at: clock::now() });
+        hub.load(&agent, number, Reported { load, viewers, at: Timestamp(0) });
         assert_eq!(message(heard.try_recv().unwrap()), Message::Report(row(2)));
         assert_eq!(message(heard.try_recv().unwrap()), Message::Load(load_of(&hub)));
 
@@ -272,12 +274,12 @@ mod tests {
     #[test]
     fn a_line_does_not_take_the_place_of_a_stream_that_was_heard_since() {
         let (hub, agent) = (Hub::default(), id(1));
-        let earlier = clock::heard();
+        let earlier = now();
         greeted(&hub, None);
         let outbox = || mpsc::channel(1).0;
         assert!(hub.connect_through(&agent, id(2), outbox(), earlier).is_none());
-        assert!(hub.connect_through(&agent, id(2), outbox(), clock::heard()).is_some());
-        hub.connect(&agent, outbox(), clock::heard());
+        assert!(hub.connect_through(&agent, id(2), outbox(), now()).is_some());
+        hub.connect(&agent, outbox(), now());
         assert_eq!(
             hub.lines([&agent].into_iter())[&agent].via,
             None,

@@ -26,7 +26,7 @@ use crate::{clock, timing};
 const PAUSE: Duration = Duration::from_millis(20);
 
 impl Broker {
-    /// Commits a change, at this moment by the leader's clock.
+    /// Commits a change, at this moment by what the leader holds to be the time.
     ///
     /// # Errors
     /// Those of [`Raft::propose`](abide_raft::Raft::propose).
@@ -49,7 +49,8 @@ impl Broker {
     /// # Errors
     /// Those of [`Raft::propose`](abide_raft::Raft::propose).
     pub async fn commit(&self, change: Change) -> Result<Outcome, ProposeError> {
-        self.raft.propose(Command { at: clock::now(), change }).await
+        let at = self.clock.certain().await;
+        self.raft.propose(Command { at, change }).await
     }
 
     /// Has the leader reserve a session, or find the one that is there.

@@ -4,12 +4,14 @@
 //! request waits, and when the leader changes it is asked of the new one. All of it may be repeated.
 
 mod answer;
+mod clocks;
 mod enroll;
 mod failures;
 mod leader;
 mod roster;
 mod service;
 
+pub use clocks::compare_clocks;
 pub use enroll::enroll;
 pub use failures::{QUEUE as FAILURES, tell as tell_failures};
 pub use roster::{Roster, RosterError, admit, is_settled};

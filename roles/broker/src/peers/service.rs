@@ -1,16 +1,16 @@
 //! What other brokers ask of this one.
 
 use abide_auth::{Answer, LoginDesk};
-use abide_model::{BrokerId, Command};
+use abide_model::{BrokerId, Command, Timestamp};
 use abide_peers::{MAX_MESSAGE, who};
 use abide_raft::{NodeId, Peer, ProposeError};
 use abide_tls::{Node, PeerIdentity};
 use abide_wire::peer::cooperation_server::{Cooperation, CooperationServer};
 use abide_wire::peer::{
-    AnswerReply, AnswerRequest, Blank, CountFailuresRequest, EnrollReply, EnrollRequest,
-    HearsayReply, HearsayRequest, ProposeReply, ProposeRequest, RelayRequest, RemoveReply,
-    RemoveRequest, ReserveReply, ReserveRequest, SupersedeReply, SupersedeRequest, answer_reply,
-    reserve_reply,
+    AnswerReply, AnswerRequest, Blank, ClockReply, ClockRequest, CountFailuresRequest, EnrollReply,
+    EnrollRequest, HearsayReply, HearsayRequest, ProposeReply, ProposeRequest, RelayRequest,
+    RemoveReply, RemoveRequest, ReserveReply, ReserveRequest, SupersedeReply, SupersedeRequest,
+    answer_reply, reserve_reply,
 };
 use bytes::Bytes;
 use prost::Message;
@@ -19,6 +19,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::failures;
 use super::leader::{outcome_out, session_in};
 use crate::broker::Broker;
+use crate::clock;
 use crate::desk::{self, Asked};
 use crate::hearsay::{self, RelayStream};
 use crate::http::login;
@@ -171,6 +172,12 @@ impl Cooperation for CooperationService {
         self.check(&request)?;
         failures::count(self.logins.throttle(), request.into_inner())?;
         Ok(Response::new(Blank {}))
+    }
+
+    async fn clock(&self, request: Request<ClockRequest>) -> Result<Response<ClockReply>, Status> {
+        let other = self.check(&request)?;
+        self.broker.clock.hear_broker(&other, Timestamp(request.into_inner().now_ms));
+        Ok(Response::new(ClockReply { now_ms: clock::host().0 }))
     }
 }
 

@@ -13,6 +13,8 @@ use crate::store::Store;
 
 /// Between two looks.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How far a clock may be off and brokers believe it.
+const CLOCK_SLACK_MS: u64 = 10 * 60 * 1000;
 /// Clears a terminal and goes to its corner (ECMA-48).
 const CLEAR: &str = "\x1b[2J\x1b[H";
 
@@ -76,7 +78,16 @@ fn picture(cluster: &Cluster) -> String {
     let header = ["BROKER", "URL", "ROLE", "TIMING", "BEHIND", "HEARD"];
     let rows = cluster.brokers.iter().map(row);
     let warning = if agree(&cluster.brokers) { "" } else { DISAGREE };
-    format!("{}\n{}{warning}", table(header, rows), margin(cluster))
+    let clocks: String = cluster.brokers.iter().filter_map(wrong_clock).collect();
+    format!("{}\n{clocks}{}{warning}", table(header, rows), margin(cluster))
+}
+
+/// A line on a broker whose clock is not gone by.
+fn wrong_clock(broker: &Broker) -> Option<String> {
+    let offset = broker.clock_offset_ms.filter(|it| it.unsigned_abs() > CLOCK_SLACK_MS)?;
+    let minutes = offset.unsigned_abs() / 60_000;
+    let side = if offset > 0 { "ahead" } else { "behind" };
+    Some(format!("The clock of {} is {minutes} min {side}: set it right.\n", broker.url))
 }
 
 /// Whether all have the same timing profile.
@@ -145,6 +156,7 @@ mod tests {
             term: 1,
             voters,
             can_lose,
+            clock_problem: None,
         }
     }
 
@@ -170,7 +182,13 @@ mod tests {
             last_contact_ms,
             node: None,
             timing: BrokerTiming::Lan,
+            clock_offset_ms: None,
         };
+        let ahead = |clock_offset_ms| Broker { clock_offset_ms, ..broker(None, None) };
+        assert_eq!(wrong_clock(&ahead(None)), None);
+        assert_eq!(wrong_clock(&ahead(Some(-599_000))), None);
+        let said = wrong_clock(&ahead(Some(18_000_000))).unwrap();
+        assert_eq!(said, "The clock of u is 300 min ahead: set it right.\n");
         assert_eq!(row(&broker(None, None))[4..], ["", ""]);
         assert_eq!(row(&broker(Some(1), Some(12)))[4..], ["1 entry", "12 ms ago"]);
         assert_eq!(row(&broker(Some(9), Some(4200)))[4..], ["9 entries", "4 s ago"]);
@@ -186,6 +204,7 @@ mod tests {
             last_contact_ms: None,
             node: None,
             timing,
+            clock_offset_ms: None,
         };
         let with = |timings: [BrokerTiming; 3]| {
             let brokers = timings.map(broker).into();

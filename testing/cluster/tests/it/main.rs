@@ -9,3 +9,4 @@ mod guessing;
 mod leftovers;
 mod metrics;
 mod three_brokers;
+mod wrong_clocks;

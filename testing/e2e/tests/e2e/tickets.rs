@@ -2,6 +2,7 @@
 
 use abide_api::SessionReply;
 use abide_auth::{Issuer, TicketGrant};
+use abide_cluster::clock_off_by;
 use abide_model::Timestamp;
 use abide_ticket::{SigningKey, ViewMode};
 use abide_tls::BrokerIdentity;
@@ -98,11 +99,7 @@ async fn people_get_in_though_their_agents_clock_is_ten_minutes_off() {
     let mut world = World::start(2, scene()).await;
     for (index, offset) in ["+600", "-600"].into_iter().enumerate() {
         world.cluster.kill_agent(index);
-        let fake = format!("FAKETIME={offset}");
-        let library = format!("LD_PRELOAD={}", library());
-        // A clock that is wrong still runs evenly.
-        let command = ["env", &library, &fake, "FAKETIME_DONT_FAKE_MONOTONIC=1"];
-        world.cluster.put_agent_under(index, &command);
+        world.cluster.put_agent_under(index, &clock_off_by(offset).unwrap());
         world.cluster.start_agent(index).unwrap();
     }
     world.cluster.until_agents_are_heard(&world.admin).await.unwrap();
@@ -124,12 +121,4 @@ async fn people_get_in_though_their_agents_clock_is_ten_minutes_off() {
         let offset = agent.load.unwrap().clock_offset_ms;
         assert!((590_000..610_000).contains(&offset), "{}: {offset} ms", agent.name);
     }
-}
-
-/// Debian's libfaketime, of whichever architecture.
-fn library() -> String {
-    let folders = std::fs::read_dir("/usr/lib").unwrap().flatten();
-    let mut files = folders.map(|it| it.path().join("faketime/libfaketime.so.1"));
-    let found = files.find(|it| it.is_file()).expect("install the package libfaketime");
-    found.to_str().unwrap().to_owned()
 }

@@ -213,6 +213,7 @@ mod tests {
             last_contact_ms: None,
             node: None,
             timing: BrokerTiming::Lan,
+            clock_offset_ms: None,
         };
         Cluster {
             cluster: String::new(),
@@ -223,6 +224,7 @@ mod tests {
             term: 1,
             voters: 3,
             can_lose,
+            clock_problem: None,
         }
     }
 
