@@ -19,10 +19,10 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::broker::Broker;
+use crate::clock::Trust;
 use engine::Engine;
 use group::Standing;
 use guesses::Guesses;
-use crate::clock::Trust;
 
 /// Seconds. A reconnect takes about a millisecond, a start as long as the desktop.
 const BUCKETS: [f64; 14] =

@@ -21,7 +21,7 @@ mod servers;
 mod sessions;
 
 pub use binaries::Binaries;
-pub use cluster::{Cluster, Gone, TestUser, until};
+pub use cluster::{Cluster, TestUser, until};
 pub use faketime::clock_off_by;
 pub use network::Network;
 pub use options::{Options, Profile, Setting, WebTls};

@@ -80,11 +80,12 @@ async fn answers(fault: Instant, limit: Duration) -> anyhow::Result<Duration> {
     loop {
         let answer = client.get(&url).send().await.and_then(reqwest::Response::error_for_status);
         let after = fault.elapsed();
-        if answer.is_ok() {
-            return Ok(after);
-        }
-        if after > limit {
-            return Err(answer.err()).context("the service address does not answer")?;
+        match answer {
+            Ok(_) => return Ok(after),
+            Err(cause) if after > limit => {
+                return Err(cause).context("the service address does not answer");
+            }
+            Err(_) => {}
         }
         tokio::time::sleep(LOOK_EVERY).await;
     }

@@ -20,7 +20,7 @@ use super::RosterError;
 use crate::broker::Broker;
 use crate::desk::Asked;
 use crate::problem::Refused;
-use crate::{clock, timing};
+use crate::timing;
 
 /// Before a leader that refused, or could not be reached, is asked again.
 const PAUSE: Duration = Duration::from_millis(20);
