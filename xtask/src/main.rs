@@ -53,7 +53,7 @@ enum Task {
 #[derive(Debug, Args)]
 struct DemoArgs {
     /// How many brokers, 1 to 9
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=9))]
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=9))]
     brokers: u8,
     /// How many agents, 1 to 200
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=200))]

@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 
 use crate::guard::Guard;
 use crate::options::{Options, WebTls};
-use crate::process::{self, run, run_at};
+use crate::process::{self, Turn, run, run_at};
 use crate::servers::{AgentServer, BrokerServer, Entry, make_agent, make_broker, node_id, text};
 use crate::sessions;
 
@@ -32,15 +32,6 @@ pub struct TestUser {
     pub password: String,
 }
 
-/// A server that has ended without being told to by [`Cluster`].
-#[derive(Debug, Clone)]
-pub struct Gone {
-    /// What it is called.
-    pub name: String,
-    /// The command that starts it again.
-    pub start: String,
-}
-
 /// A running cluster. Everything of it is gone after its drop.
 #[derive(Debug)]
 pub struct Cluster {
@@ -56,7 +47,8 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Makes a cluster and starts it; returns when it can serve and every agent is heard.
+    /// Makes a cluster and starts it; returns when it can serve, every broker votes and every agent is
+    /// heard.
     ///
     /// # Errors
     /// What failed, with the last words of the process.
@@ -92,19 +84,34 @@ impl Cluster {
             _temporary: temporary,
         };
         cluster.write_user(&cluster.admin, &["--admin"])?;
+        let tell = cluster.options.tell;
         cluster.start_broker(0).await?;
+        tell(&format!("{} has made the cluster", cluster.broker().name));
         let admin = cluster.log_in(&cluster.admin).await?;
         for index in 1..cluster.options.brokers {
             cluster.add_broker(index).await?;
+            tell(&format!("{} has joined", cluster.brokers[usize::from(index)].name));
         }
         for index in 0..cluster.options.agents {
             cluster.add_agent(&admin, index).await?;
+            tell(&format!("{} has joined", cluster.agents[usize::from(index)].name));
         }
         for index in 0..cluster.agents.len() {
             cluster.agents[index].process.start()?;
         }
         cluster.until_agents_are_heard(&admin).await?;
+        cluster.until_brokers_vote(&admin).await?;
         Ok(cluster)
+    }
+
+    /// Returns when as many brokers vote as there are, and as many may be lost as can be.
+    async fn until_brokers_vote(&self, api: &Api) -> anyhow::Result<()> {
+        let all = u32::from(self.options.brokers);
+        until("every broker votes", PATIENCE, async || {
+            let now = api.cluster().await.ok()?;
+            (now.voters == all && now.can_lose == (all - 1) / 2).then_some(())
+        })
+        .await
     }
 
     /// Where everything lies.
@@ -347,16 +354,13 @@ impl Cluster {
         }
     }
 
-    /// The servers that have ended by themselves, or were killed from outside, each told once.
-    pub fn newly_gone(&mut self) -> Vec<Gone> {
-        let brokers = self.brokers.iter_mut().map(|it| (it.name.as_str(), &mut it.process));
-        let agents = self.agents.iter_mut().map(|it| (it.name.as_str(), &mut it.process));
-        let gone = brokers.chain(agents).filter_map(|(name, process)| {
-            process
-                .has_newly_gone()
-                .then(|| Gone { name: name.to_owned(), start: process.command_line() })
-        });
-        gone.collect()
+    /// The servers, by name, that have ended or were started again since the last look, without a call
+    /// of this cluster's.
+    pub fn turns(&mut self) -> Vec<(String, Turn)> {
+        let brokers = self.brokers.iter_mut().map(|it| (&it.name, &mut it.process));
+        let agents = self.agents.iter_mut().map(|it| (&it.name, &mut it.process));
+        let turns = brokers.chain(agents);
+        turns.filter_map(|(name, process)| Some((name.clone(), process.look()?))).collect()
     }
 
     /// Kills servers of this cluster that a person started by hand, on the same configurations.

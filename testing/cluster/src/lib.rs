@@ -20,8 +20,9 @@ mod servers;
 mod sessions;
 
 pub use binaries::Binaries;
-pub use cluster::{Cluster, Gone, TestUser, until};
+pub use cluster::{Cluster, TestUser, until};
 pub use network::Network;
 pub use options::{Options, Profile, Setting, WebTls};
+pub use process::Turn;
 pub use servers::{AgentServer, BrokerServer};
 pub use sessions::Keeper;

@@ -29,6 +29,8 @@ pub struct Options {
     pub binaries: Binaries,
     /// TOML that is put before the rest of each agent's configuration.
     pub agent_config: String,
+    /// Hears what has been done while the cluster starts, a line at a time.
+    pub tell: fn(&str),
 }
 
 /// How browsers are served.
@@ -91,7 +93,9 @@ impl Profile {
 
     /// XFCE, with something on it that moves, so that one sees it live.
     pub fn xfce() -> Self {
-        let moving = "xclock -update 0.1 -geometry 180x180-40+60 & exec startxfce4";
+        // Counted from the left, since the screen takes the viewer's size only after a while; beside a first
+        // terminal.
+        let moving = "xclock -update 0.1 -geometry 180x180+850+60 & exec startxfce4";
         Self::new("xfce", &["/bin/sh", "-c", moving]).titled("Desktop (XFCE)")
     }
 
@@ -135,6 +139,7 @@ impl Options {
             profiles: vec![Profile::plain()],
             binaries,
             agent_config: String::new(),
+            tell: |_| {},
         }
     }
 }

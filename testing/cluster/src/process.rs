@@ -19,7 +19,23 @@ pub(crate) struct Process {
     arguments: Vec<String>,
     log: PathBuf,
     child: Option<Child>,
-    end_is_known: bool,
+    /// The process that runs it, as it was seen last: the child, or one that a person started.
+    seen: Option<u32>,
+}
+
+/// What has become of a server without the cluster's doing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Turn {
+    /// It has ended, by itself or by a person's hand.
+    Gone {
+        /// The command that starts it again.
+        start: String,
+    },
+    /// A person has started it again.
+    Back {
+        /// Its process id.
+        pid: u32,
+    },
 }
 
 impl Process {
@@ -38,7 +54,7 @@ impl Process {
             arguments: arguments.iter().map(|&it| it.to_owned()).collect(),
             log,
             child: None,
-            end_is_known: false,
+            seen: None,
         }
     }
 
@@ -62,27 +78,42 @@ impl Process {
             .stderr(log)
             .process_group(0);
         let child = command.spawn();
-        self.child =
-            Some(child.with_context(|| format!("cannot start {}", self.program.display()))?);
-        self.end_is_known = false;
+        let child = child.with_context(|| format!("cannot start {}", self.program.display()))?;
+        self.seen = Some(child.id());
+        self.child = Some(child);
         Ok(())
     }
 
-    /// Whether it has ended by itself, told once.
-    pub(crate) fn has_newly_gone(&mut self) -> bool {
-        let gone = self.child.is_some() && !self.is_running();
-        gone && !std::mem::replace(&mut self.end_is_known, gone)
+    /// What has become of it since the last look, if it was started.
+    pub(crate) fn look(&mut self) -> Option<Turn> {
+        let child = self.child.as_ref()?.id();
+        let now = if self.is_running() { Some(child) } else { self.started_by_hand() };
+        match (std::mem::replace(&mut self.seen, now), now) {
+            (before, now) if before == now => None,
+            (_, Some(pid)) => Some(Turn::Back { pid }),
+            (_, None) => Some(Turn::Gone { start: self.command_line() }),
+        }
+    }
+
+    /// The same command, run by somebody else.
+    fn started_by_hand(&self) -> Option<u32> {
+        let is_the_same = |words: &[&[u8]]| {
+            words.get(1..).is_some_and(|given| {
+                given.iter().copied().eq(self.arguments.iter().map(String::as_bytes))
+            })
+        };
+        running_with(is_the_same).into_iter().next()
     }
 
     /// The command that starts it, for a shell.
-    pub(crate) fn command_line(&self) -> String {
+    fn command_line(&self) -> String {
         let program = self.program.display().to_string();
         let words = std::iter::once(program).chain(self.arguments.iter().cloned());
         words.collect::<Vec<_>>().join(" ")
     }
 
     pub(crate) fn pid(&self) -> Option<u32> {
-        self.child.as_ref().map(Child::id)
+        self.seen
     }
 
     pub(crate) fn is_running(&mut self) -> bool {
@@ -98,6 +129,7 @@ impl Process {
 
     /// Sends the signal and waits for the end. `None` if it was not running.
     pub(crate) fn stop(&mut self, signal: Signal) -> Option<ExitStatus> {
+        self.seen = None;
         let mut child = self.child.take()?;
         if let Ok(None) = child.try_wait() {
             // Our own child that has not been waited for: the id is its.
@@ -117,12 +149,19 @@ impl Drop for Process {
 pub(crate) fn running_with_argument_below(folder: &Path) -> Vec<u32> {
     let prefix = folder.join("").into_os_string();
     let prefix = prefix.as_encoded_bytes();
+    let is_below = |word: &&[u8]| word.starts_with(prefix) && word.ends_with(b".toml");
+    running_with(|words| words.iter().any(is_below))
+}
+
+/// The processes whose command line is as wanted.
+fn running_with(wanted: impl Fn(&[&[u8]]) -> bool) -> Vec<u32> {
     let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
     pids.filter(|pid| {
         let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        let mut words = line.split(|byte| *byte == 0);
-        words.any(|word| word.starts_with(prefix) && word.ends_with(b".toml"))
+        // Each argument ends with a zero, the last one too.
+        let line = line.strip_suffix(&[0]).unwrap_or(&line);
+        wanted(&line.split(|byte| *byte == 0).collect::<Vec<_>>())
     })
     .collect()
 }
@@ -169,6 +208,8 @@ fn run_command(
     input: &str,
 ) -> anyhow::Result<String> {
     command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    // Ctrl-C at a terminal is for the cluster's owner.
+    command.process_group(0);
     let failed = || format!("cannot run {} {}", program.display(), arguments.join(" "));
     let mut child = command.spawn().with_context(failed)?;
     if let Some(mut stdin) = child.stdin.take() {

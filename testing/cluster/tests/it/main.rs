@@ -2,5 +2,6 @@
 #![expect(clippy::unwrap_used, reason = "what helps a test fails as the test does")]
 
 mod command_line;
+mod demo;
 mod leftovers;
 mod three_brokers;
