@@ -44,6 +44,7 @@ const STEPS = {
   reload: async (page) => void (await page.reload()),
   url: (page) => page.url(),
   click: (page, { selector }) => page.click(selector),
+  choose: async (page, { selector, value }) => void (await page.selectOption(selector, value)),
   fill: (page, { selector, text }) => page.fill(selector, text),
   wait: async (page, { selector, state }) => void (await page.waitForSelector(selector, { state })),
   text: (page, { selector }) => page.innerText(selector),

@@ -175,6 +175,14 @@ impl Tab {
         self.step(json!({ "do": "fill", "selector": selector, "text": text })).await.map(drop)
     }
 
+    /// Chooses one of what a select offers, by its value.
+    ///
+    /// # Errors
+    /// When it is not offered in time.
+    pub async fn choose(&self, selector: &str, value: &str) -> anyhow::Result<()> {
+        self.step(json!({ "do": "choose", "selector": selector, "value": value })).await.map(drop)
+    }
+
     /// Waits until an element can be seen.
     ///
     /// # Errors

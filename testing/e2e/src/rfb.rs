@@ -1,15 +1,17 @@
-//! A viewer without a window, over the agent's WebSocket.
+//! A viewer without a window, over the agent's WebSocket, or over the socket of `abide connect`.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use abide_rfb::{
     ClientHandshake, ClientSecurity, KeyState, ServerEvent, Update, Viewer, key_event,
 };
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use futures_util::{SinkExt, StreamExt};
 use http::header::{AUTHORIZATION, ORIGIN, SEC_WEBSOCKET_PROTOCOL};
 use http::{HeaderValue, Request};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::{Error, Message};
@@ -20,10 +22,16 @@ use crate::wait::SOON;
 
 /// A viewer that is through the handshake and holds the screen.
 pub struct Rfb {
-    socket: WebSocketStream<TcpStream>,
+    line: Line,
     viewer: Viewer,
     /// When the last picture was whole.
     last: Instant,
+}
+
+/// What carries the bytes.
+enum Line {
+    Agent(Box<WebSocketStream<TcpStream>>),
+    Local(UnixStream),
 }
 
 /// How a WebSocket begins.
@@ -69,6 +77,8 @@ pub async fn open(
 
 /// What a close frame without a code counts as (RFC 6455, 7.4.1).
 const NO_CODE: u16 = 1005;
+/// Read at once.
+const PIECE: usize = 64 * 1024;
 
 impl Rfb {
     /// Connects with a ticket or a pass, and waits for the whole first picture.
@@ -77,25 +87,38 @@ impl Rfb {
     /// When the agent refuses, or no picture comes in time.
     pub async fn connect(url: &str, bearer: &str) -> anyhow::Result<Self> {
         let greeting = Greeting { bearer: Some(bearer.to_owned()), ..Greeting::default() };
-        let mut socket = match open(url, &greeting).await? {
-            Ok(socket) => socket,
+        match open(url, &greeting).await? {
+            Ok(socket) => Self::over(Line::Agent(Box::new(socket))).await,
             Err(status) => bail!("the agent refused the WebSocket with {status}"),
-        };
+        }
+    }
+
+    /// Connects to the socket of an `abide connect --socket`, and waits for the whole first picture.
+    ///
+    /// # Errors
+    /// When nobody serves it, or no picture comes in time.
+    pub async fn at_socket(path: &Path) -> anyhow::Result<Self> {
+        Self::over(Line::Local(UnixStream::connect(path).await?)).await
+    }
+
+    async fn over(mut line: Line) -> anyhow::Result<Self> {
         let mut handshake = ClientHandshake::new(ClientSecurity::None);
         let mut out = Vec::new();
-        let init = loop {
-            let bytes = receive(&mut socket).await?;
-            let init = handshake.feed(&mut &bytes[..], &mut out)?;
+        let (init, early) = loop {
+            let bytes = line.receive().await?;
+            let mut rest = &bytes[..];
+            let init = handshake.feed(&mut rest, &mut out)?;
             if !out.is_empty() {
-                socket.send(Message::binary(std::mem::take(&mut out))).await?;
+                line.send(std::mem::take(&mut out)).await?;
             }
             if let Some(init) = init {
-                break init;
+                break (init, rest.to_vec());
             }
         };
+        ensure!(early.is_empty(), "the server speaks before it is asked");
         let viewer = Viewer::new(&init)?;
-        socket.send(Message::binary(viewer.opening())).await?;
-        let mut rfb = Self { socket, viewer, last: Instant::now() };
+        line.send(viewer.opening()).await?;
+        let mut rfb = Self { line, viewer, last: Instant::now() };
         rfb.next_frame().await?;
         Ok(rfb)
     }
@@ -106,11 +129,10 @@ impl Rfb {
     /// When the line ends, or no picture comes in time.
     pub async fn next_frame(&mut self) -> anyhow::Result<()> {
         loop {
-            let bytes = receive(&mut self.socket).await?;
+            let bytes = self.line.receive().await?;
             let events = self.viewer.feed(&bytes)?;
             if events.iter().any(|it| matches!(it, ServerEvent::Updated { .. })) {
-                let request = self.viewer.request(Update::Incremental);
-                self.socket.send(Message::binary(request)).await?;
+                self.line.send(self.viewer.request(Update::Incremental)).await?;
                 self.last = Instant::now();
                 return Ok(());
             }
@@ -156,7 +178,7 @@ impl Rfb {
     /// When the line ends.
     pub async fn press(&mut self, keysym: u32) -> anyhow::Result<()> {
         for state in [KeyState::Down, KeyState::Up] {
-            self.socket.send(Message::binary(key_event(state, keysym))).await?;
+            self.line.send(key_event(state, keysym)).await?;
         }
         Ok(())
     }
@@ -172,17 +194,44 @@ impl Rfb {
     /// Waits until the agent closes, and gives its code.
     ///
     /// # Errors
-    /// When the line is cut without a code, or stays.
+    /// When the line is cut without a code, stays, or is none to the agent.
     pub async fn closed(&mut self) -> anyhow::Result<u16> {
+        let Line::Agent(socket) = &mut self.line else {
+            bail!("only the agent closes with a code");
+        };
         let closing = async {
             loop {
-                let message = self.socket.next().await.context("cut without a close frame")??;
+                let message = socket.next().await.context("cut without a close frame")??;
                 if let Message::Close(frame) = message {
                     return anyhow::Ok(frame.map_or(NO_CODE, |it| it.code.into()));
                 }
             }
         };
         timeout(SOON, closing).await.context("the line stays")?
+    }
+}
+
+impl Line {
+    async fn send(&mut self, bytes: Vec<u8>) -> anyhow::Result<()> {
+        match self {
+            Self::Agent(socket) => socket.send(Message::binary(bytes)).await?,
+            Self::Local(stream) => stream.write_all(&bytes).await?,
+        }
+        Ok(())
+    }
+
+    async fn receive(&mut self) -> anyhow::Result<Vec<u8>> {
+        match self {
+            Self::Agent(socket) => receive(socket).await,
+            Self::Local(stream) => {
+                let mut bytes = vec![0; PIECE];
+                let length =
+                    timeout(SOON, stream.read(&mut bytes)).await.context("nothing comes")?;
+                bytes.truncate(length?);
+                ensure!(!bytes.is_empty(), "the line ended");
+                Ok(bytes)
+            }
+        }
     }
 }
 

@@ -4,53 +4,18 @@
 use std::path::Path;
 use std::process::Stdio;
 
-use abide_cluster::Binaries;
 use abide_e2e::image::Image;
 use abide_e2e::outside;
 use abide_e2e::scene::{colour_of, photo};
 use abide_e2e::wait::{SOON, until};
 use abide_e2e::x::Display;
 use serde_json::json;
-use tempfile::TempDir;
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
-use tokio::process::{Child, ChildStdout, Command};
+use tokio::io::AsyncWriteExt;
+use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
-use crate::support::{Person, World, alike, patch_in, photo_in, scene, scene_of};
-
-/// The command line of a person with a home folder.
-struct CommandLine {
-    home: TempDir,
-}
-
-impl CommandLine {
-    /// Logs in.
-    async fn of(world: &World, person: &Person) -> Self {
-        let line = Self { home: tempfile::tempdir().unwrap() };
-        let broker = world.url("");
-        let mut login =
-            line.abide(&["login", "--broker", &broker, "--username", &person.user.name]);
-        login.arg("--answers-stdin").stdin(Stdio::piped());
-        let mut login = login.spawn().unwrap();
-        let mut input = login.stdin.take().unwrap();
-        input.write_all(format!("{}\n", person.user.password).as_bytes()).await.unwrap();
-        drop(input);
-        assert!(timeout(SOON, login.wait()).await.unwrap().unwrap().success());
-        line
-    }
-
-    /// The program, ended with its value.
-    fn abide(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(Binaries::beside_this_program().unwrap().abide);
-        command.args(arguments).stdin(Stdio::null()).kill_on_drop(true);
-        // What it leaves when it is killed goes with the home folder.
-        command.env("HOME", self.home.path()).env("TMPDIR", self.home.path());
-        for name in ["XDG_CONFIG_HOME", "XDG_RUNTIME_DIR", "WAYLAND_DISPLAY", "DISPLAY"] {
-            command.env_remove(name);
-        }
-        command
-    }
-}
+use crate::command_line::{CommandLine, lines};
+use crate::support::{World, alike, patch_in, photo_in, scene, scene_of};
 
 /// A screen for a viewer's window, without a window manager: whatever is under the pointer gets the
 /// keys.
@@ -71,10 +36,6 @@ impl Screen {
         let number = timeout(SOON, said.next_line()).await.unwrap().unwrap().unwrap();
         Self { number: format!(":{number}"), _server: server }
     }
-}
-
-fn lines(child: &mut Child) -> Lines<BufReader<ChildStdout>> {
-    BufReader::new(child.stdout.take().unwrap()).lines()
 }
 
 #[tokio::test]

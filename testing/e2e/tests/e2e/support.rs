@@ -100,12 +100,17 @@ impl World {
 
     /// Goes to the portal and logs in.
     pub async fn log_in(&self, tab: &Tab, user: &TestUser) {
-        tab.goto(&self.url("/")).await.unwrap();
+        self.name_at(0, tab, user).await;
+        answer(tab, user).await;
+    }
+
+    /// Goes to the portal of one broker, and says who one is: the password is asked for then.
+    pub async fn name_at(&self, broker: usize, tab: &Tab, user: &TestUser) {
+        let url = &self.cluster.brokers()[broker].url;
+        tab.goto(&format!("{url}/")).await.unwrap();
         tab.fill(&id("username"), &user.name).await.unwrap();
         tab.click(&id("submit")).await.unwrap();
-        tab.fill(&id("answer-0"), &user.password).await.unwrap();
-        tab.click(&id("submit")).await.unwrap();
-        tab.reached("sessions").await.unwrap();
+        tab.wait(&id("answer-0")).await.unwrap();
     }
 
     /// Logs in and opens the desktop.
@@ -143,6 +148,13 @@ impl Person {
         assert_eq!(sessions.len(), 1, "{sessions:?}");
         sessions.remove(0)
     }
+}
+
+/// Gives the password that a portal asks for.
+pub async fn answer(tab: &Tab, user: &TestUser) {
+    tab.fill(&id("answer-0"), &user.password).await.unwrap();
+    tab.click(&id("submit")).await.unwrap();
+    tab.reached("sessions").await.unwrap();
 }
 
 /// A client that follows nothing and believes no proxy.
