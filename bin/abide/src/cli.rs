@@ -105,7 +105,8 @@ Examples:
   abide connect --listen 127.0.0.1:5901        the same, behind a one-time password
 
 Closing the viewer ends nothing. A connection that is cut is sought again until the viewer is closed
-or Ctrl-C is pressed. Without TigerVNC's viewer the portal's link is printed.";
+or Ctrl-C is pressed. Without TigerVNC's viewer the portal's link is printed. While no broker answers,
+a desktop that was open on this computer is opened by the pass that ~/.local/state/abide keeps of it.";
 
 #[derive(Debug, Args)]
 pub struct ConnectArgs {

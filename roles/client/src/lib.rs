@@ -14,6 +14,7 @@ mod contact;
 mod error;
 mod http;
 mod login;
+mod passes;
 mod pulse;
 mod store;
 
@@ -27,4 +28,5 @@ pub use contact::{Contact, ContactError, UnknownCa, first_contact};
 pub use error::{CallError, Silence};
 pub use http::Trust;
 pub use login::{Asker, LoggedIn, LoginError, OneSecret, OtherQuestion};
+pub use passes::{Desktop, Hold, Passes, Recalled, Wanted};
 pub use store::{KnownCluster, Store, StoreError};

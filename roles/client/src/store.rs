@@ -1,5 +1,6 @@
 //! What the command line remembers, in `~/.config/abide` (`$XDG_CONFIG_HOME/abide`):
-//! `cluster.json`, the brokers and the CA that was compared; `login.json`, the token (0600).
+//! `cluster.json`, the brokers and the CA that was compared; `login.json`, the token (0600). What it
+//! keeps of desktops lies elsewhere: see `passes`.
 
 use std::fs;
 use std::io;
@@ -15,13 +16,18 @@ use zeroize::Zeroizing;
 
 use crate::http::Trust;
 use crate::login::LoggedIn;
+use crate::passes::Passes;
 
 const CLUSTER: &str = "cluster.json";
 const LOGIN: &str = "login.json";
+const PASSES: &str = "passes";
 
-/// The folder.
+/// The folders.
 #[derive(Debug, Clone)]
-pub struct Store(PathBuf);
+pub struct Store {
+    config: PathBuf,
+    passes: Passes,
+}
 
 /// The cluster that this person uses.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,8 +70,8 @@ pub enum StoreError {
         /// The file.
         path: PathBuf,
     },
-    /// Others may read the token.
-    #[error("{} is readable by others: log in again, then run chmod 600 on it", path.display())]
+    /// Others may read a token or a pass.
+    #[error("{} is readable by others: remove it and log in again", path.display())]
     Exposed {
         /// The file.
         path: PathBuf,
@@ -96,12 +102,19 @@ impl Store {
     /// [`StoreError::NoHome`].
     pub fn of_this_person() -> Result<Self, StoreError> {
         let base = etcetera::choose_base_strategy().map_err(|_| StoreError::NoHome)?;
-        Ok(Self(base.config_dir().join("abide")))
+        let state = base.state_dir().unwrap_or_else(|| base.data_dir());
+        Ok(Self::at(base.config_dir().join("abide"), &state.join("abide")))
     }
 
-    /// In this folder, which is made when something is written.
-    pub fn at(folder: PathBuf) -> Self {
-        Self(folder)
+    /// In these folders, for what a person has set and for what has happened; made when something is
+    /// written.
+    pub fn at(config: PathBuf, state: &Path) -> Self {
+        Self { config, passes: Passes::at(state.join(PASSES)) }
+    }
+
+    /// The passes of desktops that were open here.
+    pub fn passes(&self) -> &Passes {
+        &self.passes
     }
 
     /// The cluster, if there was a login.
@@ -109,7 +122,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub fn cluster(&self) -> Result<Option<KnownCluster>, StoreError> {
-        let path = self.0.join(CLUSTER);
+        let path = self.config.join(CLUSTER);
         let Some(file) = read::<ClusterFile>(&path)? else {
             return Ok(None);
         };
@@ -129,7 +142,7 @@ impl Store {
                 Trust::Pinned(ca) => Some(pem_of(ca)),
             },
         };
-        self.write(CLUSTER, &file)
+        write(&self.config, CLUSTER, &file)
     }
 
     /// The login, if there is one; it may have expired.
@@ -137,17 +150,11 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub fn login(&self) -> Result<Option<LoggedIn>, StoreError> {
-        let path = self.0.join(LOGIN);
+        let path = self.config.join(LOGIN);
         let Some(file) = read::<LoginFile>(&path)? else {
             return Ok(None);
         };
-        let mode = fs::metadata(&path)
-            .map_err(|cause| StoreError::Read { path: path.clone(), cause })?
-            .permissions()
-            .mode();
-        if mode & 0o077 != 0 {
-            return Err(StoreError::Exposed { path });
-        }
+        refuse_exposed(&path)?;
         Ok(Some(LoggedIn { token: file.token, user: file.user, expires_at: file.expires_at }))
     }
 
@@ -156,14 +163,12 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub fn keep_login(&self, login: &LoggedIn) -> Result<(), StoreError> {
-        self.write(
-            LOGIN,
-            &LoginFile {
-                user: login.user.clone(),
-                token: login.token.clone(),
-                expires_at: login.expires_at,
-            },
-        )
+        let file = LoginFile {
+            user: login.user.clone(),
+            token: login.token.clone(),
+            expires_at: login.expires_at,
+        };
+        write(&self.config, LOGIN, &file)
     }
 
     /// Forgets the login, not the cluster.
@@ -171,7 +176,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub fn forget_login(&self) -> Result<(), StoreError> {
-        self.forget(LOGIN)
+        forget(&self.config.join(LOGIN))
     }
 
     /// Forgets the cluster, and with it whose certificates count.
@@ -179,30 +184,41 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub fn forget_cluster(&self) -> Result<(), StoreError> {
-        self.forget(CLUSTER)
-    }
-
-    fn forget(&self, name: &str) -> Result<(), StoreError> {
-        let path = self.0.join(name);
-        match fs::remove_file(&path) {
-            Err(cause) if cause.kind() != io::ErrorKind::NotFound => {
-                Err(StoreError::Write { path, cause })
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn write(&self, name: &str, content: &impl Serialize) -> Result<(), StoreError> {
-        let path = self.0.join(name);
-        let failed = |cause| StoreError::Write { path: path.clone(), cause };
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.0).map_err(failed)?;
-        let text = serde_json::to_vec_pretty(content).expect("these are plain maps");
-        let text = Zeroizing::new(text);
-        replace_file(&path, &text, Access::Owner).map_err(failed)
+        forget(&self.config.join(CLUSTER))
     }
 }
 
-fn read<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<Option<T>, StoreError> {
+/// Removes the file, if it is there.
+pub(crate) fn forget(path: &Path) -> Result<(), StoreError> {
+    match fs::remove_file(path) {
+        Err(cause) if cause.kind() != io::ErrorKind::NotFound => {
+            Err(StoreError::Write { path: path.to_owned(), cause })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Writes the file, for its owner alone.
+pub(crate) fn write(folder: &Path, name: &str, content: &impl Serialize) -> Result<(), StoreError> {
+    let path = folder.join(name);
+    let failed = |cause| StoreError::Write { path: path.clone(), cause };
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed)?;
+    let text = serde_json::to_vec_pretty(content).expect("these are plain maps");
+    let text = Zeroizing::new(text);
+    replace_file(&path, &text, Access::Owner).map_err(failed)
+}
+
+/// What others can read is no secret any more.
+pub(crate) fn refuse_exposed(path: &Path) -> Result<(), StoreError> {
+    let metadata = fs::metadata(path);
+    let metadata = metadata.map_err(|cause| StoreError::Read { path: path.to_owned(), cause })?;
+    match metadata.permissions().mode() & 0o077 {
+        0 => Ok(()),
+        _ => Err(StoreError::Exposed { path: path.to_owned() }),
+    }
+}
+
+pub(crate) fn read<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<Option<T>, StoreError> {
     let text = match fs::read(path) {
         Ok(text) => Zeroizing::new(text),
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -233,7 +249,7 @@ mod tests {
 
     fn store() -> (tempfile::TempDir, Store) {
         let folder = tempfile::tempdir().unwrap();
-        let store = Store::at(folder.path().join("deep/abide"));
+        let store = Store::at(folder.path().join("deep/abide"), &folder.path().join("state"));
         (folder, store)
     }
 
@@ -262,8 +278,8 @@ mod tests {
         assert_eq!(store.cluster().unwrap(), Some(cluster));
         assert_eq!(store.login().unwrap().unwrap().user, "ada");
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-        assert_eq!(mode(&store.0), 0o700);
-        assert_eq!(mode(&store.0.join(LOGIN)), 0o600);
+        assert_eq!(mode(&store.config), 0o700);
+        assert_eq!(mode(&store.config.join(LOGIN)), 0o600);
     }
 
     #[test]
@@ -279,10 +295,10 @@ mod tests {
     fn an_exposed_or_damaged_file_is_refused() {
         let (_folder, store) = store();
         store.keep_login(&login()).unwrap();
-        let path = store.0.join(LOGIN);
+        let path = store.config.join(LOGIN);
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
         assert!(matches!(store.login(), Err(StoreError::Exposed { .. })));
-        fs::write(store.0.join(CLUSTER), "{").unwrap();
+        fs::write(store.config.join(CLUSTER), "{").unwrap();
         assert!(matches!(store.cluster(), Err(StoreError::Damaged { .. })));
     }
 }

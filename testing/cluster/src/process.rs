@@ -197,7 +197,7 @@ pub(crate) fn run_at(
     input: &str,
 ) -> anyhow::Result<String> {
     let mut command = Command::new(program);
-    command.env("HOME", home).env_remove("XDG_CONFIG_HOME");
+    command.env("HOME", home).env_remove("XDG_CONFIG_HOME").env_remove("XDG_STATE_HOME");
     run_command(command, program, arguments, input)
 }
 

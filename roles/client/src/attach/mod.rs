@@ -99,6 +99,8 @@ pub struct Attachment<'a> {
     api: &'a Api,
     way: Way,
     tell: &'a (dyn Fn(News) + Sync),
+    /// Hears of each way that takes the place of the first.
+    renewed: &'a (dyn Fn(&Way) + Sync),
     /// Whether the person waits for the word that there is a line again.
     troubled: bool,
 }
@@ -106,7 +108,13 @@ pub struct Attachment<'a> {
 impl<'a> Attachment<'a> {
     /// By this way; `tell` hears the news.
     pub fn new(api: &'a Api, way: Way, tell: &'a (dyn Fn(News) + Sync)) -> Self {
-        Self { api, way, tell, troubled: false }
+        Self { api, way, tell, renewed: &|_| {}, troubled: false }
+    }
+
+    /// The same, with somebody who hears of each new way, whose pass replaces the earlier one.
+    #[must_use]
+    pub fn telling_of_renewals(self, renewed: &'a (dyn Fn(&Way) + Sync)) -> Self {
+        Self { renewed, ..self }
     }
 
     /// Relays between the session and the local end until somebody ends it. A client on a socket
@@ -215,6 +223,7 @@ impl<'a> Attachment<'a> {
             _ => Ending::PassRefused,
         })?;
         self.way = enter(self.api, reply).await.map_err(|_| Ending::PassRefused)?;
+        (self.renewed)(&self.way);
         Ok(())
     }
 }

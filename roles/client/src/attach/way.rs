@@ -1,5 +1,6 @@
 //! The way into a session: a ticket, and the pass that it gives.
 
+use std::fmt;
 use std::time::Duration;
 
 use abide_api::{ProblemKind, RedeemRequest, Redeemed, SessionReply};
@@ -18,14 +19,21 @@ const FIRST_RETRY: Duration = Duration::from_millis(100);
 const MOST: Duration = Duration::from_secs(1);
 
 /// What lets one viewer come back to one session without any broker.
-#[derive(Debug)]
+#[derive(Clone)]
 pub struct Way {
     /// The session's id.
     pub session: String,
     /// The RFB WebSocket.
     pub rfb_url: String,
-    pub(super) pass: Zeroizing<String>,
-    pub(super) status_token: Zeroizing<String>,
+    pub(crate) pass: Zeroizing<String>,
+    pub(crate) status_token: Zeroizing<String>,
+}
+
+impl fmt::Debug for Way {
+    /// Without the secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Way").field("session", &self.session).finish_non_exhaustive()
+    }
 }
 
 /// Why a ticket did not lead into the session.

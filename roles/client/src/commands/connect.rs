@@ -3,14 +3,16 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use abide_api::{ProblemKind, SessionReply, StartRequest, Want};
+use abide_api::{ProblemKind, Session, SessionReply, StartRequest, Want};
 
 use super::console::{answer, tell};
+use super::kept::{self, Kept};
 use super::sessions::resolve;
 use super::{CommandError, words};
 use crate::api::{Api, WishKey};
-use crate::attach::{Attachment, Ending, Local, News, Socket, Viewer, enter, find_viewer};
+use crate::attach::{Attachment, Ending, Local, News, Socket, Viewer, Way, enter, find_viewer};
 use crate::error::CallError;
+use crate::passes::Desktop;
 use crate::store::Store;
 
 /// What `abide connect` is told.
@@ -50,15 +52,35 @@ pub enum Through {
 /// [`CommandError`].
 pub async fn connect(store: &Store, options: ConnectOptions) -> Result<(), CommandError> {
     let api = super::api(store)?;
-    let local = local_end(&options.through).await?;
-    let reply = reach(&api, &options.target).await?;
-    let (id, server) = (reply.session.id.clone(), reply.session.agent_name.clone());
-    let Some(local) = local else {
-        return link_instead(&api, &id);
+    let Some(local) = local_end(&options.through).await? else {
+        let reply = reach(&api, store, &options.target).await?;
+        return link_instead(&api, &reply.session.id);
     };
-    announce(&local, &options.through, &server)?;
-    let way = enter(&api, reply).await?;
-    match Attachment::new(&api, way, &say).run(local).await? {
+    let passes = store.passes();
+    let (way, kept) = match kept::way_back(&api, passes, &options.target).await? {
+        Some((way, kept)) => {
+            announce(&local, &options.through, &kept.desktop)?;
+            (way, kept)
+        }
+        None => {
+            let reply = reach(&api, store, &options.target).await?;
+            let Session { agent_name: server, profile, .. } = reply.session.clone();
+            let kept = Kept::new(passes, Desktop { server, profile });
+            announce(&local, &options.through, &kept.desktop)?;
+            let way = enter(&api, reply).await?;
+            kept.keep(&way);
+            (way, kept)
+        }
+    };
+    let renewed = |way: &Way| kept.keep(way);
+    let attachment = Attachment::new(&api, way, &say).telling_of_renewals(&renewed);
+    let ending = attachment.run(local).await?;
+    kept.end(&ending)?;
+    tell_end(ending)
+}
+
+fn tell_end(ending: Ending) -> Result<(), CommandError> {
+    match ending {
         Ending::PersonLeft => tell("Disconnected. Your desktop goes on; come back: abide connect"),
         Ending::TakenOver => return Err(CommandError::TakenOver),
         Ending::Over { lost: true, reason } => return Err(CommandError::SessionLost(reason)),
@@ -87,12 +109,18 @@ async fn local_end(through: &Through) -> Result<Option<Local>, CommandError> {
     }
 }
 
-async fn reach(api: &Api, target: &Target) -> Result<SessionReply, CommandError> {
+async fn reach(api: &Api, store: &Store, target: &Target) -> Result<SessionReply, CommandError> {
     let key = WishKey::random();
     let (profile, want) = match target {
         Target::Session(name) => {
             let id = resolve(api, name).await?;
-            return Ok(api.connect(&id, &key).await?);
+            let reply = api.connect(&id, &key).await;
+            if let Err(error) = &reply
+                && error.kind() == Some(ProblemKind::SessionEnded)
+            {
+                store.passes().forget(&id)?;
+            }
+            return Ok(reply?);
         }
         Target::ResumeOrStart(profile) => (profile.clone(), Want::ResumeOrStart),
         Target::New(profile) => (profile.clone(), Want::Start),
@@ -107,7 +135,8 @@ async fn reach(api: &Api, target: &Target) -> Result<SessionReply, CommandError>
     }
 }
 
-fn announce(local: &Local, through: &Through, server: &str) -> Result<(), CommandError> {
+fn announce(local: &Local, through: &Through, desktop: &Desktop) -> Result<(), CommandError> {
+    let server = &desktop.server;
     match (local, through) {
         (Local::Socket(_), Through::Socket(path)) => {
             tell(&format!("Your desktop on {server} is at the socket below. Ctrl-C ends this."));

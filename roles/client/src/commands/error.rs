@@ -12,6 +12,7 @@ use crate::attach::{AttachError, EnterError};
 use crate::contact::ContactError;
 use crate::error::CallError;
 use crate::login::LoginError;
+use crate::passes::Desktop;
 use crate::store::StoreError;
 
 /// What a script learns from a command's end. The numbers stay.
@@ -118,6 +119,9 @@ pub enum CommandError {
     /// Another viewer took over.
     #[error("your desktop was opened in another place, which took it over")]
     TakenOver,
+    /// No broker serves, and another process here stands on the line of the desktop's pass.
+    #[error("no broker answers, and {0} is open on this computer already")]
+    OpenHere(Desktop),
     /// The session is lost.
     #[error("the desktop is lost{}", words::because(.0.as_deref()))]
     SessionLost(Option<String>),
@@ -138,7 +142,8 @@ impl CommandError {
             Self::Call(error) | Self::Login(LoginError::Call(error)) => of_call(error),
             Self::Login(LoginError::NoAnswer(_)) => ExitCode::NotLoggedIn,
             Self::Contact(ContactError::Unreachable { .. } | ContactError::NoLook { .. })
-            | Self::Enter(EnterError::Unreachable { .. }) => ExitCode::NoAnswer,
+            | Self::Enter(EnterError::Unreachable { .. })
+            | Self::OpenHere(_) => ExitCode::NoAnswer,
             Self::Enter(EnterError::Call(error)) => of_call(error),
             Self::SessionUnreachable(_) => ExitCode::SessionUnreachable,
             Self::SessionLost(_) => ExitCode::SessionGone,
@@ -181,6 +186,7 @@ impl CommandError {
                 "Give more of its id; `abide session list` shows it whole.".to_owned()
             }
             Self::SessionUnreachable(session) => words::ways_on(session),
+            Self::OpenHere(_) => "Close it there first: only a broker can move it.".to_owned(),
             Self::TakenOver => "Take it back: abide connect".to_owned(),
             Self::SessionLost(_) => "Start another: abide connect --new".to_owned(),
             Self::Call(error)

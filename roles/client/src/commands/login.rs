@@ -53,6 +53,9 @@ pub async fn login(store: &Store, options: LoginOptions) -> Result<(), CommandEr
         false => Answers::Terminal,
     };
     let login = brokers.login(&username, &mut answers).await?;
+    if is_elsewhere_or_other(store, &cluster, &login.user) {
+        store.passes().forget_all()?;
+    }
     store.keep_cluster(&cluster)?;
     store.keep_login(&login)?;
     let user = login.user.clone();
@@ -85,12 +88,21 @@ pub async fn logout(
     } else if ended.is_err() {
         tell("No broker was told; the login ends by itself when its time is over.");
     }
+    store.passes().forget_all()?;
     store.forget_login()?;
     if forget_cluster {
         store.forget_cluster()?;
     }
     tell("Logged out. Your desktops go on.");
     Ok(())
+}
+
+/// Whether the last login here was at another cluster, or another person's. Nothing known counts as
+/// other.
+fn is_elsewhere_or_other(store: &Store, cluster: &KnownCluster, user: &str) -> bool {
+    let same_user = store.login().is_ok_and(|last| last.is_some_and(|last| last.user == user));
+    let known = store.cluster().ok().flatten();
+    !same_user || known.is_none_or(|last| last.brokers != cluster.brokers)
 }
 
 /// The cluster to log in to, and whose certificates count there.

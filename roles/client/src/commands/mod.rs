@@ -8,6 +8,7 @@ mod connect;
 mod console;
 mod drill;
 mod error;
+mod kept;
 mod login;
 mod recovery;
 mod sessions;

@@ -50,6 +50,7 @@ pub async fn end_session(
     let id = resolve(&api, name).await?;
     confirm(confirmation, "Every program in it ends, and unsaved work is lost. End it?")?;
     api.end(&id).await?;
+    store.passes().forget(&id)?;
     tell("The session ends.");
     Ok(())
 }
@@ -68,6 +69,7 @@ pub async fn abandon_session(
     let question = "It may still be running, and nobody will get back to it. Abandon it?";
     confirm(confirmation, question)?;
     api.abandon(&id).await?;
+    store.passes().forget(&id)?;
     tell("The session is abandoned; its server ends it should it come back.");
     Ok(())
 }

@@ -24,7 +24,7 @@ impl Computer {
     fn run_with(&self, input: &str, arguments: &[&str]) -> Output {
         let mut command = Command::new(Binaries::beside_this_program().unwrap().abide);
         command.args(arguments).env("HOME", self.home.path());
-        for name in ["XDG_CONFIG_HOME", "DISPLAY", "WAYLAND_DISPLAY"] {
+        for name in ["XDG_CONFIG_HOME", "XDG_STATE_HOME", "DISPLAY", "WAYLAND_DISPLAY"] {
             command.env_remove(name);
         }
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());

@@ -38,7 +38,9 @@ impl CommandLine {
         command.args(arguments).stdin(Stdio::null()).kill_on_drop(true);
         // What it leaves when it is killed goes with the home folder.
         command.env("HOME", self.home.path()).env("TMPDIR", self.home.path());
-        for name in ["XDG_CONFIG_HOME", "XDG_RUNTIME_DIR", "WAYLAND_DISPLAY", "DISPLAY"] {
+        for name in
+            ["XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_RUNTIME_DIR", "WAYLAND_DISPLAY", "DISPLAY"]
+        {
             command.env_remove(name);
         }
         command

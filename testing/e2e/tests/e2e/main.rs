@@ -22,3 +22,4 @@ mod strangers;
 mod support;
 mod tickets;
 mod tls;
+mod without_brokers;
