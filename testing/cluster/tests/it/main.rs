@@ -3,5 +3,6 @@
 
 mod command_line;
 mod demo;
+mod drill;
 mod leftovers;
 mod three_brokers;

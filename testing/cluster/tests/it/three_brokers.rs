@@ -8,7 +8,7 @@ use abide_cluster::{Cluster, Options, until};
 
 const DEADLINE: Duration = Duration::from_secs(30);
 
-async fn three() -> (Cluster, Api) {
+pub async fn three() -> (Cluster, Api) {
     let options = Options { brokers: 3, agents: 2, ..Options::new().unwrap() };
     let cluster = Cluster::start(options).await.unwrap();
     let admin = cluster.log_in(cluster.admin()).await.unwrap();
@@ -16,7 +16,7 @@ async fn three() -> (Cluster, Api) {
     (cluster, admin)
 }
 
-async fn until_standing(api: &Api, fits: impl Fn(&Standing) -> bool) -> Standing {
+pub async fn until_standing(api: &Api, fits: impl Fn(&Standing) -> bool) -> Standing {
     until("the brokers stand as expected", DEADLINE, async || {
         api.cluster().await.ok().filter(|now| fits(now))
     })
