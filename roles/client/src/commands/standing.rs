@@ -99,7 +99,12 @@ fn row(broker: &Broker) -> [String; 5] {
         Some(ms @ 0..1000) => format!("{ms} ms ago"),
         Some(ms) => format!("{} s ago", ms / 1000),
     };
-    [broker.url.clone(), role(broker.role).to_owned(), behind, heard, broker.id.clone()]
+    // Whoever answers names a voter a follower also where it cannot tell whether that one lives.
+    let role = match (broker.role, broker.last_contact_ms) {
+        (BrokerRole::Follower, None) => "not known",
+        (role, _) => self::role(role),
+    };
+    [broker.url.clone(), role.to_owned(), behind, heard, broker.id.clone()]
 }
 
 fn role(role: BrokerRole) -> &'static str {
@@ -180,7 +185,7 @@ mod tests {
             last_contact_ms,
             node: None,
         };
-        assert_eq!(row(&broker(None, None))[2..4], ["", ""]);
+        assert_eq!(row(&broker(None, None))[1..4], ["not known", "", ""]);
         assert_eq!(row(&broker(Some(1), Some(12)))[2..4], ["1 entry", "12 ms ago"]);
         assert_eq!(row(&broker(Some(9), Some(4200)))[2..4], ["9 entries", "4 s ago"]);
     }
