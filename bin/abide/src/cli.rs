@@ -213,9 +213,9 @@ pub struct RemoveArgs {
 
 const DRILL_HELP: &str = "\
 Run it on the broker's own host, as root or as the broker's user, after abide login there. It hurts
-that host's broker only, asks before, refuses where the cluster could not bear it, and starts nothing:
-that is for the service manager. Meanwhile it asks, one call after the other, for the way back into a
-session of yours (or for the list of sessions), and prints what came of that.
+that host's broker only, asks before (without a terminal it needs --yes), refuses where the cluster could
+not bear it, and starts nothing: that is for the service manager. Meanwhile it asks, one call after the
+other, for the way back into a session of yours (or for the list of sessions), and prints what came of that.
 
 Exit codes: 0 done and told; 1 refused; 4 no broker answers; 8 none leads";
 
@@ -229,6 +229,8 @@ pub struct DrillArgs {
     /// Do not ask
     #[arg(long, short)]
     pub yes: bool,
+    #[command(flatten)]
+    pub json: JsonArg,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]

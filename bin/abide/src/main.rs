@@ -134,7 +134,7 @@ async fn drill(args: DrillArgs) -> anyhow::Result<Result<(), CommandError>> {
         confirmation: confirmation(args.yes),
     };
     let store = store()?;
-    until_told_to_stop(commands::drill(&store, options)).await
+    until_told_to_stop(commands::drill(&store, options, format(&args.json))).await
 }
 
 async fn broker(args: BrokerArgs) -> anyhow::Result<()> {

@@ -43,6 +43,12 @@ impl Api {
         Self { brokers, token }
     }
 
+    /// The same with another bound on how long a call goes on asking.
+    #[must_use]
+    pub fn with_patience(self, patience: Duration) -> Self {
+        Self { brokers: self.brokers.with_patience(patience), ..self }
+    }
+
     /// The brokers behind it.
     pub fn brokers(&self) -> &Brokers {
         &self.brokers

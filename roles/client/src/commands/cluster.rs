@@ -5,7 +5,7 @@ use std::time::Duration;
 use abide_api::{Broker, Cluster, JoinRole};
 
 use super::console::{Format, answer, answer_json, tell};
-use super::sessions::{Confirmation, confirm};
+use super::sessions::{Confirmation, consent};
 use super::{CommandError, words};
 use crate::store::Store;
 
@@ -56,7 +56,7 @@ pub async fn remove_broker(
         "{} ({}) leaves the cluster for good, and what it has signed counts no more. Remove it?",
         broker.id, broker.url
     );
-    confirm(confirmation, &question)?;
+    consent(confirmation, &question)?;
     api.remove_broker(&broker.id).await?;
     tell("The broker is removed. To come back it must join anew: abide broker join");
     Ok(())

@@ -129,6 +129,9 @@ pub(super) fn answer_json(value: &impl Serialize) -> io::Result<()> {
     answer(&serde_json::to_string_pretty(value)?)
 }
 
+/// Spaces left and right of what a cell shows.
+const BETWEEN_COLUMNS: (u16, u16) = (0, 2);
+
 /// A table that fits the terminal; as wide as it needs where there is none.
 pub(super) fn table<const N: usize>(
     header: [&str; N],
@@ -138,6 +141,9 @@ pub(super) fn table<const N: usize>(
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
     table.set_header(header);
     table.add_rows(rows);
+    for column in table.column_iter_mut() {
+        column.set_padding(BETWEEN_COLUMNS);
+    }
     let text = table.to_string();
     let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
     lines.join("\n")

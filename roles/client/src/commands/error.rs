@@ -98,6 +98,9 @@ pub enum CommandError {
     /// The person did not want it after all.
     #[error("nothing was changed")]
     Declined,
+    /// It needs a yes, and nobody is at the terminal.
+    #[error("nobody is here to ask: {0}")]
+    NobodyToAsk(String),
     /// No broker hears the session's agent.
     #[error("{}", words::unreachable(.0))]
     SessionUnreachable(Box<Session>),
@@ -158,6 +161,7 @@ impl CommandError {
             | Self::AmbiguousBroker { .. }
             | Self::Drill(_)
             | Self::Declined
+            | Self::NobodyToAsk(_)
             | Self::Enter(_)
             | Self::Attach(_)
             | Self::LocalEnd { .. }
@@ -186,6 +190,7 @@ impl CommandError {
                 "Give more of its id; `abide session list` shows it whole.".to_owned()
             }
             Self::SessionUnreachable(session) => words::ways_on(session),
+            Self::NobodyToAsk(_) => "To agree beforehand: --yes".to_owned(),
             Self::OpenHere(_) => "Close it there first: only a broker can move it.".to_owned(),
             Self::TakenOver => "Take it back: abide connect".to_owned(),
             Self::SessionLost(_) => "Start another: abide connect --new".to_owned(),

@@ -98,6 +98,14 @@ pub(super) fn confirm(confirmation: Confirmation, question: &str) -> Result<(), 
     }
 }
 
+/// The same for what hurts others: with nobody at the terminal it must have been said beforehand.
+pub(super) fn consent(confirmation: Confirmation, question: &str) -> Result<(), CommandError> {
+    if confirmation == Confirmation::Ask && !somebody_is_there() {
+        return Err(CommandError::NobodyToAsk(question.to_owned()));
+    }
+    confirm(confirmation, question)
+}
+
 fn row(session: &Session) -> [String; 7] {
     [
         session.id.clone(),

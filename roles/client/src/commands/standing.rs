@@ -15,6 +15,8 @@ use crate::store::Store;
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How far a clock may be off and brokers believe it.
 const CLOCK_SLACK_MS: u64 = 10 * 60 * 1000;
+/// What a look may take: who watches wants to hear soon that nobody answers.
+const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 /// Clears a terminal and goes to its corner (ECMA-48).
 const CLEAR: &str = "\x1b[2J\x1b[H";
 
@@ -41,7 +43,7 @@ pub async fn cluster_status(
 ) -> Result<(), CommandError> {
     let api = super::api(store)?;
     if looking == Looking::Steadily {
-        return watch(&api, format).await;
+        return watch(&api.with_patience(ANSWER_WITHIN), format).await;
     }
     let cluster = api.cluster_by_leader().await?;
     super::remember(store, api.brokers())?;
@@ -61,25 +63,35 @@ pub async fn cluster_status(
 
 /// A look a second; what cannot be seen is told, and looked for again.
 async fn watch(api: &Api, format: Format) -> Result<(), CommandError> {
-    let clear = if stdout().is_terminal() { CLEAR } else { "" };
+    let (clear, between) = if stdout().is_terminal() { (CLEAR, "") } else { ("", "\n") };
     let mut look = interval(LOOK_EVERY);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         look.tick().await;
         match (api.cluster_by_leader().await, format) {
             (Ok(cluster), Format::Json) => answer_json_line(&cluster)?,
-            (Ok(cluster), Format::Table) => answer(&format!("{clear}{}", picture(&cluster)))?,
+            (Ok(cluster), Format::Table) => {
+                answer(&format!("{clear}{}{between}", picture(&cluster)))?
+            }
             (Err(error), _) => tell(&error.to_string()),
         }
     }
 }
 
 fn picture(cluster: &Cluster) -> String {
-    let header = ["BROKER", "URL", "ROLE", "TIMING", "BEHIND", "HEARD"];
-    let rows = cluster.brokers.iter().map(row);
-    let warning = if agree(&cluster.brokers) { "" } else { DISAGREE };
-    let clocks: String = cluster.brokers.iter().filter_map(wrong_clock).collect();
-    format!("{}\n{clocks}{}{warning}", table(header, rows), margin(cluster))
+    let header = ["BROKER", "ROLE", "TIMING", "BEHIND", "HEARD", "ID"];
+    let mut brokers: Vec<_> = cluster.brokers.iter().collect();
+    brokers.sort_by(|a, b| a.url.cmp(&b.url));
+    let rows = brokers.into_iter().map(row);
+    let mut picture = format!("{}\n\n{}", table(header, rows), margin(cluster));
+    if cluster.leader.as_ref().is_some_and(|leader| *leader != cluster.answered_by) {
+        picture += "\nThe leader did not answer. This is what another broker knows, which is less.";
+    }
+    if !agree(&cluster.brokers) {
+        picture += DISAGREE;
+    }
+    picture.extend(cluster.brokers.iter().filter_map(wrong_clock));
+    picture
 }
 
 /// A line on a broker whose clock is not gone by.
@@ -87,7 +99,7 @@ fn wrong_clock(broker: &Broker) -> Option<String> {
     let offset = broker.clock_offset_ms.filter(|it| it.unsigned_abs() > CLOCK_SLACK_MS)?;
     let minutes = offset.unsigned_abs() / 60_000;
     let side = if offset > 0 { "ahead" } else { "behind" };
-    Some(format!("The clock of {} is {minutes} min {side}: set it right.\n", broker.url))
+    Some(format!("\nThe clock of {} is {minutes} min {side}: set it right.", broker.url))
 }
 
 /// Whether all have the same timing profile.
@@ -96,12 +108,15 @@ fn agree(brokers: &[Broker]) -> bool {
 }
 
 fn row(broker: &Broker) -> [String; 6] {
-    let behind = match broker.lag {
+    // The leader is the measure of the others.
+    let follows = broker.role != BrokerRole::Leader;
+    let behind = match broker.lag.filter(|_| follows) {
         None => String::new(),
+        Some(0) => "nothing".to_owned(),
         Some(1) => "1 entry".to_owned(),
         Some(lag) => format!("{lag} entries"),
     };
-    let heard = match broker.last_contact_ms {
+    let heard = match broker.last_contact_ms.filter(|_| follows) {
         None => String::new(),
         Some(ms @ 0..1000) => format!("{ms} ms ago"),
         Some(ms) => format!("{} s ago", ms / 1000),
@@ -110,8 +125,13 @@ fn row(broker: &Broker) -> [String; 6] {
         BrokerTiming::Lan => "lan",
         BrokerTiming::Slow => "slow",
     };
-    let [role, timing] = [role(broker.role), timing].map(str::to_owned);
-    [broker.id.clone(), broker.url.clone(), role, timing, behind, heard]
+    // Whoever answers names a voter a follower also where it cannot tell whether that one lives.
+    let role = match (broker.role, broker.last_contact_ms) {
+        (BrokerRole::Follower, None) => "not known",
+        (role, _) => self::role(role),
+    };
+    let [role, timing] = [role, timing].map(str::to_owned);
+    [broker.url.clone(), role, timing, behind, heard, broker.id.clone()]
 }
 
 fn role(role: BrokerRole) -> &'static str {
@@ -126,18 +146,28 @@ fn role(role: BrokerRole) -> &'static str {
 
 /// The quorum's margin in words.
 pub(super) fn margin(cluster: &Cluster) -> String {
-    let voters = cluster.voters;
+    let (voters, can_lose) = (cluster.voters, cluster.can_lose);
     let needed = voters / 2 + 1;
-    match (&cluster.leader, cluster.can_lose) {
-        (None, _) => {
-            "No broker leads now: sessions go on, none can be started or found.".to_owned()
+    let there = needed + can_lose;
+    match (&cluster.leader, voters, can_lose) {
+        (None, 0 | 1, _) => {
+            "The broker does not lead now: desktops go on, none can be started or found.".to_owned()
         }
-        (_, 0) => format!(
-            "Can lose none: {needed} of {voters} must be there. With one less, sessions go on, but \
-             none can be started or found."
+        (None, ..) => format!(
+            "No broker leads now: desktops go on, none can be started or found. {needed} of {voters} \
+             brokers must be there and reach each other."
         ),
-        (_, more) => format!(
-            "Can lose {more} more without anybody noticing: {needed} of {voters} must be there."
+        (_, 1, _) => {
+            "Can lose none: it is the only broker. Without it, desktops go on, but none can be \
+             started or found."
+                .to_owned()
+        }
+        (_, _, 0) => format!(
+            "Can lose none: {there} of {voters} brokers are there, and {needed} must be. With one less, \
+             desktops go on, but none can be started or found."
+        ),
+        _ => format!(
+            "Can lose {can_lose} more: {there} of {voters} brokers are there, and {needed} must be."
         ),
     }
 }
@@ -163,9 +193,10 @@ mod tests {
     #[test]
     fn the_margin_is_said_in_words() {
         for (cluster, expected) in [
-            (cluster(Some("a"), 3, 1), "Can lose 1 more without anybody noticing: 2 of 3"),
-            (cluster(Some("a"), 3, 0), "Can lose none: 2 of 3 must be there"),
-            (cluster(Some("a"), 1, 0), "Can lose none: 1 of 1"),
+            (cluster(Some("a"), 3, 1), "Can lose 1 more: 3 of 3 brokers are there, and 2 must be"),
+            (cluster(Some("a"), 3, 0), "Can lose none: 2 of 3 brokers are there, and 2 must be"),
+            (cluster(Some("a"), 5, 1), "Can lose 1 more: 4 of 5 brokers are there, and 3 must be"),
+            (cluster(Some("a"), 1, 0), "Can lose none: it is the only broker"),
             (cluster(None, 3, 0), "No broker leads now"),
         ] {
             assert!(margin(&cluster).starts_with(expected), "{}", margin(&cluster));
@@ -188,10 +219,10 @@ mod tests {
         assert_eq!(wrong_clock(&ahead(None)), None);
         assert_eq!(wrong_clock(&ahead(Some(-599_000))), None);
         let said = wrong_clock(&ahead(Some(18_000_000))).unwrap();
-        assert_eq!(said, "The clock of u is 300 min ahead: set it right.\n");
-        assert_eq!(row(&broker(None, None))[4..], ["", ""]);
-        assert_eq!(row(&broker(Some(1), Some(12)))[4..], ["1 entry", "12 ms ago"]);
-        assert_eq!(row(&broker(Some(9), Some(4200)))[4..], ["9 entries", "4 s ago"]);
+        assert_eq!(said, "\nThe clock of u is 300 min ahead: set it right.");
+        assert_eq!(row(&broker(None, None))[1..5], ["not known", "lan", "", ""]);
+        assert_eq!(row(&broker(Some(1), Some(12)))[3..5], ["1 entry", "12 ms ago"]);
+        assert_eq!(row(&broker(Some(9), Some(4200)))[3..5], ["9 entries", "4 s ago"]);
     }
 
     #[test]

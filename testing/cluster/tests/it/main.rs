@@ -3,6 +3,7 @@
 
 mod command_line;
 mod demo;
+mod drill;
 mod failing_disk;
 mod growing;
 mod guessing;

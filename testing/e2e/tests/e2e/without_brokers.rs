@@ -2,13 +2,13 @@
 //! keeps.
 
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 
 use abide_cluster::Options;
 use abide_e2e::rfb::Rfb;
 use abide_e2e::scene::RATE;
-use abide_e2e::wait::SOON;
+use abide_e2e::wait::{SOON, until};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::Child;
 use tokio::time::timeout;
@@ -32,15 +32,15 @@ async fn a_new_abide_connect_gets_in_by_its_pass_while_every_broker_is_down() {
     };
 
     let first = connect(&socket("first"));
-    watch(&socket("first")).await;
+    drop(watch(&socket("first")).await);
     let session = ada.only_session().await;
     scene_of(&session.id).await;
-    let kept = line.home.path().join(format!(".local/state/abide/passes/{}.json", session.id));
+    let kept = kept(&line, &session.id);
     assert_eq!(std::fs::metadata(&kept).unwrap().permissions().mode() & 0o777, 0o600);
     for broker in 0..3 {
         world.cluster.kill_broker(broker);
     }
-    watch(&socket("first")).await;
+    drop(watch(&socket("first")).await);
 
     // Two on one pass would take the line from each other for ever.
     let refused = output(connect(&socket("second"))).await;
@@ -50,7 +50,7 @@ async fn a_new_abide_connect_gets_in_by_its_pass_while_every_broker_is_down() {
     assert!(first.status.success(), "{first:?}");
 
     let third = connect(&socket("third"));
-    watch(&socket("third")).await;
+    drop(watch(&socket("third")).await);
     let third = stop(third).await;
     assert!(third.status.success(), "{third:?}");
     assert!(said(&third).contains("No broker answers. This computer keeps a pass"), "{third:?}");
@@ -60,25 +60,38 @@ async fn a_new_abide_connect_gets_in_by_its_pass_while_every_broker_is_down() {
     for output in [&first, &refused, &third] {
         assert!(!said(output).contains(pass));
     }
+}
 
-    // A session that nobody can get back into leaves nothing here.
-    for broker in 0..3 {
-        world.cluster.start_broker(broker).await.unwrap();
-    }
-    let fourth = connect(&socket("fourth"));
-    watch(&socket("fourth")).await;
+#[tokio::test]
+async fn the_pass_of_an_ended_session_is_forgotten() {
+    let world = World::start(1, scene()).await;
+    let ada = world.person("ada").await;
+    let line = CommandLine::of(&world, &ada).await;
+    let socket = line.home.path().join("socket");
+    let mut connect = line.abide(&["connect", "--socket"]);
+    connect.arg(&socket).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let connect = connect.spawn().unwrap();
+    let _viewer = watch(&socket).await;
+    let session = ada.only_session().await;
+    let kept = kept(&line, &session.id);
+    assert!(kept.exists());
     ada.api.end(&session.id).await.unwrap();
-    let fourth = output(fourth).await;
-    assert!(fourth.status.success() && said(&fourth).contains("has ended"), "{fourth:?}");
+    let ended = output(connect).await;
+    assert!(ended.status.success() && said(&ended).contains("has ended"), "{ended:?}");
     assert!(!kept.exists());
 }
 
-/// Waits for the socket, and watches the desktop there for a second.
-async fn watch(socket: &Path) {
-    abide_e2e::wait::until("the socket is served", async || socket.exists().then_some(()))
-        .await
-        .unwrap();
-    Rfb::at_socket(socket).await.unwrap().longest_gap(RATE).await.unwrap();
+/// Where the pass of a session lies.
+fn kept(line: &CommandLine, session: &str) -> PathBuf {
+    line.home.path().join(format!(".local/state/abide/passes/{session}.json"))
+}
+
+/// Waits for the socket, and watches the desktop there for a second; the viewer leaves with its drop.
+async fn watch(socket: &Path) -> Rfb {
+    until("the socket is served", async || socket.exists().then_some(())).await.unwrap();
+    let mut viewer = Rfb::at_socket(socket).await.unwrap();
+    viewer.longest_gap(RATE).await.unwrap();
+    viewer
 }
 
 async fn stop(child: Child) -> Output {

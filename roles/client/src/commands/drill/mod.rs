@@ -10,23 +10,23 @@
 
 mod local;
 mod probe;
+mod report;
 
-use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use abide_api::Cluster;
 use rustix::process::Signal;
+use serde::Serialize;
 use tokio::time::{Instant, sleep};
 
 use super::CommandError;
-use super::console::{answer, tell};
-use super::sessions::{Confirmation, confirm};
-use super::standing::margin;
-use crate::api::Api;
+use super::console::{Format, answer, answer_json, tell};
+use super::sessions::{Confirmation, consent};
 use crate::store::Store;
 use local::{Local, Paused};
-use probe::{Noticed, Probe};
+use probe::Probe;
+use report::{Process, Report};
 
 pub use local::LocalError;
 
@@ -38,7 +38,8 @@ const AFTERWARDS: Duration = Duration::from_secs(3);
 const AT_MOST: Duration = Duration::from_secs(45);
 
 /// What is to happen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Drill {
     /// The leader's process is killed (SIGKILL).
     LeaderKill,
@@ -48,17 +49,6 @@ pub enum Drill {
     LeaderPause,
     /// A follower's process is killed (SIGKILL).
     FollowerKill,
-}
-
-impl fmt::Display for Drill {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::LeaderKill => "leader-kill",
-            Self::LeaderStop => "leader-stop",
-            Self::LeaderPause => "leader-pause",
-            Self::FollowerKill => "follower-kill",
-        })
-    }
 }
 
 /// What `abide cluster drill` is told.
@@ -112,15 +102,21 @@ impl DrillError {
 /// Lets it happen, and tells what people would have noticed.
 ///
 /// # Errors
-/// [`DrillError`], or what the cluster says.
-pub async fn drill(store: &Store, options: DrillOptions) -> Result<(), CommandError> {
+/// [`DrillError`], or what the cluster says; [`CommandError::NobodyLeads`] when it does not recover.
+pub async fn drill(
+    store: &Store,
+    options: DrillOptions,
+    format: Format,
+) -> Result<(), CommandError> {
     let api = super::api(store)?;
     let local = Local::find(&options.identity_dir, &options.pid_file).map_err(DrillError::from)?;
     let before = api.cluster_by_leader().await?;
     permit(&before, &local.broker, options.drill)?;
-    confirm(options.confirmation, &question(options.drill, &local))?;
+    let url = url_of(&before, &local.broker);
+    consent(options.confirmation, &question(options.drill, &url, &local))?;
     let probe = Probe::start(super::api(store)?).await?;
-    tell(&format!("Probing: {}, one call after the other.", probe.what()));
+    let asked = probe.asked();
+    tell(&format!("Asking for {asked}, one call after the other, while it happens …"));
     let fault = hurt(options.drill, &local).await?;
     let deadline = Instant::now() + AT_MOST;
     while !probe.answered_since(fault) && Instant::now() < deadline {
@@ -128,7 +124,24 @@ pub async fn drill(store: &Store, options: DrillOptions) -> Result<(), CommandEr
     }
     sleep(AFTERWARDS).await;
     let noticed = probe.end(fault).await;
-    report(&api, &options, &local, &noticed).await
+    let report = Report {
+        drill: options.drill,
+        broker: local.broker.clone(),
+        url,
+        pid: local.pid(),
+        asked,
+        noticed,
+        process: Process::of(&local, &options),
+        cluster: api.cluster_by_leader().await.ok(),
+    };
+    match format {
+        Format::Json => answer_json(&report)?,
+        Format::Table => answer(&report.to_string())?,
+    }
+    match report.noticed.again_ms {
+        Some(_) => Ok(()),
+        None => Err(CommandError::NobodyLeads),
+    }
 }
 
 /// Whether the drill may be done, and here.
@@ -151,15 +164,20 @@ fn permit(cluster: &Cluster, here: &str, drill: Drill) -> Result<(), DrillError>
     }
 }
 
-fn question(drill: Drill, local: &Local) -> String {
+fn url_of(cluster: &Cluster, broker: &str) -> String {
+    let known = cluster.brokers.iter().find(|it| it.id == broker);
+    known.map_or_else(|| broker.to_owned(), |it| it.url.clone())
+}
+
+fn question(drill: Drill, url: &str, local: &Local) -> String {
     let what = match drill {
         Drill::LeaderKill | Drill::FollowerKill => "is killed",
         Drill::LeaderStop => "is stopped",
         Drill::LeaderPause => "stands still for ten seconds",
     };
     format!(
-        "The broker of this host (process {}) {what}. Desktops go on; logins and reconnects wait a \
-         moment. Do it?",
+        "{url}, the broker of this host (process {}), {what}. Desktops go on; logins, starts and \
+         reconnects wait a moment. Do it?",
         local.pid()
     )
 }
@@ -177,25 +195,6 @@ async fn hurt(drill: Drill, local: &Local) -> Result<Instant, DrillError> {
         }
     }
     Ok(fault)
-}
-
-async fn report(
-    api: &Api,
-    options: &DrillOptions,
-    local: &Local,
-    noticed: &Noticed,
-) -> Result<(), CommandError> {
-    answer(&format!("{} of {} (process {}).", options.drill, local.broker, local.pid()))?;
-    answer(&noticed.to_string())?;
-    let cluster = api.cluster_by_leader().await?;
-    let leader = cluster.leader.as_deref().unwrap_or("nobody");
-    answer(&format!("The leader now: {leader}. {}", margin(&cluster)))?;
-    answer(&match Local::find(&options.identity_dir, &options.pid_file) {
-        Ok(now) if now.pid() == local.pid() => "The broker's process goes on.".to_owned(),
-        Ok(now) => format!("The broker runs again, as process {}; not by this command.", now.pid()),
-        Err(_) => "The broker of this host does not run; start it as you always do.".to_owned(),
-    })?;
-    Ok(())
 }
 
 #[cfg(test)]

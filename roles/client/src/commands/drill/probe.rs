@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use abide_api::SessionState;
+use serde::Serialize;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
@@ -29,20 +30,30 @@ struct Sample {
 /// The asking, until it is ended or dropped.
 #[derive(Debug)]
 pub(super) struct Probe {
-    session: Option<String>,
+    asked: Asked,
     samples: Arc<Mutex<Vec<Sample>>>,
     task: JoinHandle<()>,
 }
 
+/// What is asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case", tag = "for", content = "session")]
+pub(super) enum Asked {
+    /// The way back into this session.
+    Connect(String),
+    /// The list of sessions, for want of one.
+    Sessions,
+}
+
 /// What a person would have noticed.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub(super) struct Noticed {
-    calls: usize,
-    failed: usize,
+    pub(super) calls: usize,
+    pub(super) failed: usize,
     /// From the fault to the first answer to a call made after it.
-    again: Option<Duration>,
+    pub(super) again_ms: Option<u128>,
     /// The longest that one call took which was not over before the fault.
-    longest: Duration,
+    pub(super) longest_ms: u128,
 }
 
 impl Probe {
@@ -52,21 +63,17 @@ impl Probe {
         let me = api.account().await?.user;
         let mine = sessions.into_iter().filter(|it| it.user == me && it.reachable);
         let running = mine.filter(|it| it.state == SessionState::Running);
-        let session = running.map(|it| it.id).next();
+        let asked = running.map(|it| Asked::Connect(it.id)).next().unwrap_or(Asked::Sessions);
         let samples = Arc::new(Mutex::new(Vec::new()));
         for _ in 0..BEFORE {
-            ask(&api, session.as_deref()).await?;
+            ask(&api, &asked).await?;
         }
-        let task = tokio::spawn(steadily(api, session.clone(), samples.clone()));
-        Ok(Self { session, samples, task })
+        let task = tokio::spawn(steadily(api, asked.clone(), samples.clone()));
+        Ok(Self { asked, samples, task })
     }
 
-    /// What is asked, in words.
-    pub(super) fn what(&self) -> String {
-        match &self.session {
-            Some(session) => format!("the way back into session {session}"),
-            None => "the list of sessions, for want of a session of your own".to_owned(),
-        }
+    pub(super) fn asked(&self) -> Asked {
+        self.asked.clone()
     }
 
     pub(super) fn answered_since(&self, fault: Instant) -> bool {
@@ -91,20 +98,20 @@ impl Drop for Probe {
     }
 }
 
-async fn steadily(api: Api, session: Option<String>, samples: Arc<Mutex<Vec<Sample>>>) {
+async fn steadily(api: Api, asked: Asked, samples: Arc<Mutex<Vec<Sample>>>) {
     loop {
         let began = Instant::now();
-        let answered = ask(&api, session.as_deref()).await.is_ok();
+        let answered = ask(&api, &asked).await.is_ok();
         let sample = Sample { began, ended: Instant::now(), answered };
         samples.lock().unwrap_or_else(PoisonError::into_inner).push(sample);
         sleep(PAUSE).await;
     }
 }
 
-async fn ask(api: &Api, session: Option<&str>) -> Result<(), CommandError> {
-    match session {
-        Some(session) => drop(api.connect(session, &WishKey::random()).await?),
-        None => drop(api.sessions().await?),
+async fn ask(api: &Api, asked: &Asked) -> Result<(), CommandError> {
+    match asked {
+        Asked::Connect(session) => drop(api.connect(session, &WishKey::random()).await?),
+        Asked::Sessions => drop(api.sessions().await?),
     }
     Ok(())
 }
@@ -115,20 +122,17 @@ fn noticed(samples: &[Sample], fault: Instant) -> Noticed {
     Noticed {
         calls: samples.len(),
         failed: samples.iter().filter(|it| !it.answered).count(),
-        again: answered.map(|it| it.ended - fault).min(),
-        longest: after().map(|it| it.ended - it.began).max().unwrap_or_default(),
+        again_ms: answered.map(|it| (it.ended - fault).as_millis()).min(),
+        longest_ms: after().map(|it| (it.ended - it.began).as_millis()).max().unwrap_or_default(),
     }
 }
 
-impl fmt::Display for Noticed {
+impl fmt::Display for Asked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { calls, failed, again, longest } = self;
-        match again {
-            Some(again) => writeln!(f, "Answered again {} ms after the fault.", again.as_millis())?,
-            None => writeln!(f, "Not answered again while the drill watched.")?,
+        match self {
+            Self::Connect(session) => write!(f, "the way back into session {session}"),
+            Self::Sessions => f.write_str("the list of sessions"),
         }
-        let longest = longest.as_millis();
-        write!(f, "{calls} calls, {failed} failed; the longest took {longest} ms.")
     }
 }
 
@@ -150,13 +154,8 @@ mod tests {
             sample(310, 520, true),
             sample(530, 531, true),
         ];
-        let expected = Noticed {
-            calls: 5,
-            failed: 1,
-            again: Some(Duration::from_millis(420)),
-            longest: Duration::from_millis(210),
-        };
+        let expected = Noticed { calls: 5, failed: 1, again_ms: Some(420), longest_ms: 210 };
         assert_eq!(noticed(&samples, at(100)), expected);
-        assert_eq!(noticed(&samples[..3], at(100)).again, None);
+        assert_eq!(noticed(&samples[..3], at(100)).again_ms, None);
     }
 }
