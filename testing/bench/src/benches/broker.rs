@@ -124,7 +124,10 @@ async fn grow(lab: &Lab, mut group: Group, agents: Arc<[AgentId]>) -> anyhow::Re
     let mut next = lab.sessions;
     let mut rounds = Vec::new();
     for _ in 0..lab.rounds {
-        let undisturbed = async { anyhow::Ok(tokio::time::sleep(UNDISTURBED).await) };
+        let undisturbed = async {
+            tokio::time::sleep(UNDISTURBED).await;
+            anyhow::Ok(())
+        };
         let ((), calm) = writer.steadily(next, EVERY, undisturbed).await?;
         next += calm.len() as u64;
 
