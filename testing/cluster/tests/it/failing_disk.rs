@@ -45,7 +45,7 @@ async fn a_leader_whose_disk_fails_stops_and_says_so_and_another_serves() {
     let gone = loop {
         // One and the same request, answered before, while and after the fault shows.
         started.push(api.start(&request, &key).await.unwrap().session.id);
-        if let Some(gone) = cluster.newly_gone().into_iter().next() {
+        if let Some(gone) = cluster.turns().into_iter().next() {
             break gone;
         }
         assert!(Instant::now() < deadline, "the leader goes on with a disk that fails");
