@@ -12,6 +12,8 @@ mod hear;
 mod pursue;
 #[cfg(test)]
 mod tests;
+mod watch;
 
 pub use hear::{Heard, adopted, hear, miss, state_of, welcome};
 pub use pursue::{Reservation, Wanted, pursue, start_order};
+pub use watch::{REPLACE_AFTER, Watch};

@@ -1,6 +1,7 @@
 //! One session against one row of a ledger.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use abide_model::{
     AgentFacts, AgentId, BootId, Change, Command, EndReason, Joins, Place, Report, Session,
@@ -169,6 +170,32 @@ fn an_unknown_session_that_lives_is_adopted_by_its_own_order_alone() {
     assert_eq!(adopt(1, SESSION), Some(row));
     assert_eq!(adopt(2, SESSION), None);
     assert_eq!(adopt(1, OTHER), None);
+}
+
+#[test]
+fn silence_counts_from_the_table_or_from_the_waiting_whichever_is_longer() {
+    let mut table = table();
+    let row = session(State::Reserved);
+    let (begin, seconds) = (Timestamp(1_000_000), Duration::from_secs);
+    let mut watch = Watch::default();
+    assert_eq!(watch.unreachable_for(&table, &row, begin, seconds(0)), None);
+
+    let since = begin.plus(3_600_000);
+    let change = Change::AgentUnheard { agent: agent(1), since };
+    table.apply(Command { at: since, change });
+    // The clock that said so was an hour ahead.
+    for (waited, silent) in [(1, 0), (2, 1), (4, 3)] {
+        let found = watch.unreachable_for(&table, &row, begin, seconds(waited));
+        assert_eq!(found, Some(seconds(silent)));
+    }
+    let later = since.plus(9_000);
+    assert_eq!(watch.unreachable_for(&table, &row, later, seconds(5)), Some(seconds(9)));
+    let other = Session { id: OTHER, ..row.clone() };
+    assert_eq!(watch.unreachable_for(&table, &other, begin, seconds(6)), Some(seconds(0)));
+
+    let change = Change::AgentHeard { agent: agent(1), facts: facts(1) };
+    table.apply(Command { at: since, change });
+    assert_eq!(watch.unreachable_for(&table, &row, begin, seconds(7)), None);
 }
 
 #[test]

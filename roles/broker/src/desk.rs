@@ -19,6 +19,7 @@ use abide_model::{
 };
 use abide_placement::{Choice, Verdict};
 use abide_raft::ProposeError;
+use abide_reconcile::{REPLACE_AFTER, Watch};
 use abide_ticket::ViewMode;
 use tracing::info;
 use uuid::Uuid;
@@ -27,9 +28,6 @@ use crate::broker::{Broker, PATIENCE};
 use crate::problem::Refused;
 use crate::rebuild;
 use crate::view;
-
-/// How long a reservation's agent may be unreachable before another is reserved elsewhere.
-const REPLACE_AFTER: Duration = Duration::from_secs(3);
 
 /// A start, as a person asks for it.
 #[derive(Debug)]
@@ -255,6 +253,7 @@ async fn wait_until_running(
 ) -> Result<(Arc<Session>, Table), Refused> {
     let mut changes = broker.raft.changes();
     let mut wait = broker.waiting.wait_for(session);
+    let (began, mut watch) = (Instant::now(), Watch::default());
     let mut is_confirmed = false;
     loop {
         changes.borrow_and_update();
@@ -266,10 +265,8 @@ async fn wait_until_running(
         let Some(row) = table.0.session(session).cloned() else {
             return Err(ProblemKind::NotFound.because("The session is not there any more.").into());
         };
-        let unreachable_for = table
-            .0
-            .unreachable_since(&row)
-            .map(|since| Duration::from_millis(broker.clock.now().since(since)));
+        let now = broker.clock.now();
+        let unreachable_for = watch.unreachable_for(&table.0, &row, now, began.elapsed());
         match (&row.state, unreachable_for) {
             (State::Running, None) => return Ok((row, table.0.clone())),
             (State::Running | State::Ending { .. }, Some(_)) if is_confirmed => {

@@ -10,6 +10,7 @@ use abide_model::{
 };
 use abide_placement::{Candidate, choose};
 use abide_raft::Raft;
+use abide_reconcile::{REPLACE_AFTER, Watch};
 use tokio::time::{Instant, timeout};
 
 use crate::agent;
@@ -23,8 +24,6 @@ use crate::world::{LIVENESS, World};
 pub const USERS: usize = 4;
 /// How long a person waits for one answer.
 const PATIENCE: Duration = Duration::from_secs(4);
-/// How long an agent may be silent before a reservation is placed anew, milliseconds.
-const REPLACE_AFTER: u64 = 3_000;
 
 /// Works until all is healed, then once more: that start must be acknowledged.
 pub async fn run(world: Arc<World>, number: usize) {
@@ -116,12 +115,13 @@ async fn desk(
             }
         },
     };
+    let (began, mut watch) = (Instant::now(), Watch::default());
     loop {
         let table = raft.latest();
         session = table.0.successor(session);
         let row = table.0.session(session)?.clone();
-        let silent = table.0.unreachable_since(&row);
-        let silent = silent.map(|since| world.clock(End::Broker(broker)).since(since));
+        let now = world.clock(End::Broker(broker));
+        let silent = watch.unreachable_for(&table.0, &row, now, began.elapsed());
         match (&row.state, silent) {
             (State::Running, None) => return Some(row),
             (State::Reserved | State::Starting, Some(silent)) if silent >= REPLACE_AFTER => {

@@ -22,9 +22,9 @@ pub fn launched(world: &World, agent: usize, session: SessionId) {
 /// one that a lost table had superseded: nobody remembers, so both are listed and none is ended.
 pub fn check(world: &World) {
     let mut living = BTreeMap::new();
-    let forgotten = match world.history().losses {
-        0 => BTreeSet::new(),
-        _ => world.history().superseded.clone(),
+    let forgotten = {
+        let history = world.history();
+        if history.losses == 0 { BTreeSet::new() } else { history.superseded.clone() }
     };
     for host in &world.hosts {
         let state = host.state();

@@ -15,6 +15,13 @@ fn a_session_that_a_lost_table_had_superseded_may_live_beside_its_successor() {
 }
 
 #[test]
+fn a_reservation_is_placed_anew_although_the_clock_that_saw_the_silence_was_hours_ahead() {
+    for seed in [4371, 9400] {
+        replay(seed);
+    }
+}
+
+#[test]
 fn one_seed_gives_the_same_trace_every_time() {
     assert_eq!(replay(7), replay(7));
     assert_ne!(replay(7), replay(8));
