@@ -9,7 +9,7 @@
 //! The desk commits and waits. It commands no agent: the driver does, from the table.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use abide_api::{Connect, ProblemKind, SessionReply, Time, UnreachableProblem};
 use abide_auth::TicketGrant;
