@@ -5,18 +5,18 @@ use std::net::Ipv4Addr;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
 use crate::network::{Host, PREFIX};
 use crate::scenario::{Act, Who};
 
 /// Where brokers serve people, at each of their addresses.
 pub(crate) const PORT: u16 = 8443;
-/// A look that is not answered by then is given up, so that none waits for TCP's own second try.
-const GIVE_UP: Duration = Duration::from_millis(100);
-const LOOK_EVERY: Duration = Duration::from_millis(10);
+/// A look that is not answered by then is given up. On long lines one takes four round trips.
+const GIVE_UP: Duration = Duration::from_secs(2);
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+const MOST_LOOKS: usize = 100;
 /// How often the hosts are asked for their addresses, and so how exactly the answer is known.
 const ASK_EVERY: Duration = Duration::from_millis(50);
 
@@ -68,7 +68,8 @@ impl Watch {
     }
 }
 
-/// A broker that can serve a login answers, over a new connection.
+/// A broker that can serve a login answers, over a new connection. Looks overlap, so that one that went
+/// to a host that is gone keeps none waiting.
 async fn answers(fault: Instant, limit: Duration) -> anyhow::Result<Duration> {
     // Certificates are for the hosts' own addresses here.
     let client = reqwest::Client::builder()
@@ -77,23 +78,27 @@ async fn answers(fault: Instant, limit: Duration) -> anyhow::Result<Duration> {
         .timeout(GIVE_UP)
         .build()?;
     let url = format!("https://{}:{PORT}/readyz", address());
-    loop {
-        let answer = client.get(&url).send().await.and_then(reqwest::Response::error_for_status);
-        let after = fault.elapsed();
-        match answer {
-            Ok(_) => return Ok(after),
-            Err(cause) if after > limit => {
-                return Err(cause).context("the service address does not answer");
+    let (mut looks, mut ticks) = (JoinSet::new(), tokio::time::interval(LOOK_EVERY));
+    while fault.elapsed() < limit {
+        tokio::select! {
+            _ = ticks.tick(), if looks.len() < MOST_LOOKS => {
+                let look = client.get(&url).send();
+                looks.spawn(async move { look.await?.error_for_status() });
             }
-            Err(_) => {}
+            Some(answer) = looks.join_next() => {
+                if answer?.is_ok() {
+                    return Ok(fault.elapsed());
+                }
+            }
         }
-        tokio::time::sleep(LOOK_EVERY).await;
     }
+    anyhow::bail!("the service address did not answer within {limit:?}")
 }
 
 fn longest_shared(brokers: &[Host], is_over: &watch::Receiver<bool>) -> Duration {
     let (mut longest, mut since) = (Duration::ZERO, None);
-    while !*is_over.borrow() {
+    // Its sender is gone when a round failed.
+    while is_over.has_changed().is_ok() && !*is_over.borrow() {
         let holders = brokers.iter().filter(|host| holds(**host)).count();
         since = (holders > 1).then(|| since.unwrap_or_else(Instant::now));
         longest = longest.max(since.map_or(Duration::ZERO, |since| since.elapsed()));
