@@ -30,13 +30,6 @@ pub fn line(scenario: &str, rounds: &[Round]) -> String {
     )
 }
 
-/// One line on how long keepalived took, milliseconds.
-pub fn keepalived_line(times: Vec<f64>) -> String {
-    let at = |share| nearest_rank(times.clone(), share);
-    let (p50, p99, most) = (at(0.5), at(0.99), at(1.0));
-    format!("keepalived        {:>6}   {p50:.0} / {p99:.0} / {most:.0} (its address)", times.len())
-}
-
 /// Everything, with the machine and the commit.
 pub fn json(commit: &str, results: &[(&str, Vec<Round>)]) -> Value {
     let scenarios = results.iter().map(|(name, rounds)| {
@@ -67,12 +60,9 @@ fn three(rounds: &[Round], of: fn(&Round) -> f64) -> String {
     format!("{:.0} / {:.0} / {:.0}", at(0.5), at(0.99), at(1.0))
 }
 
+/// The smallest value that this share of all does not exceed (nearest rank); 0 of nothing.
 fn percentile(rounds: &[Round], of: fn(&Round) -> f64, share: f64) -> f64 {
-    nearest_rank(rounds.iter().map(of).collect(), share)
-}
-
-/// The smallest value that this share of all does not exceed; 0 of nothing.
-fn nearest_rank(mut values: Vec<f64>, share: f64) -> f64 {
+    let mut values: Vec<f64> = rounds.iter().map(of).collect();
     values.sort_by(f64::total_cmp);
     let rank = (share * values.len() as f64).ceil() as usize;
     values.get(rank.saturating_sub(1)).copied().unwrap_or_default()

@@ -15,7 +15,6 @@ use crate::apart::{Deeds, Done as DoneApart, Tenant};
 use crate::audit::{Audit, audit};
 use crate::cluster::{Lab, MOVING, Plan, Reign};
 use crate::floating::Watch;
-use crate::keepalived::Pair;
 use crate::load::{Done, Load, Verb};
 use crate::people::People;
 use crate::probe::{Try, probe};
@@ -171,21 +170,6 @@ impl Rounds {
             same_leader: before == after,
             apart: apart.and_then(Result::ok),
         })
-    }
-
-    /// For comparison, on two of the brokers' hosts: the time that keepalived takes to move an address when
-    /// its host dies.
-    ///
-    /// # Errors
-    /// When it does not, or the brokers do not come back from the fault.
-    pub async fn play_keepalived(&self) -> anyhow::Result<Duration> {
-        let hosts = self.stage.lab.brokers();
-        let (Some(first), Some(second)) = (hosts.first(), hosts.get(1)) else {
-            anyhow::bail!("keepalived needs two hosts");
-        };
-        let took = Pair::start(*first, *second).await?.first_host_dies().await?;
-        self.stage.lab.settle().await?;
-        Ok(took)
     }
 
     /// Ends every session but the two that are for measuring.

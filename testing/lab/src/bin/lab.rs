@@ -29,9 +29,6 @@ struct Args {
     /// How many people log in, start, connect and end all the time
     #[arg(long, value_name = "N", default_value_t = 4)]
     people: u8,
-    /// For comparison, on the same hosts: how long keepalived as it comes takes to move an address
-    #[arg(long)]
-    keepalived: bool,
     /// Brokers far from each other (a round trip of 200 ms, 2 % loss), with the timings for that
     #[arg(long)]
     far: bool,
@@ -100,13 +97,6 @@ async fn play(args: &Args, scenarios: &[&'static Scenario]) -> anyhow::Result<bo
         }
         writeln!(stdout(), "{}", report::line(scenario.name, &rounds))?;
         results.push((scenario.name, rounds));
-    }
-    if args.keepalived {
-        let mut times = Vec::new();
-        for _ in 0..args.rounds {
-            times.push(stage.play_keepalived().await?.as_secs_f64() * 1e3);
-        }
-        writeln!(stdout(), "{}", report::keepalived_line(times))?;
     }
     if args.json.is_some() {
         let text = serde_json::to_string_pretty(&report::json(&args.commit, &results))? + "\n";
