@@ -27,10 +27,8 @@ impl Table {
         key: IdempotencyKey,
         want: Want,
     ) -> Outcome {
-        match self.started_by(&user, &key, &want) {
-            Ok(Some(session)) => return Outcome::Reserved(session),
-            Ok(None) => {}
-            Err(refusal) => return Outcome::Refused(refusal),
+        if let Some(outcome) = self.repeated(&user, &key, &want) {
+            return outcome;
         }
         if let Some(session) = self.resumable(&user, &want) {
             let session = session.id;
@@ -60,6 +58,14 @@ impl Table {
         Outcome::Reserved(session)
     }
 
+    /// What a key that was used before comes to.
+    fn repeated(&self, user: &UserName, key: &IdempotencyKey, want: &Want) -> Option<Outcome> {
+        match self.started_by(user, key, want) {
+            Ok(session) => session.map(Outcome::Reserved),
+            Err(refusal) => Some(Outcome::Refused(refusal)),
+        }
+    }
+
     pub(super) fn resume(
         &mut self,
         session: SessionId,
@@ -67,10 +73,8 @@ impl Table {
         key: IdempotencyKey,
         want: Want,
     ) -> Outcome {
-        match self.started_by(&user, &key, &want) {
-            Ok(Some(session)) => return Outcome::Reserved(session),
-            Ok(None) => {}
-            Err(refusal) => return Outcome::Refused(refusal),
+        if let Some(outcome) = self.repeated(&user, &key, &want) {
+            return outcome;
         }
         // It may have been placed anew since it was found.
         let session = self.successor(session);

@@ -20,8 +20,12 @@ use crate::rebuild;
     responses((status = 200, body = Recovery), (status = "4XX", body = Problem)))]
 pub async fn show(State(app): State<App>, caller: Caller) -> Result<Json<Recovery>, Refused> {
     caller.admin()?;
-    let table = app.broker.table().await?;
-    recovery(&app.broker, &table.0).map(Json)
+    shown(&app.broker).await
+}
+
+async fn shown(broker: &Broker) -> Result<Json<Recovery>, Refused> {
+    let table = broker.table().await?;
+    recovery(broker, &table.0).map(Json)
 }
 
 /// Names agents that must have reported before sessions are placed again.
@@ -40,8 +44,7 @@ pub async fn expect(
     waits(&app.broker).await?;
     let agents = request.agents.into_iter().map(Arc::from).collect();
     app.broker.propose(Change::ExpectAgents { agents }).await?;
-    let table = app.broker.table().await?;
-    recovery(&app.broker, &table.0).map(Json)
+    shown(&app.broker).await
 }
 
 /// Sessions are placed again, whoever has not reported.
@@ -51,8 +54,7 @@ pub async fn go(State(app): State<App>, caller: Caller) -> Result<Json<Recovery>
     let by = caller.admin()?.0.user.as_str().into();
     waits(&app.broker).await?;
     app.broker.propose(Change::PlaceAgain { by }).await?;
-    let table = app.broker.table().await?;
-    recovery(&app.broker, &table.0).map(Json)
+    shown(&app.broker).await
 }
 
 /// Takes in what an agent lists on orders that this cluster cannot check.
