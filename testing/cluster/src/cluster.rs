@@ -1,6 +1,5 @@
 //! Starting the cluster, hurting it, ending it.
 
-use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -17,11 +16,10 @@ use crate::options::{Options, WebTls};
 use crate::process::{self, Turn, run, run_at};
 use crate::servers::{AgentServer, BrokerServer, Entry, make_agent, make_broker, node_id, text};
 use crate::sessions;
+use crate::until::{GLANCE, until};
 
 /// What any single step may take before it counts as failed.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// How often something is looked at that gives no sign by itself.
-const GLANCE: Duration = Duration::from_millis(10);
 
 /// Somebody who can log in.
 #[derive(Debug, Clone)]
@@ -425,25 +423,6 @@ impl Drop for Cluster {
         }
         // It was empty or missing before. Best effort: its owner sees what is left.
         let _ = abide_desktop::remove_tree(&self.dir);
-    }
-}
-
-/// Polls until `look` gives something: for what gives no sign by itself.
-///
-/// # Errors
-/// When it gave nothing by then, naming `what`.
-pub async fn until<T, F: Future<Output = Option<T>>>(
-    what: &str,
-    within: Duration,
-    mut look: impl FnMut() -> F,
-) -> anyhow::Result<T> {
-    let deadline = Instant::now() + within;
-    loop {
-        if let Some(found) = look().await {
-            return Ok(found);
-        }
-        ensure!(Instant::now() < deadline, "{what}: not within {within:?}");
-        tokio::time::sleep(GLANCE).await;
     }
 }
 

@@ -19,12 +19,14 @@ mod options;
 mod process;
 mod servers;
 mod sessions;
+mod until;
 
 pub use binaries::Binaries;
-pub use cluster::{Cluster, TestUser, until};
+pub use cluster::{Cluster, TestUser};
 pub use faketime::clock_off_by;
 pub use network::Network;
 pub use options::{Options, Profile, Setting, WebTls};
 pub use process::Turn;
 pub use servers::{AgentServer, BrokerServer};
 pub use sessions::Keeper;
+pub use until::until;
