@@ -13,7 +13,7 @@ use serde::Serialize;
 use crate::acts::{Stage, duration};
 use crate::apart::{Deeds, Done as DoneApart, Tenant};
 use crate::audit::{Audit, audit};
-use crate::cluster::{Lab, MOVING, Plan, Reign};
+use crate::cluster::{Lab, MOVING, Reign};
 use crate::floating::Watch;
 use crate::load::{Done, Load, Verb};
 use crate::people::People;
@@ -73,12 +73,11 @@ pub struct Rounds {
 }
 
 impl Rounds {
-    /// A cluster on hosts of its own, so many people, one viewer.
+    /// So many people, and one viewer, on this cluster.
     ///
     /// # Errors
     /// When something of it does not start.
-    pub async fn prepare(plan: Plan, people: u8) -> anyhow::Result<Self> {
-        let lab = Lab::start(plan).await?;
+    pub async fn prepare(lab: Lab, people: u8) -> anyhow::Result<Self> {
         let names = (0..people).map(|number| format!("user{number}"));
         let users = names.map(|name| lab.cluster.add_user(&name)).collect::<Result<Vec<_>, _>>()?;
         let prober = lab.cluster.add_user("prober")?;

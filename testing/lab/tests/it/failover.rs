@@ -1,7 +1,7 @@
 //! Whatever happens to brokers, nothing fails, is lost, or is there twice. Three rounds each; the
 //! full counts are played by `cargo xtask lab --scenario NAME --rounds N`.
 
-use abide_lab::cluster::Plan;
+use abide_lab::cluster::{Lab, Plan};
 use abide_lab::round::Rounds;
 use abide_lab::scenario::named;
 use abide_lab::world;
@@ -10,7 +10,8 @@ const ROUNDS: u32 = 3;
 
 async fn hold(name: &str, is_far: bool) -> anyhow::Result<()> {
     let scenario = named(name).unwrap();
-    let mut rounds = Rounds::prepare(Plan { brokers: 3, agents: 2, is_far }, 4).await?;
+    let mut rounds =
+        Rounds::prepare(Lab::start(Plan { brokers: 3, agents: 2, is_far }).await?, 4).await?;
     for number in 1..=ROUNDS {
         let round = rounds.play(scenario).await?;
         eprintln!("{name}, round {number}: {}", serde_json::to_string(&round)?);
