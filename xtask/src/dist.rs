@@ -60,6 +60,10 @@ fn write_pages(programs: &Path) -> anyhow::Result<()> {
     fs::create_dir_all(&completions)?;
     let abide = || Command::new(programs.join("abide"));
     shell::run(abide().arg("manual").arg(&manual))?;
+    let pages = fs::read_dir(&manual)?.map(|page| Ok(page?.path()));
+    let pages = pages.collect::<anyhow::Result<Vec<_>>>()?;
+    // As Debian wants it; without a time, so that the same pages give the same files.
+    shell::run(Command::new("gzip").args(["--best", "--no-name"]).args(pages))?;
     for (name, file) in COMPLETIONS {
         let file = File::create(completions.join(file))?;
         shell::run(abide().args(["completions", name]).stdout(file))?;
@@ -69,7 +73,8 @@ fn write_pages(programs: &Path) -> anyhow::Result<()> {
 
 fn pack(args: &DistArgs) -> anyhow::Result<PathBuf> {
     let mut deb = shell::cargo();
-    deb.args(["deb", "--package", "abide", "--no-build", "--quiet"]);
+    // Some of the paths in its manifest are taken from there, some from the current folder.
+    deb.current_dir(shell::root().join("bin/abide")).args(["deb", "--no-build", "--quiet"]);
     match args.profile {
         Profile::Release => {}
         // Packed fast too: nobody keeps it.
