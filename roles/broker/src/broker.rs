@@ -100,7 +100,7 @@ impl Broker {
             audit,
             identity,
             authority,
-            hearsay: Hearsay::default(),
+            hearsay: Hearsay::new(timing::silences(settings.timing)),
             clock: Clock::new(raft.clone(), hub.clone()),
             hub,
             raft,
