@@ -199,6 +199,7 @@ impl Broker {
             voters: status.members.voters,
             lag: status.lag,
             silence,
+            spoke: status.heard_leader.map(|leader| (leader, status.leader_heard)),
             unheard: timing::unheard(self.settings.timing),
         }
     }
