@@ -49,7 +49,7 @@ mod waiting;
 pub use init::{Founding, InitError, InitOptions, InitReport, init};
 pub use join::{JoinError, join};
 pub use openapi::openapi;
-pub use peers::{admit, is_settled};
+pub use peers::{AdmitError, admit, is_settled};
 pub use pid::pid_file;
 pub use recover::{RecoverError, recover};
 pub use replica::Replica;

@@ -14,7 +14,7 @@ mod service;
 pub use clocks::compare_clocks;
 pub use enroll::enroll;
 pub use failures::{QUEUE as FAILURES, tell as tell_failures};
-pub use roster::{Roster, RosterError, admit, is_settled};
+pub use roster::{AdmitError, Roster, RosterError, admit, is_settled};
 pub use service::CooperationService;
 
 use std::time::Duration;
