@@ -19,6 +19,7 @@ use crate::peers::{Peers, Roster};
 use crate::pending::Pending;
 use crate::rebuild;
 use crate::replica::Replica;
+use crate::rivals::Rivals;
 use crate::settings::Settings;
 use crate::standing::Group;
 use crate::timing;
@@ -60,6 +61,8 @@ pub struct Parts {
     pub peers: Peers,
     /// Who takes part.
     pub roster: Roster,
+    /// Other groups of this cluster's brokers.
+    pub rivals: Rivals,
     /// Reservations on their way into the table.
     pub pending: Pending,
     /// Sessions that requests wait for.
@@ -104,6 +107,7 @@ impl Broker {
             clock: Clock::new(raft.clone(), hub.clone()),
             hub,
             raft,
+            rivals: Rivals::default(),
             pending: Pending::default(),
             waiting: Waiting::default(),
             settings,

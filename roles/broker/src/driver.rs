@@ -108,7 +108,7 @@ impl Driver {
     async fn hear(&self, table: &Table, agent: &AgentId, unread: Unread, fence: Fence) {
         if unread.greeted {
             let Some((greeting, rows)) = self.broker.hub.ledger(agent) else { return };
-            rebuild::rise_above(&self.broker, table, &greeting, fence).await;
+            rebuild::rise_above(&self.broker, table, agent, &greeting, fence).await;
             self.welcome(table, agent, &greeting.facts).await;
             self.broker.hub.log_out(Some(agent), fence, table);
             for (session, row) in &rows {

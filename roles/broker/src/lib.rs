@@ -36,6 +36,7 @@ mod rebuild;
 mod recover;
 mod renewal;
 mod replica;
+mod rivals;
 mod run;
 mod serve;
 mod service_address;
