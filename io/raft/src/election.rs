@@ -21,23 +21,29 @@ use crate::store::LogStore;
 use crate::transport::Hearing;
 use crate::types::RaftOf;
 
-/// When this node last heard a leader. The start counts as hearing one: before it, this node may have
-/// promised its vote.
-pub(crate) struct Ear(Mutex<Instant>);
+/// When this node last heard a leader, and which. The start counts as hearing one: before it, this node
+/// may have promised its vote.
+pub(crate) struct Ear(Mutex<(Instant, Option<NodeId>)>);
 
 impl Ear {
     pub(crate) fn new() -> Self {
-        Self(Mutex::new(Instant::now()))
+        Self(Mutex::new((Instant::now(), None)))
     }
 
     /// A leader's message has come and was accepted.
-    pub(crate) fn heard(&self) {
-        *self.0.lock().expect("no holder of this lock panics") = Instant::now();
+    pub(crate) fn heard(&self, leader: NodeId) {
+        *self.0.lock().expect("no holder of this lock panics") = (Instant::now(), Some(leader));
     }
 
     /// How long ago a leader was heard.
     pub(crate) fn silence(&self) -> Duration {
-        self.0.lock().expect("no holder of this lock panics").elapsed()
+        self.last().0
+    }
+
+    /// How long ago a leader was heard, and which; nobody yet since the start.
+    pub(crate) fn last(&self) -> (Duration, Option<NodeId>) {
+        let (at, leader) = *self.0.lock().expect("no holder of this lock panics");
+        (at.elapsed(), leader)
     }
 
     pub(crate) fn hears_leader(&self, lease: Duration) -> bool {

@@ -67,7 +67,7 @@ impl<M: Machine> Inbound<'_, M> {
             AppendEntriesResponse::HigherVote(vote) => AppendAnswer::HigherBallot(vote.into()),
         };
         if !matches!(answer, AppendAnswer::HigherBallot(_)) {
-            self.0.ear().heard();
+            self.0.ear().heard(stamp.from);
         }
         Ok(answer)
     }
@@ -112,7 +112,7 @@ impl<M: Machine> Inbound<'_, M> {
         let installed =
             engine.install_full_snapshot(ballot.into(), Snapshot { meta, snapshot: file });
         let answer = installed.await.map_err(|_| Refusal::Stopped)?;
-        self.0.ear().heard();
+        self.0.ear().heard(stamp.from);
         Ok(answer.vote.into())
     }
 

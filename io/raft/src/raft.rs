@@ -73,8 +73,10 @@ pub struct Status {
     pub lag: BTreeMap<NodeId, u64>,
     /// Of the current snapshot; 0 if there is none.
     pub snapshot_bytes: u64,
-    /// How long ago a leader was last heard; what it says while this node leads means nothing.
+    /// How long ago a leader was last heard: the one before, while this node leads.
     pub leader_heard: Duration,
+    /// Which that was; nobody yet since this node's start.
+    pub heard_leader: Option<NodeId>,
 }
 
 /// A running node. Clones are the same node.
@@ -249,6 +251,7 @@ impl<M: Machine> Raft<M> {
         let lag = now.replication.iter().flatten().map(|(node, matched)| {
             (*node, next(last).saturating_sub(next(matched.as_ref().map(|at| at.index))))
         });
+        let (leader_heard, heard_leader) = self.0.ear.last();
         Status {
             claim: self.0.me.claim(),
             members: now.membership_config.membership().into(),
@@ -256,7 +259,8 @@ impl<M: Machine> Raft<M> {
             applied: next(now.last_applied.map(|at| at.index)),
             lag: lag.collect(),
             snapshot_bytes: self.0.snapshots.size(),
-            leader_heard: self.0.ear.silence(),
+            leader_heard,
+            heard_leader,
         }
     }
 

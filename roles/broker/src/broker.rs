@@ -19,6 +19,7 @@ use crate::peers::{Peers, Roster};
 use crate::pending::Pending;
 use crate::rebuild;
 use crate::replica::Replica;
+use crate::rivals::Rivals;
 use crate::settings::Settings;
 use crate::standing::Group;
 use crate::timing;
@@ -60,6 +61,8 @@ pub struct Parts {
     pub peers: Peers,
     /// Who takes part.
     pub roster: Roster,
+    /// Other groups of this cluster's brokers.
+    pub rivals: Rivals,
     /// Reservations on their way into the table.
     pub pending: Pending,
     /// Sessions that requests wait for.
@@ -100,10 +103,11 @@ impl Broker {
             audit,
             identity,
             authority,
-            hearsay: Hearsay::default(),
+            hearsay: Hearsay::new(timing::silences(settings.timing)),
             clock: Clock::new(raft.clone(), hub.clone()),
             hub,
             raft,
+            rivals: Rivals::default(),
             pending: Pending::default(),
             waiting: Waiting::default(),
             settings,
@@ -199,6 +203,7 @@ impl Broker {
             voters: status.members.voters,
             lag: status.lag,
             silence,
+            spoke: status.heard_leader.map(|leader| (leader, status.leader_heard)),
             unheard: timing::unheard(self.settings.timing),
         }
     }

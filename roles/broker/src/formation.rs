@@ -8,7 +8,8 @@
 //! data folder     mark       other brokers   what it does
 //! in use          any        any             goes on
 //! empty           new        any             forms a group alone
-//! empty           recover    any             the same, and rebuilds the table from the agents
+//! empty           recover    none leads      the same, and rebuilds the table from the agents
+//! empty           recover    one leads       joins them: the table is not lost, or was made anew already
 //! empty           none       some            joins them
 //! empty           none       none            refuses to start
 //! ```
@@ -127,7 +128,7 @@ impl Files {
         if self.marked()?.is_some() {
             return Ok(Formation::Alone(me));
         }
-        let is_empty = !data.join(DATABASE).exists();
+        let is_empty = is_empty(data);
         let knows_others = self.brokers()?.iter().any(|address| *address != me.address);
         if is_empty && !knows_others {
             return Err(FormationError::Nobody { folder: data.to_owned() });
@@ -154,14 +155,20 @@ impl Files {
         replace_file(&self.folder.join(BROKERS), text.as_bytes(), Access::Everybody)
     }
 
-    /// Keeps the brokers' addresses as the table has them. Ends when the engine does.
-    pub async fn keep_brokers(self, broker: Broker) {
+    /// Keeps the brokers' addresses as the table has them; while that is made anew also those from before, who
+    /// may have another. Ends when the engine does.
+    pub async fn keep_brokers(self, broker: Broker, before: Vec<String>) {
         let mut changes = broker.raft.changes();
         let mut noted = Vec::new();
         loop {
             changes.borrow_and_update();
             let table = broker.raft.latest();
-            let known: Vec<_> = table.0.brokers().map(|it| it.agent_address.clone()).collect();
+            let mut known: Vec<_> = table.0.brokers().map(|it| it.agent_address.clone()).collect();
+            if !known.is_empty() && table.0.is_rebuilding() {
+                known.extend(
+                    before.iter().filter(|it| !known.contains(it)).cloned().collect::<Vec<_>>(),
+                );
+            }
             // A table without brokers has not been caught up with yet.
             if !known.is_empty() && known != noted {
                 match self.note_brokers(&known) {
@@ -177,6 +184,11 @@ impl Files {
             }
         }
     }
+}
+
+/// Whether a data folder has nothing of a group in it.
+pub fn is_empty(data: &Path) -> bool {
+    !data.join(DATABASE).exists()
 }
 
 fn read(path: &Path) -> Result<Option<String>, FormationError> {

@@ -199,7 +199,7 @@ impl Listener {
             Answer::Fenced(it) => {
                 let highest = abide_model::Fence::from(it.highest.unwrap_or_default());
                 warn!(agent = %self.agent, %highest, "Agent obeys a higher fence");
-                if !rebuild::rise(&self.broker, highest.generation).await {
+                if !rebuild::rise(&self.broker, &self.agent, highest.generation).await {
                     // Nothing will be obeyed until somebody mends that: no reason to hurry.
                     tokio::time::sleep(FENCED_PAUSE).await;
                 }
@@ -221,7 +221,7 @@ impl Listener {
             Answer::Obeyed(_) => {}
             Answer::Fenced(it) => {
                 let highest = it.highest.unwrap_or_default();
-                if !rebuild::rise(&self.broker, highest.generation).await {
+                if !rebuild::rise(&self.broker, &self.agent, highest.generation).await {
                     tokio::time::sleep(FENCED_PAUSE).await;
                 }
                 self.broker.hub.retry_log_outs(&self.agent, self.number);

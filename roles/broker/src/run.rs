@@ -21,7 +21,7 @@ use tokio::task::JoinSet;
 use tracing::{error, info, warn};
 
 use crate::broker::Broker;
-use crate::formation::{Files, FormationError, Mark};
+use crate::formation::{self, Files, FormationError, Mark};
 use crate::http::{App, router};
 use crate::metrics::Metrics;
 use crate::peers::Peers;
@@ -98,6 +98,7 @@ pub async fn run(
     let others = Peers::new(&identity.identity, timing::engine(settings.timing).timing);
     let files = Files::new(&settings.identity_dir);
     let known = files.brokers().map_err(BrokerError::Formation)?;
+    keep_one_table(&settings, &files, &known, &others).await.map_err(BrokerError::Formation)?;
     let raft = start_engine(&settings, &identity, &files, &others).await?;
     // Dropped with this function, as the broker is over then.
     let _pid = pid::claim(&settings.data_dir).map_err(BrokerError::Pid)?;
@@ -117,9 +118,9 @@ pub async fn run(
     tasks.spawn(clock::keep(broker.clone()));
     tasks.spawn(peers::compare_clocks(broker.clone()));
     tasks.spawn(broker.clone().publish());
-    tasks.spawn(peers::enroll(broker.clone(), known));
+    tasks.spawn(peers::enroll(broker.clone(), known.clone()));
     tasks.spawn(peers::tell_failures(broker.clone(), failures));
-    tasks.spawn(files.keep_brokers(broker.clone()));
+    tasks.spawn(files.keep_brokers(broker.clone(), known));
     tasks.spawn(driver::run(broker.clone()));
     tasks.spawn(hearsay::tell(broker.clone()));
     tasks.spawn(hearsay::keep_lines(broker.clone()));
@@ -151,6 +152,26 @@ pub async fn run(
     tasks.shutdown().await;
     info!("Broker stopped");
     end
+}
+
+/// A table that is there is not made anew beside it: a mark that says so is taken back, and this broker joins.
+async fn keep_one_table(
+    settings: &Settings,
+    files: &Files,
+    known: &[String],
+    others: &Peers,
+) -> Result<(), FormationError> {
+    if files.marked()? != Some(Mark::Recover) || !formation::is_empty(&settings.data_dir) {
+        return Ok(());
+    }
+    if let Some(leader) = peers::find_leader(others, known, &settings.agent_address).await {
+        warn!(
+            leader,
+            "Another broker has this cluster's table: this one joins it, and makes none anew"
+        );
+        files.consume()?;
+    }
+    Ok(())
 }
 
 async fn start_engine(

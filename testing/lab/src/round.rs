@@ -18,7 +18,7 @@ use crate::floating::Watch;
 use crate::load::{Done, Load, Verb};
 use crate::people::People;
 use crate::probe::{Try, probe};
-use crate::scenario::{Act, Scenario, Who};
+use crate::scenario::{Scenario, Who};
 use crate::viewer::Viewer;
 
 /// The load has found its rhythm after so many calls.
@@ -185,7 +185,7 @@ impl Rounds {
 
     /// Somebody on the agent that the leader is cut off from, if that is the scenario.
     async fn tenant(&mut self, scenario: &Scenario) -> anyhow::Result<Option<Tenant>> {
-        if !matches!(scenario.act, Act::CutFromAgent(..)) {
+        if !scenario.act.is_between() {
             return Ok(None);
         }
         let tenant = Tenant::move_in(self.tenant.clone()).await?;

@@ -159,7 +159,7 @@ impl Owner {
             departed: VecDeque::new(),
             passes: contents.passes.into_iter().map(|pass| (pass.hash, pass)).collect(),
             tickets: contents.tickets.into_iter().map(|it| (it.jti, it.forget_at)).collect(),
-            log_outs: LogOuts::default(),
+            log_outs: LogOuts::restored(contents.log_outs, Instant::now()),
             keepers,
             brokers: Vec::new(),
             counts,

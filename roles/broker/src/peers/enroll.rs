@@ -5,10 +5,12 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use abide_raft::Peer;
-use abide_wire::peer::{EnrollReply, EnrollRequest};
+use abide_wire::peer::{Blank, EnrollReply, EnrollRequest};
+use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tracing::{debug, info};
 
+use super::Peers;
 use crate::broker::Broker;
 
 /// Between two rounds while this broker does not take part.
@@ -17,6 +19,30 @@ const AGAIN: Duration = Duration::from_millis(250);
 const LOOK: Duration = Duration::from_secs(2);
 /// For one broker's answer.
 const WITHIN: Duration = Duration::from_secs(3);
+
+/// Where a broker leads that one of these knows, if any does: the cluster's table is not lost then.
+pub async fn find_leader(peers: &Peers, known: &[String], me: &str) -> Option<String> {
+    let mut asked = JoinSet::new();
+    for address in known.iter().filter(|address| *address != me) {
+        let (mut client, address) = (peers.client(address), address.clone());
+        asked.spawn(async move {
+            let answer = timeout(WITHIN, client.leader(Blank {})).await;
+            match answer.ok()? {
+                Ok(reply) => Some(reply.into_inner().address).filter(|leader| !leader.is_empty()),
+                Err(status) => {
+                    debug!(address, %status, "Knows of no leader");
+                    None
+                }
+            }
+        });
+    }
+    while let Some(answer) = asked.join_next().await {
+        if let Ok(Some(leader)) = answer {
+            return Some(leader);
+        }
+    }
+    None
+}
 
 /// Runs until the broker stops. `known` are the other brokers' addresses as they were known last.
 pub async fn enroll(broker: Broker, known: Vec<String>) {

@@ -8,9 +8,9 @@ use abide_tls::{Node, PeerIdentity};
 use abide_wire::peer::cooperation_server::{Cooperation, CooperationServer};
 use abide_wire::peer::{
     AnswerReply, AnswerRequest, Blank, ClockReply, ClockRequest, CountFailuresRequest, EnrollReply,
-    EnrollRequest, HearsayReply, HearsayRequest, ProposeReply, ProposeRequest, RelayRequest,
-    RemoveReply, RemoveRequest, ReserveReply, ReserveRequest, SupersedeReply, SupersedeRequest,
-    answer_reply, reserve_reply,
+    EnrollRequest, HearsayReply, HearsayRequest, LeaderReply, ProposeReply, ProposeRequest,
+    RelayRequest, RemoveReply, RemoveRequest, ReserveReply, ReserveRequest, SupersedeReply,
+    SupersedeRequest, answer_reply, reserve_reply,
 };
 use bytes::Bytes;
 use prost::Message;
@@ -178,6 +178,14 @@ impl Cooperation for CooperationService {
         let other = self.check(&request)?;
         self.broker.clock.hear_broker(&other, Timestamp(request.into_inner().now_ms));
         Ok(Response::new(ClockReply { now_ms: clock::host().0 }))
+    }
+
+    async fn leader(&self, request: Request<Blank>) -> Result<Response<LeaderReply>, Status> {
+        self.check(&request)?;
+        let heard = self.broker.group().leading_broker();
+        let leader = self.broker.raft.leadership().borrow().leader.clone();
+        let address = leader.filter(|_| heard.is_some()).map(|(_, peer)| peer.address);
+        Ok(Response::new(LeaderReply { address: address.unwrap_or_default() }))
     }
 }
 

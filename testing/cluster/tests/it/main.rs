@@ -8,6 +8,7 @@ mod failing_disk;
 mod growing;
 mod guessing;
 mod leftovers;
+mod losing;
 mod metrics;
 mod three_brokers;
 mod wrong_clocks;

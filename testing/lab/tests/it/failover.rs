@@ -40,6 +40,8 @@ promises! {
     a_leader_that_cannot_send_costs_time_alone: "leader-mute";
     a_follower_that_was_cut_off_deposes_nobody: "follower-cut";
     an_agent_that_the_leader_cannot_reach_is_reached_through_others: "leader-agent-cut";
+    an_agent_that_does_not_hear_the_leader_is_spoken_to_through_others: "leader-agent-mute";
+    an_agent_whose_carrier_is_killed_is_reached_through_another: "carrier-kill";
     a_leader_stopped_in_order_costs_time_alone: "leader-stop";
     a_rolling_restart_costs_time_alone: "rolling-restart";
     lost_frames_cost_time_alone: "loss";
