@@ -29,8 +29,11 @@ const TEST: &[&str] = &[
 /// What the bench measures beside Abide.
 const REFERENCES: &[&str] = &["haproxy", "websockify", "x2gobroker-daemon"];
 
-/// What whole hosts are made with, and what they are compared with.
+/// What hosts as namespaces are made with, and what they are compared with.
 const LAB: &[&str] = &["iproute2", "iputils-ping", "keepalived", "nftables"];
+
+/// What whole Debian hosts are made with.
+const HOSTS: &[&str] = &["debootstrap", "e2fsprogs", "systemd-container"];
 
 /// What is to be done afterwards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,7 +50,7 @@ pub fn ensure(purpose: Purpose) -> anyhow::Result<()> {
     match purpose {
         Purpose::Demo => {}
         Purpose::Test => wanted.extend([TEST, LAB].concat()),
-        Purpose::Lab => wanted.extend(LAB),
+        Purpose::Lab => wanted.extend([LAB, HOSTS].concat()),
         Purpose::Bench => wanted.extend(REFERENCES),
     }
     if !shell::exists("dpkg-query") || !shell::exists("apt-get") {
@@ -113,7 +116,10 @@ fn only_check(purpose: Purpose) -> anyhow::Result<()> {
             programs.push("strace");
             programs.extend(["ip", "keepalived", "nft", "ping", "setpriv", "unshare"]);
         }
-        Purpose::Lab => programs.extend(["ip", "keepalived", "nft", "ping", "setpriv", "unshare"]),
+        Purpose::Lab => {
+            programs.extend(["ip", "keepalived", "nft", "ping", "setpriv", "unshare"]);
+            programs.extend(["debootstrap", "mkfs.ext4", "nsenter", "systemd-nspawn"]);
+        }
         Purpose::Bench => programs.extend(REFERENCES),
     }
     let missing: Vec<&str> = programs.into_iter().filter(|name| !shell::exists(name)).collect();
