@@ -29,11 +29,13 @@ const TEST: &[&str] = &[
 /// What the bench measures beside Abide.
 const REFERENCES: &[&str] = &["haproxy", "websockify", "x2gobroker-daemon"];
 
-/// What whole hosts are made with, and what they are compared with.
+/// What hosts as namespaces are made with, and what they are compared with.
 const LAB: &[&str] = &["iproute2", "iputils-ping", "keepalived", "nftables"];
 
 /// What reads programs' dependencies, and takes what debuggers want out of them.
 const DIST: &[&str] = &["binutils", "dpkg-dev"];
+/// What whole Debian hosts are made with.
+const HOSTS: &[&str] = &["debootstrap", "e2fsprogs", "systemd-container"];
 
 /// What is to be done afterwards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,7 +52,7 @@ pub fn ensure(purpose: Purpose) -> anyhow::Result<()> {
     let wanted = match purpose {
         Purpose::Demo => [BUILD, DESKTOP].concat(),
         Purpose::Test => [BUILD, DESKTOP, TEST, LAB].concat(),
-        Purpose::Lab => [BUILD, DESKTOP, LAB].concat(),
+        Purpose::Lab => [BUILD, DESKTOP, LAB, HOSTS, DIST].concat(),
         Purpose::Bench => [BUILD, DESKTOP, REFERENCES].concat(),
         Purpose::Dist => [BUILD, DIST].concat(),
     };
@@ -121,7 +123,10 @@ fn only_check(purpose: Purpose) -> anyhow::Result<()> {
             programs.push("strace");
             programs.extend(["ip", "keepalived", "nft", "ping", "setpriv", "unshare"]);
         }
-        Purpose::Lab => programs.extend(["ip", "keepalived", "nft", "ping", "setpriv", "unshare"]),
+        Purpose::Lab => {
+            programs.extend(["ip", "keepalived", "nft", "ping", "setpriv", "unshare"]);
+            programs.extend(["debootstrap", "mkfs.ext4", "nsenter", "systemd-nspawn"]);
+        }
         Purpose::Bench => programs.extend(REFERENCES),
     }
     let missing: Vec<&str> = programs.into_iter().filter(|name| !shell::exists(name)).collect();

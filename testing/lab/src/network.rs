@@ -111,18 +111,36 @@ impl Network {
     }
 
     fn add(&mut self, host: Host) -> anyhow::Result<()> {
-        let (name, room) = (host.namespace(), Path::new(ROOM).join("hosts").join(host.namespace()));
+        let room = Path::new(ROOM).join("hosts").join(host.namespace());
         for folder in ["tmp", "run", "xkb"] {
             std::fs::create_dir_all(room.join(folder))?;
         }
         std::fs::set_permissions(room.join("tmp"), PermissionsExt::from_mode(0o1777))?;
-        ip(&format!("netns add {name}"))?;
-        ip(&format!("-n {name} link set lo up"))?;
-        plug(host, &name)?;
-        address(host, &format!("-n {name}"))?;
         self.hosts.push(host);
-        Ok(())
+        plug_in(host)
     }
+}
+
+/// Makes the host's namespace, with a cable to the switch and its addresses.
+///
+/// # Errors
+/// When one of the steps fails.
+pub fn plug_in(host: Host) -> anyhow::Result<()> {
+    let name = host.namespace();
+    ip(&format!("netns add {name}"))?;
+    ip(&format!("-n {name} link set lo up"))?;
+    plug(host, &name)?;
+    address(host, &format!("-n {name}"))
+}
+
+/// Pulls the cable out, and gives up the namespace: it goes with the last process in it, and every
+/// address with it.
+///
+/// # Errors
+/// When one of the steps fails.
+pub fn pull_out(host: Host) -> anyhow::Result<()> {
+    ip(&format!("-n {SWITCH} link delete {}", host.port()))?;
+    ip(&format!("netns delete {}", host.namespace()))
 }
 
 /// A cable from the host's eth0 to the switch.
@@ -137,6 +155,7 @@ fn plug(host: Host, namespace: &str) -> anyhow::Result<()> {
 /// Brings eth0 up, with the host's addresses.
 pub(crate) fn address(host: Host, within: &str) -> anyhow::Result<()> {
     ip(&format!("{within} link set eth0 up"))?;
-    ip(&format!("{within} address add {}/24 dev eth0", host.v4()))?;
+    // Without one, what is broadcast comes back to its sender alone.
+    ip(&format!("{within} address add {}/24 broadcast + dev eth0", host.v4()))?;
     ip(&format!("{within} address add {}/64 dev eth0 nodad", host.v6()))
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! owner ── setpriv, unshare ── sh (process 1 of the world) ── the same program again, inside
-//!   └──── guard (sh, outside): removes the folder when the owner is gone
+//!   └──── guard (sh, outside): removes the folder and the cgroups when the world is gone
 //! ```
 //!
 //! INVARIANT: whatever runs inside ends with process 1, and that one ends with its owner, also when
@@ -38,9 +38,13 @@ mount -t tmpfs tmpfs /run || exit 90
 
 /// Waits for the end of its standard input, which the owner alone holds open.
 const GUARD: &str = r#"
-read -r word; [ "$word" = done ] && exit 0
-n=0; while [ -e "$LAB_ROOM" ] && [ "$n" -lt 100 ]; do
-rm -rf -- "$LAB_ROOM" 2>/dev/null; n=$((n+1)); sleep 0.1; done
+groups() { find /sys/fs/cgroup -depth -path "*/${LAB_ROOM##*/}*" -type d; }
+read -r word
+n=0; while [ "$n" -lt 100 ]; do
+[ "$word" = done ] || rm -rf -- "$LAB_ROOM" 2>/dev/null
+groups | while read -r group; do rmdir -- "$group" 2>/dev/null; done
+[ -z "$(groups)" ] && { [ "$word" = done ] || [ ! -e "$LAB_ROOM" ]; } && exit 0
+n=$((n+1)); sleep 0.1; done
 "#;
 
 /// Whether this process runs inside a world.
@@ -108,6 +112,17 @@ pub fn enter_with(arguments: &[&str], file: Option<&Path>) -> anyhow::Result<Exi
         std::fs::copy(&made, file).with_context(|| format!("cannot write {}", file.display()))?;
     }
     Ok(status)
+}
+
+/// The name of the cgroups that whatever runs inside may make, at the top of each hierarchy: those
+/// below it go with the world.
+///
+/// # Errors
+/// Outside.
+pub fn cgroup() -> anyhow::Result<String> {
+    let room = std::env::var("LAB_ROOM").context("cgroups are made inside a world only")?;
+    let name = Path::new(&room).file_name().context("the room has no name")?;
+    Ok(name.to_string_lossy().into_owned())
 }
 
 /// Where a program inside leaves what is to be kept.

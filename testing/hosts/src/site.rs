@@ -1,0 +1,214 @@
+//! A site: Abide on the hosts, set up from its package as an administrator does, and its people.
+
+use std::path::Path;
+
+use abide_api::{JoinRole, SessionReply, SessionState, StartRequest, Want};
+use abide_client::{Api, Brokers, LoggedIn, LoginError, Trust, WishKey};
+use abide_tls::certificates_from_pem;
+use anyhow::{Context, ensure};
+
+use crate::host::Host;
+use crate::hosts::Hosts;
+use crate::person::{Person, Unexpected};
+
+/// Members administer the cluster.
+const ADMINISTRATORS: &str = "abide-admins";
+/// The ports of a host that is broker and agent at once.
+const BROKER: u16 = 443;
+const INTERNAL: u16 = 7443;
+const AGENT: u16 = 8443;
+/// A desktop that writes down what it is, then runs one program: see `desktop.sh`.
+const DESKTOP: &str = include_str!("desktop.sh");
+const DESKTOP_AT: &str = "/usr/local/bin/lab-desktop";
+
+/// Which hosts are what.
+#[derive(Debug, Clone, Copy)]
+pub struct Plan<'a> {
+    /// Brokers; the first makes the cluster.
+    pub brokers: &'a [&'a str],
+    /// Agents.
+    pub agents: &'a [&'a str],
+    /// What each broker's configuration says besides.
+    pub broker_config: &'a str,
+}
+
+/// A site whose hosts all have the package.
+#[derive(Debug)]
+pub struct Site {
+    urls: Vec<String>,
+    trust: Trust,
+    /// The administrator's way to the brokers.
+    pub admin: Api,
+}
+
+impl Site {
+    /// Sets it up; returns when every broker counts and every agent is heard.
+    ///
+    /// # Errors
+    /// The first step that failed.
+    pub async fn found(lab: &Hosts, plan: Plan<'_>) -> anyhow::Result<Self> {
+        let admin = Person::new("admin", "the admin's password");
+        lab.on_each(|host| {
+            host.run(&format!("groupadd --system {ADMINISTRATORS}"))?;
+            add_person(host, &admin)?;
+            host.run(&format!("usermod --append --groups {ADMINISTRATORS} {}", admin.name))?;
+            host.write(DESKTOP_AT, DESKTOP)?;
+            host.run(&format!("chmod 755 {DESKTOP_AT}")).map(drop)
+        })?;
+        let (first, others) = plan.brokers.split_first().context("a site needs a broker")?;
+        let first = lab.host(first);
+        first.write("/etc/abide/broker.toml", &broker_config(first, plan))?;
+        first.run("runuser -u abide-broker -- abide broker init")?;
+        start_broker(first)?;
+        let urls: Vec<String> =
+            plan.brokers.iter().map(|name| url(lab.host(name), BROKER)).collect();
+        let pem = first.run("cat /etc/abide/identity/broker/ca.pem")?;
+        let ca = certificates_from_pem(&pem).and_then(|all| all.into_iter().next());
+        let ca = ca.context("the cluster has no CA")?;
+        let trust = Trust::Pinned(ca);
+        let at_first = api(&urls[..1], &trust, &mut admin.clone()).await?;
+        let at = format!("{}:{INTERNAL}", first.place.v4());
+        for name in others {
+            let (host, token) =
+                (lab.host(name), at_first.join_token(JoinRole::Broker, None).await?);
+            host.write("/etc/abide/broker.toml", &broker_config(host, plan))?;
+            let join = format!(
+                "runuser -u abide-broker -- abide broker join --broker {at} --token-file -"
+            );
+            host.feed(&join, &token.token)?;
+            start_broker(host)?;
+        }
+        for name in plan.agents {
+            let (host, token) = (lab.host(name), at_first.join_token(JoinRole::Agent, None).await?);
+            host.write("/etc/abide/agent.toml", &agent_config(host))?;
+            let join =
+                format!("runuser -u abide-agent -- abide agent join --broker {at} --token-file -");
+            host.feed(&join, &token.token)?;
+            host.run("systemctl enable --now abide-agent.service")?;
+        }
+        let site = Self { admin: api(&urls, &trust, &mut admin.clone()).await?, urls, trust };
+        site.settle(lab, plan).await?;
+        Ok(site)
+    }
+
+    /// Returns when every broker counts and every agent is heard.
+    ///
+    /// # Errors
+    /// When that takes too long.
+    pub async fn settle(&self, lab: &Hosts, plan: Plan<'_>) -> anyhow::Result<()> {
+        lab.wait_for("every broker counts and every agent is heard", async || {
+            let cluster = self.admin.cluster_by_leader().await.ok()?;
+            let agents = self.admin.agents().await.ok()?.agents;
+            let heard = agents.iter().filter(|it| it.reachable).count();
+            let voters = usize::try_from(cluster.voters).ok()?;
+            (voters == plan.brokers.len() && heard == plan.agents.len()).then_some(())
+        })
+        .await
+    }
+
+    /// The API in this person's name.
+    ///
+    /// # Errors
+    /// When the login is refused.
+    pub async fn log_in(&self, person: &mut Person) -> anyhow::Result<Api> {
+        api(&self.urls, &self.trust, person).await
+    }
+
+    /// The bare login, at the broker of this number, from 0, alone.
+    ///
+    /// # Errors
+    /// When it is refused: see [`refusal`].
+    pub async fn log_in_at(
+        &self,
+        broker: usize,
+        person: &mut Person,
+    ) -> Result<LoggedIn, LoginError<Unexpected>> {
+        let client = client(&self.urls[broker..=broker], &self.trust);
+        let client = client.expect("the site's own addresses are good");
+        let name = person.name.clone();
+        client.login(&name, person).await
+    }
+
+    /// What a refused login says: its sentence, and the texts of PAM's modules.
+    ///
+    /// # Errors
+    /// When the person was let in, or nobody answered.
+    pub async fn refusal(&self, person: &mut Person) -> anyhow::Result<(String, Vec<String>)> {
+        match self.log_in_at(0, person).await {
+            Ok(_) => anyhow::bail!("{} was let in", person.name),
+            Err(LoginError::Call(abide_client::CallError::Refused { problem, .. })) => {
+                let texts = problem.messages.into_iter().map(|it| it.text).collect();
+                Ok((problem.detail.unwrap_or(problem.title), texts))
+            }
+            Err(other) => Err(other.into()),
+        }
+    }
+}
+
+/// Makes the account on this host.
+///
+/// # Errors
+/// When `useradd` or `chpasswd` fails.
+pub fn add_person(host: &Host, person: &Person) -> anyhow::Result<()> {
+    host.run(&format!("useradd --create-home --shell /bin/bash {}", person.name))?;
+    host.feed("chpasswd", &format!("{}:{}\n", person.name, person.password())).map(drop)
+}
+
+/// A new desktop.
+///
+/// # Errors
+/// When it does not start.
+pub async fn start(api: &Api) -> anyhow::Result<SessionReply> {
+    let request = StartRequest { profile: None, want: Want::Start };
+    let reply = api.start(&request, &WishKey::random()).await?;
+    ensure!(reply.session.state == SessionState::Running, "not running: {reply:?}");
+    Ok(reply)
+}
+
+async fn api(urls: &[String], trust: &Trust, person: &mut Person) -> anyhow::Result<Api> {
+    let name = person.name.clone();
+    let login = client(urls, trust)?.login(&name, person).await?;
+    Ok(Api::new(client(urls, trust)?, login.token))
+}
+
+fn client(urls: &[String], trust: &Trust) -> anyhow::Result<Brokers> {
+    let urls = urls.iter().map(|url| url.parse()).collect::<Result<Vec<_>, _>>()?;
+    Brokers::new(urls, trust).context("the cluster's CA cannot be used")
+}
+
+fn url(host: &Host, port: u16) -> String {
+    format!("https://{}:{port}", host.place.v4())
+}
+
+fn start_broker(host: &Host) -> anyhow::Result<()> {
+    host.run("systemctl enable --now abide-broker.service").map(drop)
+}
+
+fn broker_config(host: &Host, plan: Plan<'_>) -> String {
+    format!(
+        "public_url = \"{}\"\n[listen]\nhttp = \"0.0.0.0:{BROKER}\"\nagents = \
+         \"0.0.0.0:{INTERNAL}\"\n[login]\nadmin_groups = [\"{ADMINISTRATORS}\"]\n{}",
+        url(host, BROKER),
+        plan.broker_config
+    )
+}
+
+fn agent_config(host: &Host) -> String {
+    format!(
+        "public_url = \"{}\"\nrun_as = \"login-user\"\n[listen]\nhttp = \
+         \"0.0.0.0:{AGENT}\"\n[[profile]]\nname = \"clock\"\ntitle = \"A clock\"\ncommand = \
+         [\"{DESKTOP_AT}\"]\n",
+        url(host, AGENT),
+    )
+}
+
+/// What the desktop of this session wrote down under this name.
+///
+/// # Errors
+/// When it is not there.
+pub fn fact(host: &Host, person: &Person, session: &str, name: &str) -> anyhow::Result<String> {
+    let path = format!("/home/{}/facts-{session}/{name}", person.name);
+    let file = host.file(&path);
+    let text = std::fs::read_to_string(Path::new(&file)).with_context(|| format!("no {path}"))?;
+    Ok(text.trim().to_owned())
+}

@@ -1,0 +1,7 @@
+//! Stories of whole hosts with Abide's package on them. `cargo xtask lab` tells them.
+#![expect(clippy::unwrap_used, reason = "what helps a test fails as the test does")]
+
+mod hosts;
+mod leftovers;
+mod logins;
+mod restarts;
