@@ -22,8 +22,8 @@ use abide_tls::{BrokerIdentity, JoinToken, seal_bundle};
 use anyhow::{Context, anyhow, bail};
 use clap::Parser;
 use cli::{
-    AgentArgs, AgentCommand, BrokerArgs, BrokerCommand, BrokerJoinArgs, BundleArgs, Cli,
-    ClusterCommand, Command, ConnectArgs, DrillArgs, InitArgs, JoinArgs, JsonArg, LogArgs,
+    ActivateArgs, AgentArgs, AgentCommand, BrokerArgs, BrokerCommand, BrokerJoinArgs, BundleArgs, Cli,
+    ClusterCommand, Command, ConnectArgs, DrillArgs, HaCommand, InitArgs, JoinArgs, JsonArg, LogArgs,
     LoginArgs, LogoutArgs, RecoverArgs, RecoverCommand, SessionCommand, UserArgs, UserCommand,
 };
 use tokio::signal::unix::{SignalKind, signal};
@@ -49,6 +49,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Broker(args) => return broker(args).await,
         Command::Agent(args) => return agent(args).await,
         Command::User(args) => return user(args),
+        Command::Ha(command) => return ha(command).await,
         Command::Login(args) => commands::login(&store()?, login_options(args)).await,
         Command::Logout(args) => {
             let LogoutArgs { everywhere, forget } = args;
@@ -437,8 +438,43 @@ fn confirmation(yes: bool) -> Confirmation {
     if yes { Confirmation::Given } else { Confirmation::Ask }
 }
 
+async fn ha(command: HaCommand) -> anyhow::Result<()> {
+    let seconds = |timeout: u16| u64::from(timeout) * 1000;
+    let (args, order) = match command {
+        HaCommand::Activate(it) => {
+            let ActivateArgs { peer_is_down, accept_stale, timeout, ha } = it;
+            let timeout_ms = seconds(timeout);
+            (ha, abide_broker::Order::Activate { peer_is_down, accept_stale, timeout_ms })
+        }
+        HaCommand::Release(it) => {
+            (it.ha, abide_broker::Order::Release { timeout_ms: seconds(it.timeout) })
+        }
+        HaCommand::Status(args) => (args, abide_broker::Order::Status),
+        HaCommand::Aside(args) => (args, abide_broker::Order::Aside),
+    };
+    let settings = broker_settings(&args.config)?;
+    let reply = abide_broker::ask(&settings, order).await;
+    let mut out = std::io::stdout();
+    match args.json {
+        true => writeln!(out, "{}", serde_json::to_string_pretty(&reply)?)?,
+        false => writeln!(out, "{}", reply.text)?,
+    }
+    match reply.code {
+        abide_broker::Code::Serves => Ok(()),
+        code => Err(HowItStands(code).into()),
+    }
+}
+
+/// What was said already, as an exit code.
+#[derive(Debug, thiserror::Error)]
+#[error("exit code {}", u8::from(*.0))]
+struct HowItStands(abide_broker::Code);
+
 /// Says what went wrong, why, and what to do next.
 fn fail(error: &anyhow::Error) -> ExitCode {
+    if let Some(HowItStands(code)) = error.downcast_ref() {
+        return ExitCode::from(u8::from(*code));
+    }
     let command = error.downcast_ref::<CommandError>();
     eprintln!("abide: {error}");
     let mut cause = error.source();

@@ -15,6 +15,7 @@ use tokio::sync::OnceCell;
 use crate::clock::Clock;
 use crate::hearsay::Hearsay;
 use crate::hub::Hub;
+use crate::pair::Pair;
 use crate::peers::{Peers, Roster};
 use crate::pending::Pending;
 use crate::rebuild;
@@ -62,6 +63,8 @@ pub struct Parts {
     pub roster: Roster,
     /// Reservations on their way into the table.
     pub pending: Pending,
+    /// The other one of a pair.
+    pub pair: Pair,
     /// Sessions that requests wait for.
     pub waiting: Waiting,
     /// As configured.
@@ -83,6 +86,7 @@ impl Broker {
         identity: BrokerIdentity,
         audit: AuditLog,
         peers: Peers,
+        pair: Pair,
         settings: Settings,
     ) -> Self {
         let BrokerIdentity { identity, authority, signing } = identity;
@@ -105,6 +109,7 @@ impl Broker {
             hub,
             raft,
             pending: Pending::default(),
+            pair,
             waiting: Waiting::default(),
             settings,
         }))
@@ -168,6 +173,12 @@ impl Broker {
     /// Of what this broker knows: it leads on none lower.
     pub fn generation(&self) -> u64 {
         self.stands_on(&self.raft.latest().0, self.raft.claim()).0
+    }
+
+    /// Generation and claimant of all that this broker's data know.
+    pub fn claim(&self) -> abide_pair::Claim {
+        let (generation, claimant) = self.stands_on(&self.raft.latest().0, self.raft.claim());
+        abide_pair::Claim { generation, claimant }
     }
 
     /// Generation and claimant: of the last forced takeover, or above what agents had obeyed before the

@@ -27,6 +27,7 @@ pub use schema::OpenError;
 pub(crate) use snapshot::Snapshots;
 pub use snapshot::{SnapshotFault, SnapshotHeader};
 pub(crate) use writer::Health;
+pub(crate) use writer::TakeOver;
 pub use writer::StoreFault;
 
 use crate::ids::{Claim, NodeId};

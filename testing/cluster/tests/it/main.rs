@@ -9,5 +9,6 @@ mod growing;
 mod guessing;
 mod leftovers;
 mod metrics;
+mod pair;
 mod three_brokers;
 mod wrong_clocks;
