@@ -57,7 +57,7 @@ pub use record::{Body, Record};
 pub use settings::{Reserve, Settings, SnapshotEvery, Timing};
 #[cfg(feature = "sim")]
 pub use store::{Disk, Pace};
-pub use store::{OpenError, SnapshotFault, SnapshotHeader, StoreFault};
+pub use store::{OpenError, SnapshotFault, SnapshotHeader, StoreFault, read_folder};
 pub use transport::{
     AppendAnswer, AppendRequest, Hearing, NoPeers, Stamp, Transport, TransportError, VoteAnswer,
     VoteRequest,

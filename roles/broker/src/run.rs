@@ -176,6 +176,7 @@ async fn run_once(
     tasks.spawn(hearsay::tell(broker.clone()));
     tasks.spawn(hearsay::keep_lines(broker.clone()));
     tasks.spawn(pair::greet(broker.clone()));
+    tasks.spawn(pair::tidy(broker.clone()));
     let internal = broker.identity.internal_server(Clients::NodesAndNewcomers);
     let nodes = serve::nodes(agents, internal, broker.clone(), logins.clone(), stop.subscribe());
     tasks.spawn(nodes);

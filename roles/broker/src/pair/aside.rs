@@ -6,19 +6,28 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use abide_config::{Access, replace_file};
-use abide_raft::Claim;
+use abide_model::{Table, Unhealed};
+use abide_raft::{Claim, OpenError, read_folder};
+use serde_json::json;
+use tokio::time::sleep;
 use tracing::{info, warn};
+use uuid::Uuid;
 
 use super::record::Record;
 use crate::broker::Broker;
 use crate::ha::{Code, Reply};
+use crate::replica::Replica;
+use crate::stream::chain;
 
 /// Where they are kept.
 const ASIDE: &str = "aside";
 /// Says that they are being moved, and to where.
 const NOTE: &str = "setting-aside";
+/// Between two looks for what need not be kept.
+const TIDY: Duration = Duration::from_secs(3600);
 /// The engine's files.
 const FILES: [&str; 3] = ["raft.db", "raft.db-wal", "snapshot"];
 
@@ -79,12 +88,79 @@ fn kept(data_dir: &Path) -> Vec<PathBuf> {
     folders
 }
 
+/// What was acknowledged in one of them and is not in this table.
+fn unhealed(folder: &Path, cluster: Uuid, table: &Table) -> Result<Vec<Unhealed>, OpenError> {
+    let old = read_folder(Replica::default(), folder, cluster)?;
+    Ok(table.unhealed(&old.0))
+}
+
 /// The answer to `abide ha aside`.
 pub(super) async fn list(broker: &Broker) -> Reply {
-    let folders = kept(&broker.settings.data_dir);
-    let text = match folders.len() {
-        0 => "nothing is kept aside".to_owned(),
-        n => format!("{n} kept aside in {}", broker.settings.data_dir.join(ASIDE).display()),
+    let (cluster, data_dir) = (broker.identity.cluster().0, broker.settings.data_dir.clone());
+    let table = match broker.table().await {
+        Ok(table) => table,
+        Err(cause) => {
+            let text = format!("what this cluster knows now cannot be told: {cause}");
+            return Reply::new(Code::NoQuorum, text);
+        }
     };
-    Reply::new(Code::Serves, text)
+    let read = tokio::task::spawn_blocking(move || {
+        let folders = kept(&data_dir).into_iter();
+        folders.map(|it| (unhealed(&it, cluster, &table.0), it)).collect::<Vec<_>>()
+    });
+    let Ok(all) = read.await else {
+        return Reply::new(Code::Failed, "what is kept aside cannot be read");
+    };
+    let (mut lines, mut details) = (Vec::new(), Vec::new());
+    let mut code = Code::Serves;
+    for (found, folder) in all {
+        let folder = folder.display().to_string();
+        match found {
+            Ok(found) => {
+                lines.push(match found.len() {
+                    0 => format!("{folder}: all that it holds is in the table"),
+                    n => format!("{folder}: {n} things do not come back by themselves"),
+                });
+                lines.extend(found.iter().map(|it| format!("  {it}")));
+                let items: Vec<_> = found
+                    .iter()
+                    .map(|it| json!({ "kind": it.kind(), "text": it.to_string() }))
+                    .collect();
+                details.push(json!({ "folder": folder, "unhealed": items }));
+            }
+            Err(cause) => {
+                code = Code::Failed;
+                lines.push(format!("{folder}: cannot be read: {}", chain(&cause)));
+            }
+        }
+    }
+    if lines.is_empty() {
+        lines.push("nothing is kept aside".to_owned());
+    }
+    Reply { code, text: lines.join("\n"), details: json!({ "aside": details }) }
+}
+
+/// Removes what is kept aside and holds nothing any more that is not in the table; the newest stays in any
+/// case. Nothing is removed unread.
+pub(crate) async fn tidy(broker: Broker) {
+    let (cluster, data_dir) = (broker.identity.cluster().0, broker.settings.data_dir.clone());
+    loop {
+        sleep(TIDY).await;
+        let Ok(table) = broker.table().await else { continue };
+        let data_dir = data_dir.clone();
+        let done = tokio::task::spawn_blocking(move || {
+            let mut folders = kept(&data_dir);
+            folders.pop();
+            for folder in folders {
+                if matches!(unhealed(&folder, cluster, &table.0), Ok(left) if left.is_empty()) {
+                    info!(folder = %folder.display(), "All that was kept aside is in the table");
+                    if let Err(cause) = fs::remove_dir_all(&folder) {
+                        warn!(folder = %folder.display(), %cause, "It cannot be removed");
+                    }
+                }
+            }
+        });
+        // It is tried again.
+        let _ = done.await;
+    }
 }

@@ -16,7 +16,7 @@ mod mark;
 mod record;
 mod status;
 
-pub(crate) use aside::{finish_setting_aside, set_aside};
+pub(crate) use aside::{finish_setting_aside, set_aside, tidy};
 pub(crate) use greet::{greet, may_retire, meet, retire};
 pub(crate) use keep::keep;
 pub(crate) use record::drop_order;
