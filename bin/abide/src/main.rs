@@ -22,9 +22,10 @@ use abide_tls::{BrokerIdentity, JoinToken, seal_bundle};
 use anyhow::{Context, anyhow, bail};
 use clap::Parser;
 use cli::{
-    ActivateArgs, AgentArgs, AgentCommand, BrokerArgs, BrokerCommand, BrokerJoinArgs, BundleArgs, Cli,
-    ClusterCommand, Command, ConnectArgs, DrillArgs, HaCommand, InitArgs, JoinArgs, JsonArg, LogArgs,
-    LoginArgs, LogoutArgs, RecoverArgs, RecoverCommand, SessionCommand, UserArgs, UserCommand,
+    ActivateArgs, AgentArgs, AgentCommand, BrokerArgs, BrokerCommand, BrokerJoinArgs, BundleArgs,
+    Cli, ClusterCommand, Command, ConnectArgs, DrillArgs, HaCommand, InitArgs, JoinArgs, JsonArg,
+    LogArgs, LoginArgs, LogoutArgs, RecoverArgs, RecoverCommand, SessionCommand, UserArgs,
+    UserCommand,
 };
 use tokio::signal::unix::{SignalKind, signal};
 use zeroize::Zeroizing;

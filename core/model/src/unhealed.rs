@@ -133,7 +133,8 @@ impl Table {
             let lives = now.is_some_and(|now| now.state.is_live());
             match &old.state {
                 State::Ending { by } if lives => {
-                    let is_ending = now.is_some_and(|now| matches!(now.state, State::Ending { .. }));
+                    let is_ending =
+                        now.is_some_and(|now| matches!(now.state, State::Ending { .. }));
                     (!is_ending).then(|| Unhealed::Ended { session, user, by: by.clone() })
                 }
                 State::Ended { reason: EndReason::Asked { by }, .. } if lives => {
@@ -153,10 +154,8 @@ impl Table {
 
     fn unhealed_servers(&self, lower: &Table) -> Vec<Unhealed> {
         let agents = lower.agents.values().filter(|old| !self.agents.contains_key(&old.id));
-        let agents = agents.map(|old| Unhealed::AgentJoined {
-            agent: old.id.clone(),
-            name: old.name.clone(),
-        });
+        let agents = agents
+            .map(|old| Unhealed::AgentJoined { agent: old.id.clone(), name: old.name.clone() });
         let brokers = lower.brokers.values().filter(|old| {
             !self.brokers.contains_key(&old.id) && !self.removed.contains_key(&old.id)
         });
@@ -166,17 +165,19 @@ impl Table {
         });
         let removed = lower.removed.keys().filter(|old| self.brokers.contains_key(*old));
         let removed = removed.map(|old| Unhealed::BrokerRemoved { broker: old.clone() });
-        let tokens = lower.join_tokens.iter().filter(|(hash, old)| {
-            old.expires > self.now && !self.join_tokens.contains_key(*hash)
-        });
+        let tokens = lower
+            .join_tokens
+            .iter()
+            .filter(|(hash, old)| old.expires > self.now && !self.join_tokens.contains_key(*hash));
         let tokens = tokens.map(|(_, old)| Unhealed::TokenMade { expires: old.expires });
         agents.chain(brokers).chain(removed).chain(tokens).collect()
     }
 
     fn unhealed_logins(&self, lower: &Table) -> Vec<Unhealed> {
-        let ended = lower.revoked.iter().filter(|(jti, until)| {
-            **until > self.now && !self.revoked.contains_key(*jti)
-        });
+        let ended = lower
+            .revoked
+            .iter()
+            .filter(|(jti, until)| **until > self.now && !self.revoked.contains_key(*jti));
         let count = ended.count();
         let out = lower.logged_out.iter().filter(|(user, old)| {
             let now = self.logged_out.get(*user);

@@ -137,7 +137,11 @@ fn a_cold_start_under_fenced_wants_a_witness_and_under_unfenced_goes_on() {
     let view = View { agents: witness, ..cold(fenced()) };
     assert_eq!(decide(&view), Decision::Force(Forced::Proven(Proof::Vouched)));
     let none = View { agents: Agents::default(), ..cold(fenced()) };
-    assert_eq!(decide(&none), Decision::Force(Forced::Proven(Proof::Vouched)), "no agents, no sessions");
+    assert_eq!(
+        decide(&none),
+        Decision::Force(Forced::Proven(Proof::Vouched)),
+        "no agents, no sessions"
+    );
 }
 
 fn claims() -> impl Strategy<Value = Claim> {

@@ -53,12 +53,7 @@ impl<M: Machine> Batcher<M> {
         let (queue, proposals) = mpsc::channel(QUEUE);
         let task =
             tokio::spawn(write_batches(raft, log.clone(), standing.clone(), proposals, stop));
-        let batcher = Self {
-            queue,
-            log,
-            standing,
-            reserve: settings.reserve,
-        };
+        let batcher = Self { queue, log, standing, reserve: settings.reserve };
         (batcher, task)
     }
 

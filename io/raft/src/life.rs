@@ -85,8 +85,7 @@ impl<M: Machine> Parts<M> {
             settings,
             stop.subscribe(),
         );
-        let reader =
-            Reader::start(engine.clone(), network, published.clone(), standing, settings);
+        let reader = Reader::start(engine.clone(), network, published.clone(), standing, settings);
         let deciding = JoinSet::new();
         let running = Running { told, stop, writing, watching, deciding, state: ended };
         Ok((Life { engine, batcher, reader }, running))

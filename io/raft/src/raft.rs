@@ -153,7 +153,9 @@ impl<M: Machine> Raft<M> {
             // nothing the second time.
             let is_open = matches!(
                 result,
-                Err(ProposeError::Stopping | ProposeError::Unknown | ProposeError::NotLeader { .. })
+                Err(ProposeError::Stopping
+                    | ProposeError::Unknown
+                    | ProposeError::NotLeader { .. })
             );
             if !is_open || !self.0.lives.is_over(&life) || Instant::now() >= deadline {
                 return result;

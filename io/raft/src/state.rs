@@ -1,8 +1,8 @@
 //! The replicated machine as openraft wants it: applies, publishes, freezes.
 
 use std::fs::File as StdFile;
-use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;

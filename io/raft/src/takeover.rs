@@ -94,10 +94,8 @@ impl<M: Machine> Raft<M> {
         let term = last.map_or(0, |at| at.term).max(ballot.map_or(0, |it| it.term)) + 1;
         let index = last.map_or(0, |last| last.index + 1);
         let at = |index| Position { term, leader: node, index };
-        let members = Members {
-            voters: vec![BTreeSet::from([node])],
-            nodes: BTreeMap::from([(node, me)]),
-        };
+        let members =
+            Members { voters: vec![BTreeSet::from([node])], nodes: BTreeMap::from([(node, me)]) };
         let mut records = vec![Record { position: at(index), body: Body::Members(members) }];
         if let Some(first) = first {
             let mut batch = Gathering::default();

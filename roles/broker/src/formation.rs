@@ -207,7 +207,8 @@ mod tests {
     fn an_empty_data_folder_never_makes_a_second_group_by_itself() {
         let folder = tempfile::tempdir().unwrap();
         let (files, data) = (Files::new(folder.path()), folder.path().join("data"));
-        let refused = || matches!(files.formation(me(), &data, None), Err(FormationError::Nobody { .. }));
+        let refused =
+            || matches!(files.formation(me(), &data, None), Err(FormationError::Nobody { .. }));
         assert!(refused(), "nobody said that it may");
         files.mark(Mark::New).unwrap();
         assert_eq!(files.formation(me(), &data, None).unwrap(), Formation::Alone(me()));

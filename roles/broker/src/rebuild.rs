@@ -126,8 +126,8 @@ pub async fn rise(broker: &Broker, seen: u64) -> bool {
     }
     let voters = broker.raft.status().members.voters;
     // One of a pair that finds itself alone may not be: the other one's claim is not to be outbid.
-    let is_alone = broker.settings.pair.is_none()
-        && voters.iter().flatten().eq([&broker.raft.node()]);
+    let is_alone =
+        broker.settings.pair.is_none() && voters.iter().flatten().eq([&broker.raft.node()]);
     if !is_alone && broker.raft.latest().0.rebuild().is_none() {
         return false;
     }

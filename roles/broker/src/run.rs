@@ -240,7 +240,8 @@ async fn start_engine(
 ) -> Result<Raft<Replica>, BrokerError> {
     let me = Peer { address: settings.agent_address.clone(), name: identity.id().to_string() };
     let peer = settings.pair.as_ref().map(|it| it.peer.as_str());
-    let formation = files.formation(me, &settings.data_dir, peer).map_err(BrokerError::Formation)?;
+    let formation =
+        files.formation(me, &settings.data_dir, peer).map_err(BrokerError::Formation)?;
     let start = Start {
         folder: settings.data_dir.clone(),
         cluster: identity.identity.cluster().0,

@@ -29,8 +29,8 @@ pub use schema::OpenError;
 pub(crate) use snapshot::Snapshots;
 pub use snapshot::{SnapshotFault, SnapshotHeader};
 pub(crate) use writer::Health;
-pub(crate) use writer::TakeOver;
 pub use writer::StoreFault;
+pub(crate) use writer::TakeOver;
 
 use crate::ids::{Claim, NodeId};
 use crate::machine::Machine;

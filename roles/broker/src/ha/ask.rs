@@ -19,9 +19,10 @@ pub async fn ask(settings: &Settings, order: Order) -> Reply {
     match timeout(order.timeout() + GRACE, exchange(settings, order)).await {
         Ok(Ok(reply)) => reply,
         Ok(Err(cause)) if is_down(&cause) => down(settings, order),
-        Ok(Err(cause)) if cause.kind() == io::ErrorKind::PermissionDenied => {
-            Reply::new(Code::Failed, format!("the broker answers root and its own user only: {cause}"))
-        }
+        Ok(Err(cause)) if cause.kind() == io::ErrorKind::PermissionDenied => Reply::new(
+            Code::Failed,
+            format!("the broker answers root and its own user only: {cause}"),
+        ),
         Ok(Err(cause)) => Reply::new(Code::Failed, format!("cannot ask the broker: {cause}")),
         Err(_) => Reply::new(Code::NoQuorum, "the broker runs, and has not answered in time"),
     }
@@ -50,7 +51,9 @@ fn is_down(cause: &io::Error) -> bool {
 fn down(settings: &Settings, order: Order) -> Reply {
     let text = match order {
         Order::Release { .. } => match pair::drop_order(&settings.data_dir) {
-            Ok(()) => "down: no broker runs here, and it will not serve by an earlier order".to_owned(),
+            Ok(()) => {
+                "down: no broker runs here, and it will not serve by an earlier order".to_owned()
+            }
             Err(cause) => {
                 return Reply::new(Code::Failed, format!("cannot take the order back: {cause}"));
             }

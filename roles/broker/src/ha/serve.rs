@@ -97,7 +97,8 @@ async fn read(stream: &mut UnixStream) -> io::Result<Order> {
 }
 
 async fn give(order: Order, asks: &mpsc::Sender<Ask>) -> Reply {
-    let late = || Reply::new(Code::NoQuorum, "the broker is starting, and has not answered in time");
+    let late =
+        || Reply::new(Code::NoQuorum, "the broker is starting, and has not answered in time");
     let deadline = Instant::now() + order.timeout();
     let (reply, answer) = oneshot::channel();
     let ask = Ask { order, deadline, reply };

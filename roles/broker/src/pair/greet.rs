@@ -37,7 +37,12 @@ pub(crate) async fn greet(broker: Broker) {
 }
 
 /// Greets it once; whether it answered.
-pub(crate) async fn ask(pair: &Pair, peers: &Peers, raft: &Raft<Replica>, within: Duration) -> bool {
+pub(crate) async fn ask(
+    pair: &Pair,
+    peers: &Peers,
+    raft: &Raft<Replica>,
+    within: Duration,
+) -> bool {
     let Some(settings) = pair.settings() else { return false };
     let mut client = peers.client(&settings.peer);
     let answer = timeout(within, client.greet(pair.greeting(raft))).await.ok();
@@ -84,12 +89,13 @@ pub(crate) async fn retire(broker: &Broker, mark: Mark) {
     // Durable first: whoever hears it may go on at once.
     pair.change(|record| record.retired = Some(mark));
     let Mark { generation, claimant, node } = mark;
-    let farewell =
-        Greeting { generation, claimant, node, retired: true, ..Greeting::default() };
+    let farewell = Greeting { generation, claimant, node, retired: true, ..Greeting::default() };
     let mut client = peers.client(&settings.peer);
     match timeout(FAREWELL, client.greet(farewell)).await {
         Ok(Ok(_)) => info!(peer = settings.peer, "The peer may go on alone"),
         // It may have heard all the same.
-        Ok(Err(_)) | Err(_) => warn!(peer = settings.peer, "The peer has not answered the farewell"),
+        Ok(Err(_)) | Err(_) => {
+            warn!(peer = settings.peer, "The peer has not answered the farewell")
+        }
     }
 }

@@ -9,7 +9,7 @@ use abide_pair::{
 };
 use abide_raft::{NodeId, Role};
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout};
 use tracing::{error, info, warn};
 
 use super::mark::Mark;
@@ -26,6 +26,8 @@ const STOOD_STILL: Duration = Duration::from_millis(250);
 const EVIDENCE: Duration = Duration::from_millis(150);
 /// For how long somebody who was vouched for to be down must be silent first.
 const VOUCHED: Duration = Duration::from_millis(200);
+/// How long a read may take that shows that this node serves.
+const SHOWN: Duration = Duration::from_millis(500);
 /// How long another may take to lead instead.
 const YIELD: Duration = Duration::from_secs(2);
 
@@ -33,13 +35,18 @@ const YIELD: Duration = Duration::from_secs(2);
 /// the higher one.
 pub(crate) async fn keep(broker: &Broker, asks: &mut mpsc::Receiver<Ask>) -> Claim {
     let mut leadership = broker.raft.leadership();
-    let mut keeper = Keeper::new(broker.clone());
+    let (back, mut unserved) = mpsc::unbounded_channel();
+    let mut keeper = Keeper::new(broker.clone(), back);
     loop {
         tokio::select! {
             Some(ask) = asks.recv() => keeper.take(ask),
+            Some(waiting) = unserved.recv() => keeper.waiting.push(waiting),
             () = broker.pair.news() => {}
             Ok(()) = leadership.changed() => {}
-            () = sleep(LOOK) => {}
+            () = sleep(LOOK), if broker.pair.settings().is_some() => {}
+        }
+        if broker.pair.settings().is_none() {
+            continue;
         }
         if let Some(claim) = keeper.look().await {
             return claim;
@@ -59,6 +66,8 @@ struct Keeper {
     /// The peer was heard, or a leader was.
     met: bool,
     waiting: Vec<Waiting>,
+    /// Takes those for whom it could not be shown that it serves. Unbounded; they were few before.
+    back: mpsc::UnboundedSender<Waiting>,
     said: Option<Decision>,
 }
 
@@ -69,7 +78,7 @@ struct Waiting {
 }
 
 impl Keeper {
-    fn new(broker: Broker) -> Self {
+    fn new(broker: Broker, back: mpsc::UnboundedSender<Waiting>) -> Self {
         Self {
             broker,
             silent: Duration::ZERO,
@@ -78,6 +87,7 @@ impl Keeper {
             accepts_stale: None,
             met: false,
             waiting: Vec::new(),
+            back,
             said: None,
         }
     }
@@ -200,19 +210,28 @@ impl Keeper {
             claim: broker.claim(),
             term: status.last.map_or(0, |last| last.term),
             pristine: raft.is_pristine(),
-            votes: voters.contains(&me),
+            // While one set replaces another the new one counts: whoever is to leave may miss what follows.
+            votes: status.members.voters.last().is_some_and(|set| set.contains(&me)),
             retired: record.retired == Some(Mark::here(raft)),
         };
         let accepts = self.accepts_stale.is_some_and(|until| now < until);
         let order = record.is_ordered().then_some(Order { accept_stale: accepts });
         let policy = pair.settings().map_or(status::NO_PAIR, |settings| settings.policy);
+        let standing = self.standing(mine.votes);
+        // They are many, and matter only to a node that may have to go on alone.
+        let agents = match standing {
+            Standing::Alone { .. } => {
+                agents(broker.raft.latest().0.agents().count(), &broker.hub.fences())
+            }
+            Standing::Leads | Standing::Follows | Standing::Learns => Agents::default(),
+        };
         View {
             policy,
             order,
-            standing: self.standing(mine.votes),
+            standing,
             mine,
             peer: self.peer(mine, &voters),
-            agents: agents(broker.raft.latest().0.agents().count(), &broker.hub.fences()),
+            agents,
             met: self.met,
         }
     }
@@ -297,15 +316,17 @@ impl Keeper {
         if broker.pair.record().retired.is_some() {
             broker.pair.change(|record| record.retired = None);
         }
-        for Waiting { deadline, reply } in self.waiting.drain(..) {
-            let broker = broker.clone();
+        for waiting in self.waiting.drain(..) {
+            let (broker, back) = (broker.clone(), self.back.clone());
             tokio::spawn(async move {
-                let answer = match timeout_at(deadline, broker.table()).await {
-                    Ok(Ok(_)) => Reply::new(Code::Serves, status::serves(&broker)),
-                    Ok(Err(_)) | Err(_) => late(),
-                };
-                // Whoever asked may have gone.
-                let _ = reply.send(answer);
+                // Whoever asked may have gone; and so may the loop that takes it back.
+                match timeout(SHOWN, broker.table()).await {
+                    Ok(Ok(_)) => {
+                        let answer = Reply::new(Code::Serves, status::serves(&broker));
+                        let _ = waiting.reply.send(answer);
+                    }
+                    Ok(Err(_)) | Err(_) => drop(back.send(waiting)),
+                }
             });
         }
     }
@@ -354,14 +375,10 @@ fn late() -> Reply {
 }
 
 fn agents(known: usize, told: &[Obeyed]) -> Agents {
-    let of_fence = |it: &Obeyed| Claim {
-        generation: it.fence.generation,
-        claimant: it.fence.claimant,
-    };
-    let of_view = |it: &Obeyed| Claim {
-        generation: it.version.generation,
-        claimant: it.version.claimant,
-    };
+    let of_fence =
+        |it: &Obeyed| Claim { generation: it.fence.generation, claimant: it.fence.claimant };
+    let of_view =
+        |it: &Obeyed| Claim { generation: it.version.generation, claimant: it.version.claimant };
     let claims = told.iter().flat_map(|it| [of_fence(it), of_view(it)]);
     let claim = claims.max().unwrap_or_default();
     let terms = told.iter().filter(|it| of_fence(it) == claim).map(|it| it.fence.term);

@@ -8,9 +8,9 @@ use abide_tls::{Node, PeerIdentity};
 use abide_wire::peer::cooperation_server::{Cooperation, CooperationServer};
 use abide_wire::peer::{
     AnswerReply, AnswerRequest, Blank, ClockReply, ClockRequest, CountFailuresRequest, EnrollReply,
-    EnrollRequest, Greeting, HearsayReply, HearsayRequest, ProposeReply, ProposeRequest, RelayRequest,
-    RemoveReply, RemoveRequest, ReserveReply, ReserveRequest, SupersedeReply, SupersedeRequest,
-    answer_reply, reserve_reply,
+    EnrollRequest, Greeting, HearsayReply, HearsayRequest, ProposeReply, ProposeRequest,
+    RelayRequest, RemoveReply, RemoveRequest, ReserveReply, ReserveRequest, SupersedeReply,
+    SupersedeRequest, answer_reply, reserve_reply,
 };
 use bytes::Bytes;
 use prost::Message;
