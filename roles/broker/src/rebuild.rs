@@ -132,7 +132,9 @@ pub async fn rise(broker: &Broker, agent: &AgentId, seen: u64) -> bool {
         return true;
     }
     let voters = broker.raft.status().members.voters;
-    let is_alone = voters.iter().flatten().eq([&broker.raft.node()]);
+    // One of a pair that finds itself alone may not be: the other one's claim is not to be outbid.
+    let is_alone =
+        broker.settings.pair.is_none() && voters.iter().flatten().eq([&broker.raft.node()]);
     if !is_alone && broker.raft.latest().0.rebuild().is_none() {
         return false;
     }

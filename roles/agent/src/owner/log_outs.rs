@@ -80,7 +80,7 @@ mod tests {
         assert_eq!(outs.note(ada.clone(), Timestamp(4_000), begun + MATTERS / 2), None);
         assert_eq!(outs.prune(begun + MATTERS), []);
         assert!(outs.cover(&ada, Timestamp(5_000)));
-        assert_eq!(outs.prune(begun + MATTERS * 2), [ada.clone()]);
+        assert_eq!(outs.prune(begun + MATTERS * 2), std::slice::from_ref(&ada));
         assert!(outs.0.is_empty());
 
         let mut outs = LogOuts::restored([kept], begun);

@@ -59,7 +59,8 @@ async fn ask_and_die(broker: &Broker, first: &Broker) {
     let (channel, _) = dial(&at, identity.internal_client(), patience).await.unwrap();
     let mut client = CooperationClient::new(channel);
     let address = broker.agents.to_string();
-    client.enroll(EnrollRequest { node: 7, address }).await.unwrap();
+    let asked = EnrollRequest { node: 7, address, pristine: true, ..EnrollRequest::default() };
+    client.enroll(asked).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
