@@ -267,8 +267,12 @@ mod tests {
     #[test]
     fn the_shipped_file_shows_every_key_and_its_default() {
         let shipped = Shipped(include_str!("../../../packaging/etc/broker.toml"));
-        let other =
-            ["[tls]\nmode = 'files'", "[login]\nbackend = 'users-file'", "[service_address]"];
+        let other = [
+            "[tls]\nmode = 'files'",
+            "[login]\nbackend = 'users-file'",
+            "[service_address]",
+            "[pair]",
+        ];
         let gaps = shipped.gaps(&other, |root| drop(shape(root)));
         assert_eq!(gaps, [""; 0]);
 
@@ -278,8 +282,11 @@ mod tests {
         };
         let examples =
             ["public_url", "agent_address", "tls.certificate", "tls.key", "login.users_file"];
-        let is_default =
-            |key: &str| !examples.contains(&key) && !key.starts_with("service_address");
+        let is_default = |key: &str| {
+            !examples.contains(&key)
+                && !key.starts_with("service_address")
+                && !key.starts_with("pair")
+        };
         assert_eq!(read(shipped.said(is_default)), read(shipped.0.to_owned()));
     }
 
