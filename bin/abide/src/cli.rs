@@ -5,6 +5,7 @@ mod broker;
 mod client;
 mod cluster;
 mod doctor;
+mod ha;
 mod user;
 
 use std::path::PathBuf;
@@ -18,12 +19,14 @@ pub use broker::{BrokerArgs, BrokerCommand, BrokerJoinArgs, BundleArgs, InitArgs
 pub use client::{ConnectArgs, LoginArgs, LogoutArgs, SessionCommand};
 pub use cluster::{ClusterCommand, DrillArgs, RecoverCommand};
 pub use doctor::DoctorArgs;
+pub use ha::{ActivateArgs, HaCommand};
 pub use user::{UserArgs, UserCommand};
 
 use agent::AGENT_EXAMPLES;
 use broker::BROKER_EXAMPLES;
 use client::{CONNECT_EXAMPLES, LOGIN_EXAMPLES};
 use doctor::DOCTOR_HELP;
+use ha::HA_HELP;
 
 /// Where a broker's configuration lies.
 pub const BROKER_CONFIG: &str = "/etc/abide/broker.toml";
@@ -80,6 +83,9 @@ pub enum Command {
     Agent(AgentArgs),
     /// Manage the users file on a broker's machine
     User(UserArgs),
+    /// For cluster managers: whether this host's broker is to serve, and how it stands
+    #[command(subcommand, after_help = HA_HELP)]
+    Ha(HaCommand),
     /// Look whether this host is set up right, and tell how to mend what is not
     #[command(after_help = DOCTOR_HELP)]
     Doctor(DoctorArgs),

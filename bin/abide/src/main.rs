@@ -5,6 +5,7 @@ mod broker;
 mod cli;
 mod client;
 mod doctor;
+mod ha;
 mod input;
 mod user;
 
@@ -17,6 +18,7 @@ use abide_telemetry::{LogOptions, init_log};
 use anyhow::{Context, anyhow};
 use clap::{CommandFactory, Parser};
 use cli::{Cli, Command, LogArgs};
+use ha::HowItStands;
 use input::WrongConfig;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -45,6 +47,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Broker(args) => broker::broker(args).await,
         Command::Agent(args) => agent::agent(args).await,
         Command::User(args) => user::user(args),
+        Command::Ha(command) => ha::ha(command).await,
         Command::Doctor(args) => doctor::doctor(args).await,
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "abide", &mut std::io::stdout());
@@ -74,6 +77,9 @@ fn told_to_stop() -> anyhow::Result<impl Future<Output = ()>> {
 
 /// Says what went wrong, why, and what to do next.
 fn fail(error: &anyhow::Error) -> ExitCode {
+    if let Some(HowItStands(code)) = error.downcast_ref() {
+        return ExitCode::from(u8::from(*code));
+    }
     let command = error.downcast_ref::<CommandError>();
     eprintln!("abide: {error}");
     let mut cause = error.source();

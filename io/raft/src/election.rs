@@ -5,6 +5,7 @@
 //! id). So one candidate stands, the best one, and a follower that comes back from a cut deposes nobody.
 //! Only the moment of an election is decided here: what makes it safe stays openraft's.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -91,7 +92,7 @@ impl<M: Machine> Elections<M> {
 
     /// Stands for election if that is right now. Says whether it did.
     async fn consider(&self, now: &Leadership) -> bool {
-        let me = self.network.me.node;
+        let me = self.network.me.node();
         let voters: Vec<_> = {
             let metrics = self.raft.metrics();
             let metrics = metrics.borrow();
@@ -99,7 +100,8 @@ impl<M: Machine> Elections<M> {
             let address = |id| members.get_node(&id).cloned().unwrap_or_default().address;
             members.voter_ids().map(|id| (id, address(id))).collect()
         };
-        if !voters.iter().any(|(id, _)| *id == me) {
+        let yields = self.network.yields.load(Ordering::Relaxed);
+        if yields || !voters.iter().any(|(id, _)| *id == me) {
             return false;
         }
         let alone = voters.len() == 1;
@@ -128,7 +130,7 @@ impl<M: Machine> Elections<M> {
     }
 
     async fn ask(&self, voters: Vec<(NodeId, String)>) -> Vec<(NodeId, Hearing)> {
-        let me = self.network.me.node;
+        let me = self.network.me.node();
         let mut asked = JoinSet::new();
         for (id, address) in voters.into_iter().filter(|(id, _)| *id != me) {
             let Network { me, transport, .. } = self.network.clone();

@@ -15,6 +15,7 @@ use tokio::sync::OnceCell;
 use crate::clock::Clock;
 use crate::hearsay::Hearsay;
 use crate::hub::Hub;
+use crate::pair::Pair;
 use crate::peers::{Peers, Roster};
 use crate::pending::Pending;
 use crate::rebuild;
@@ -65,6 +66,8 @@ pub struct Parts {
     pub rivals: Rivals,
     /// Reservations on their way into the table.
     pub pending: Pending,
+    /// The other one of a pair.
+    pub pair: Pair,
     /// Sessions that requests wait for.
     pub waiting: Waiting,
     /// As configured.
@@ -86,6 +89,7 @@ impl Broker {
         identity: BrokerIdentity,
         audit: AuditLog,
         peers: Peers,
+        pair: Pair,
         settings: Settings,
     ) -> Self {
         let BrokerIdentity { identity, authority, signing } = identity;
@@ -109,6 +113,7 @@ impl Broker {
             raft,
             rivals: Rivals::default(),
             pending: Pending::default(),
+            pair,
             waiting: Waiting::default(),
             settings,
         }))
@@ -172,6 +177,12 @@ impl Broker {
     /// Of what this broker knows: it leads on none lower.
     pub fn generation(&self) -> u64 {
         self.stands_on(&self.raft.latest().0, self.raft.claim()).0
+    }
+
+    /// Generation and claimant of all that this broker's data know.
+    pub fn claim(&self) -> abide_pair::Claim {
+        let (generation, claimant) = self.stands_on(&self.raft.latest().0, self.raft.claim());
+        abide_pair::Claim { generation, claimant }
     }
 
     /// Generation and claimant: of the last forced takeover, or above what agents had obeyed before the

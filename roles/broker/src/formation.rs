@@ -120,16 +120,24 @@ impl Files {
         }
     }
 
-    /// What the engine is to do on `data` if that is empty. `me` is this broker's own address.
+    /// What the engine is to do on `data` if that is empty. `me` is this broker's own address, `peer` the
+    /// other one's of a pair.
     ///
     /// # Errors
     /// [`FormationError`] when nothing says so.
-    pub fn formation(&self, me: Peer, data: &Path) -> Result<Formation, FormationError> {
+    pub fn formation(
+        &self,
+        me: Peer,
+        data: &Path,
+        peer: Option<&str>,
+    ) -> Result<Formation, FormationError> {
         if self.marked()?.is_some() {
             return Ok(Formation::Alone(me));
         }
         let is_empty = is_empty(data);
-        let knows_others = self.brokers()?.iter().any(|address| *address != me.address);
+        let known = self.brokers()?;
+        let mut others = known.iter().map(String::as_str).chain(peer);
+        let knows_others = others.any(|address| address != me.address);
         if is_empty && !knows_others {
             return Err(FormationError::Nobody { folder: data.to_owned() });
         }
@@ -211,16 +219,17 @@ mod tests {
     fn an_empty_data_folder_never_makes_a_second_group_by_itself() {
         let folder = tempfile::tempdir().unwrap();
         let (files, data) = (Files::new(folder.path()), folder.path().join("data"));
-        let refused = || matches!(files.formation(me(), &data), Err(FormationError::Nobody { .. }));
+        let refused =
+            || matches!(files.formation(me(), &data, None), Err(FormationError::Nobody { .. }));
         assert!(refused(), "nobody said that it may");
         files.mark(Mark::New).unwrap();
-        assert_eq!(files.formation(me(), &data).unwrap(), Formation::Alone(me()));
+        assert_eq!(files.formation(me(), &data, None).unwrap(), Formation::Alone(me()));
         files.consume().unwrap();
         assert!(refused(), "the mark counts once");
         files.note_brokers(&["me:7443".into()]).unwrap();
         assert!(refused(), "it cannot join itself");
         files.note_brokers(&["me:7443".into(), "other:7443".into()]).unwrap();
-        assert_eq!(files.formation(me(), &data).unwrap(), Formation::Join);
+        assert_eq!(files.formation(me(), &data, None).unwrap(), Formation::Join);
     }
 
     #[test]

@@ -124,6 +124,10 @@ impl Listener {
                 Ok(())
             }
             _ if rows.is_some() => Err(Unheard::Early),
+            Message::Obeys(obeys) => {
+                hub.obeys(agent, number, obeys);
+                Ok(())
+            }
             Message::Load(load) => {
                 let viewers = load
                     .viewers

@@ -7,6 +7,7 @@ use std::time::Duration;
 use abide_address::ServiceAddress;
 use abide_config::{BaseUrl, Problems, Table};
 use abide_model::Timing;
+use abide_pair::{Policy, Takeover};
 use ipnet::IpNet;
 
 /// A checked configuration.
@@ -34,6 +35,19 @@ pub struct Settings {
     pub timing: Timing,
     /// The floating IPs that the leader holds.
     pub service_address: Option<ServiceAddress>,
+    /// Where the socket for the cluster manager's commands lies.
+    pub run_dir: PathBuf,
+    /// The other one of two brokers, between which a cluster manager decides.
+    pub pair: Option<PairSettings>,
+}
+
+/// The other one of two brokers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PairSettings {
+    /// Where it listens for agents and brokers, `host:port`.
+    pub peer: String,
+    /// When this one goes on without it.
+    pub policy: Policy,
 }
 
 /// How browsers are served.
@@ -107,6 +121,8 @@ fn shape(root: &mut Table<'_>) -> Settings {
     let timings = [("lan", Timing::Lan), ("slow", Timing::Slow)];
     let timing = root.table("cluster").choice("timing", &timings).or(Timing::Lan);
     let service_address = root.optional_table("service_address").map(service_address);
+    let run_dir = root.path("run_dir").or("/run/abide/broker".into());
+    let pair = root.optional_table("pair").map(pair);
     let agent_address =
         agent_address.unwrap_or_else(|| format!("{}:{}", public_url.host(), agents.port()));
     Settings {
@@ -121,7 +137,25 @@ fn shape(root: &mut Table<'_>) -> Settings {
         login,
         timing,
         service_address,
+        run_dir,
+        pair,
     }
+}
+
+fn pair(mut table: Table<'_>) -> PairSettings {
+    let peer = table
+        .parsed_with("peer", "a host and a port such as host2.example.org:7443", |text| {
+            let (host, port) = text.rsplit_once(':')?;
+            let is_port = port.parse::<u16>().is_ok_and(|port| port > 0);
+            (!host.is_empty() && !host.contains('/') && is_port).then(|| text.to_owned())
+        })
+        .required();
+    let takeovers = [("fenced", Takeover::Fenced), ("unfenced", Takeover::Unfenced)];
+    let takeover = table.choice("takeover", &takeovers);
+    let takeover = takeover.required_or(|| Takeover::Fenced);
+    let peer_timeout = table.integer("peer_timeout_ms", 500..=60_000_u64).or(1_000);
+    let peer_timeout = Duration::from_millis(peer_timeout);
+    PairSettings { peer, policy: Policy { takeover, peer_timeout } }
 }
 
 fn network(text: &str) -> Option<IpNet> {
@@ -233,8 +267,12 @@ mod tests {
     #[test]
     fn the_shipped_file_shows_every_key_and_its_default() {
         let shipped = Shipped(include_str!("../../../packaging/etc/broker.toml"));
-        let other =
-            ["[tls]\nmode = 'files'", "[login]\nbackend = 'users-file'", "[service_address]"];
+        let other = [
+            "[tls]\nmode = 'files'",
+            "[login]\nbackend = 'users-file'",
+            "[service_address]",
+            "[pair]",
+        ];
         let gaps = shipped.gaps(&other, |root| drop(shape(root)));
         assert_eq!(gaps, [""; 0]);
 
@@ -244,8 +282,11 @@ mod tests {
         };
         let examples =
             ["public_url", "agent_address", "tls.certificate", "tls.key", "login.users_file"];
-        let is_default =
-            |key: &str| !examples.contains(&key) && !key.starts_with("service_address");
+        let is_default = |key: &str| {
+            !examples.contains(&key)
+                && !key.starts_with("service_address")
+                && !key.starts_with("pair")
+        };
         assert_eq!(read(shipped.said(is_default)), read(shipped.0.to_owned()));
     }
 
@@ -310,6 +351,31 @@ mod tests {
             ("interface = 'eth0'\naddresses = ['127.0.0.1']", "of one host"),
             ("interface = 'eth0'\naddresses = ['fe80::1']", "of one host"),
             ("interface = 'eth0'\naddresses = ['192.0.2.10', '192.0.2.10']", "twice"),
+        ] {
+            let problems = read(table).unwrap_err().to_string();
+            assert!(problems.contains(part), "{table}: {part} is not in:\n{problems}");
+        }
+    }
+
+    #[test]
+    fn a_pair_says_how_it_takes_over() {
+        let read = |table: &str| {
+            let text = format!("public_url = 'https://desk.example.org'\n[pair]\n{table}");
+            settings_from(Path::new("broker.toml"), &text).map(|it| it.pair.unwrap())
+        };
+        let pair = read("peer = 'host2:7443'\ntakeover = 'unfenced'").unwrap();
+        assert_eq!(pair.peer, "host2:7443");
+        assert_eq!(pair.policy.takeover, Takeover::Unfenced);
+        assert_eq!(pair.policy.peer_timeout, Duration::from_secs(1));
+        let pair = read("peer = '[fd00::2]:7443'\ntakeover = 'fenced'\npeer_timeout_ms = 2500");
+        assert_eq!(pair.unwrap().policy.peer_timeout, Duration::from_millis(2500));
+        for (table, part) in [
+            ("peer = 'host2:7443'", "takeover: missing"),
+            ("takeover = 'fenced'", "peer: missing"),
+            ("peer = 'host2:7443'\ntakeover = 'maybe'", "\"fenced\" or \"unfenced\""),
+            ("peer = 'https://host2:7443'\ntakeover = 'fenced'", "a host and a port"),
+            ("peer = 'host2'\ntakeover = 'fenced'", "a host and a port"),
+            ("peer = 'host2:7443'\ntakeover = 'fenced'\npeer_timeout_ms = 10", "from 500"),
         ] {
             let problems = read(table).unwrap_err().to_string();
             assert!(problems.contains(part), "{table}: {part} is not in:\n{problems}");

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use abide_raft::Peer;
+use abide_raft::{Claim, NodeId, Peer};
 use abide_wire::peer::{Blank, EnrollReply, EnrollRequest};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
@@ -80,14 +80,28 @@ fn addresses(broker: &Broker, known: &[String], me: &Peer) -> BTreeSet<String> {
 
 /// Where the leader is, if this broker knows.
 async fn ask(broker: &Broker, address: &str, me: &Peer) -> Option<String> {
-    let node = broker.raft.node().0;
+    let (node, claim) = (broker.raft.node().0, broker.raft.claim());
+    let pristine = broker.raft.is_pristine();
     let mut client = broker.peers.client(address);
-    let call = client.enroll(EnrollRequest { node, address: me.address.clone() });
+    let call = client.enroll(EnrollRequest {
+        node,
+        address: me.address.clone(),
+        generation: claim.generation,
+        claimant: claim.claimant.0,
+        pristine,
+    });
     let answer = timeout(WITHIN, call).await.ok();
     broker.peers.judge(address, answer.as_ref());
     match answer? {
         Ok(reply) => {
-            let EnrollReply { leader, .. } = reply.into_inner();
+            let EnrollReply { leader, generation, claimant, .. } = reply.into_inner();
+            let theirs = Claim { generation, claimant: NodeId(claimant) };
+            if pristine
+                && theirs > claim
+                && let Err(cause) = broker.raft.adopt_claim(theirs).await
+            {
+                debug!(address, %cause, "Its claim cannot be taken on");
+            }
             Some(leader)
         }
         Err(status) => {

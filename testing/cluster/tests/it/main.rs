@@ -10,5 +10,6 @@ mod guessing;
 mod leftovers;
 mod losing;
 mod metrics;
+mod pair;
 mod three_brokers;
 mod wrong_clocks;
