@@ -356,4 +356,29 @@ mod tests {
             assert!(problems.contains(part), "{table}: {part} is not in:\n{problems}");
         }
     }
+
+    #[test]
+    fn a_pair_says_how_it_takes_over() {
+        let read = |table: &str| {
+            let text = format!("public_url = 'https://desk.example.org'\n[pair]\n{table}");
+            settings_from(Path::new("broker.toml"), &text).map(|it| it.pair.unwrap())
+        };
+        let pair = read("peer = 'host2:7443'\ntakeover = 'unfenced'").unwrap();
+        assert_eq!(pair.peer, "host2:7443");
+        assert_eq!(pair.policy.takeover, Takeover::Unfenced);
+        assert_eq!(pair.policy.peer_timeout, Duration::from_secs(1));
+        let pair = read("peer = '[fd00::2]:7443'\ntakeover = 'fenced'\npeer_timeout_ms = 2500");
+        assert_eq!(pair.unwrap().policy.peer_timeout, Duration::from_millis(2500));
+        for (table, part) in [
+            ("peer = 'host2:7443'", "takeover: missing"),
+            ("takeover = 'fenced'", "peer: missing"),
+            ("peer = 'host2:7443'\ntakeover = 'maybe'", "\"fenced\" or \"unfenced\""),
+            ("peer = 'https://host2:7443'\ntakeover = 'fenced'", "a host and a port"),
+            ("peer = 'host2'\ntakeover = 'fenced'", "a host and a port"),
+            ("peer = 'host2:7443'\ntakeover = 'fenced'\npeer_timeout_ms = 10", "from 500"),
+        ] {
+            let problems = read(table).unwrap_err().to_string();
+            assert!(problems.contains(part), "{table}: {part} is not in:\n{problems}");
+        }
+    }
 }
