@@ -35,6 +35,9 @@ const LAB: &[&str] = &["iproute2", "iputils-ping", "keepalived", "nftables"];
 /// What whole Debian hosts are made with.
 const HOSTS: &[&str] = &["debootstrap", "e2fsprogs", "systemd-container"];
 
+/// What reads programs' dependencies, and takes what debuggers want out of them.
+const DIST: &[&str] = &["binutils", "dpkg-dev"];
+
 /// What is to be done afterwards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
@@ -42,17 +45,18 @@ pub enum Purpose {
     Test,
     Lab,
     Bench,
+    Dist,
 }
 
 /// Installs what is missing, and says what.
 pub fn ensure(purpose: Purpose) -> anyhow::Result<()> {
-    let mut wanted = [BUILD, DESKTOP].concat();
-    match purpose {
-        Purpose::Demo => {}
-        Purpose::Test => wanted.extend([TEST, LAB].concat()),
-        Purpose::Lab => wanted.extend([LAB, HOSTS].concat()),
-        Purpose::Bench => wanted.extend(REFERENCES),
-    }
+    let wanted = match purpose {
+        Purpose::Demo => [BUILD, DESKTOP].concat(),
+        Purpose::Test => [BUILD, DESKTOP, TEST, LAB].concat(),
+        Purpose::Lab => [BUILD, DESKTOP, LAB, HOSTS, DIST].concat(),
+        Purpose::Bench => [BUILD, DESKTOP, REFERENCES].concat(),
+        Purpose::Dist => [BUILD, DIST].concat(),
+    };
     if !shell::exists("dpkg-query") || !shell::exists("apt-get") {
         return only_check(purpose);
     }
@@ -107,10 +111,14 @@ fn is_installed(package: &str) -> bool {
 
 /// Not Debian: what is missing is named, by its programs.
 fn only_check(purpose: Purpose) -> anyhow::Result<()> {
-    let mut programs = vec!["cc", "Xvnc", "startxfce4", "xfce4-terminal", "xauth", "xclock"];
-    programs.push("dbus-run-session");
+    let mut programs = vec!["cc"];
+    if purpose != Purpose::Dist {
+        programs.extend(["Xvnc", "startxfce4", "xfce4-terminal", "xauth", "xclock"]);
+        programs.push("dbus-run-session");
+    }
     match purpose {
         Purpose::Demo => {}
+        Purpose::Dist => programs.extend(["dpkg-shlibdeps", "strip"]),
         Purpose::Test => {
             programs.extend(["chromium", "certutil", "node", "npm", "python3", "vncviewer", "git"]);
             programs.push("strace");
@@ -119,6 +127,7 @@ fn only_check(purpose: Purpose) -> anyhow::Result<()> {
         Purpose::Lab => {
             programs.extend(["ip", "keepalived", "nft", "ping", "setpriv", "unshare"]);
             programs.extend(["debootstrap", "mkfs.ext4", "nsenter", "systemd-nspawn"]);
+            programs.extend(["dpkg-shlibdeps", "strip"]);
         }
         Purpose::Bench => programs.extend(REFERENCES),
     }

@@ -2,6 +2,7 @@
 
 mod check;
 mod demo;
+mod dist;
 mod imports;
 mod install;
 mod lab;
@@ -14,7 +15,7 @@ mod test;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// What one does with this repository
 #[derive(Debug, Parser)]
@@ -45,6 +46,8 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Build the Debian package
+    Dist(DistArgs),
     /// Check formatting, lints, the direction of imports, links between pages, licences
     Check,
     /// Write proto/api/openapi.json from the broker's own description
@@ -86,6 +89,25 @@ struct TestArgs {
 }
 
 #[derive(Debug, Args)]
+struct DistArgs {
+    /// Which build is packed; "dev" is for tests
+    #[arg(long, value_name = "PROFILE", default_value = "release")]
+    profile: Profile,
+    /// Added to the version, after a hyphen: another package of the same version
+    #[arg(long, value_name = "REVISION")]
+    revision: Option<String>,
+    /// Pack the programs that are built already
+    #[arg(long)]
+    no_build: bool,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Profile {
+    Release,
+    Dev,
+}
+
+#[derive(Debug, Args)]
 struct SimArgs {
     /// How many seeds to run
     #[arg(long, value_name = "N", default_value_t = 10_000)]
@@ -105,6 +127,7 @@ fn main() -> ExitCode {
         Task::Bench { arguments } => test::bench(&arguments),
         Task::Sim(args) => sim::run(&args),
         Task::Lab { arguments } => lab::run(&arguments),
+        Task::Dist(args) => dist::run(&args),
         Task::Check => check::run(),
         Task::Openapi => openapi::write(),
     };

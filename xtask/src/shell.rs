@@ -36,6 +36,11 @@ pub fn build(programs: &[&str], release: bool) -> anyhow::Result<PathBuf> {
         cargo.arg("--release");
     }
     run(&mut cargo)?;
+    target_folder(release)
+}
+
+/// The folder that programs are built into.
+pub fn target_folder(release: bool) -> anyhow::Result<PathBuf> {
     let own = std::env::current_exe()?;
     // Cargo's target folder: this program lies in it, one folder deep.
     let target = own.ancestors().nth(2).context("this program has no folder")?;

@@ -3,10 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use abide_keeper_role::{launch, login};
+use abide_keeper_role::{group_id, launch, login, user_id};
 use abide_model::{AgentId, ClusterId, SessionId};
 use abide_ticket::VerifyingKey;
-use anyhow::Context;
 use clap::{Args, Parser};
 
 /// Keeps one session, and helps the agent and the broker with what needs root.
@@ -43,21 +42,21 @@ pub struct Launch {
     /// Where to listen; left out, systemd's socket is taken
     #[arg(long, value_name = "PATH")]
     socket: Option<PathBuf>,
-    /// The user that the agent runs as
-    #[arg(long, value_name = "UID")]
-    agent_uid: u32,
-    /// The group that may open the sessions' sockets
-    #[arg(long, value_name = "GID")]
-    agent_gid: u32,
+    /// The user that the agent runs as, by name or id
+    #[arg(long, value_name = "USER", value_parser = user_id)]
+    agent_user: u32,
+    /// The group that may open the sessions' sockets, by name or id
+    #[arg(long, value_name = "GROUP", value_parser = group_id)]
+    agent_group: u32,
     /// The agent's id, as start orders name it
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", env = "ABIDE_AGENT_ID")]
     agent_id: AgentId,
     /// The cluster's id
-    #[arg(long, value_name = "UUID")]
+    #[arg(long, value_name = "UUID", env = "ABIDE_CLUSTER")]
     cluster: ClusterId,
-    /// A file with the cluster's root key: 64 hex digits
-    #[arg(long, value_name = "FILE")]
-    root_key: PathBuf,
+    /// The cluster's root key, which is public: 64 hex digits
+    #[arg(long, value_name = "KEY", env = "ABIDE_ROOT_KEY")]
+    root_key: VerifyingKey,
     /// Where the sessions' folders are
     #[arg(long, value_name = "DIR", default_value = "/run/abide/sessions")]
     run_dir: PathBuf,
@@ -75,30 +74,21 @@ pub struct Launch {
     lowest_uid: u32,
 }
 
-impl Launch {
-    /// The settings, with the key read from its file.
-    ///
-    /// # Errors
-    /// When there is no key in the file.
-    pub fn settings(self) -> anyhow::Result<launch::Settings> {
-        let shown = self.root_key.display();
-        let text = std::fs::read_to_string(&self.root_key)
-            .with_context(|| format!("cannot read the root key {shown}"))?;
-        let root_key: VerifyingKey =
-            text.trim().parse().with_context(|| format!("{shown} holds no root key"))?;
-        Ok(launch::Settings {
-            socket: self.socket,
-            agent_uid: self.agent_uid,
-            agent_gid: self.agent_gid,
-            agent: self.agent_id,
-            cluster: self.cluster,
-            root_key,
-            run_dir: self.run_dir,
-            state_dir: self.state_dir,
-            display_server: self.display_server,
-            pam_service: self.pam_service,
-            lowest_uid: self.lowest_uid,
-        })
+impl From<Launch> for launch::Settings {
+    fn from(from: Launch) -> Self {
+        Self {
+            socket: from.socket,
+            agent_uid: from.agent_user,
+            agent_gid: from.agent_group,
+            agent: from.agent_id,
+            cluster: from.cluster,
+            root_key: from.root_key,
+            run_dir: from.run_dir,
+            state_dir: from.state_dir,
+            display_server: from.display_server,
+            pam_service: from.pam_service,
+            lowest_uid: from.lowest_uid,
+        }
     }
 }
 
@@ -125,9 +115,9 @@ pub struct LoginHelper {
     /// Where to listen; left out, systemd's socket is taken
     #[arg(long, value_name = "PATH")]
     socket: Option<PathBuf>,
-    /// The user that the broker runs as
-    #[arg(long, value_name = "UID")]
-    broker_uid: u32,
+    /// The user that the broker runs as, by name or id
+    #[arg(long, value_name = "USER", value_parser = user_id)]
+    broker_user: u32,
     /// The PAM service
     #[arg(long, value_name = "NAME", default_value = "abide")]
     service: String,
@@ -143,7 +133,7 @@ impl From<LoginHelper> for login::Settings {
     fn from(from: LoginHelper) -> Self {
         Self {
             socket: from.socket,
-            broker_uid: from.broker_uid,
+            broker_uid: from.broker_user,
             service: from.service,
             most: from.most.into(),
             limit: Duration::from_secs(from.seconds.into()),

@@ -28,7 +28,7 @@ fn run() -> anyhow::Result<()> {
     }
     match Cli::parse().subcommand {
         Subcommand::Keep => Ok(keep::run()?),
-        Subcommand::Launch(arguments) => Ok(launch::run(arguments.settings()?)?),
+        Subcommand::Launch(arguments) => Ok(launch::run(arguments.into())?),
         Subcommand::CleanUp(arguments) => Ok(launch::clean_up(&arguments.into())?),
         Subcommand::LoginHelper(arguments) => Ok(login::run(&arguments.into())?),
         Subcommand::Login(arguments) => Ok(login::one(&arguments.service, arguments.seconds)?),

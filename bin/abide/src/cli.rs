@@ -10,6 +10,7 @@ use abide_config::BaseUrl;
 use abide_telemetry::LogFormat;
 use abide_tls::Fingerprint;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -60,6 +61,20 @@ pub enum Command {
     Agent(AgentArgs),
     /// Manage the users file on a broker's machine
     User(UserArgs),
+    /// Look whether this host is set up right, and tell how to mend what is not
+    #[command(after_help = DOCTOR_HELP)]
+    Doctor(DoctorArgs),
+    /// Write a shell's completions of this command line
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Write the manual pages of this command line
+    #[command(hide = true)]
+    Manual {
+        /// An existing folder
+        folder: PathBuf,
+    },
 }
 
 const LOGIN_EXAMPLES: &str = "\
@@ -327,7 +342,7 @@ pub struct InitArgs {
     /// The configuration file; written if it is missing
     #[arg(long, value_name = "FILE", default_value = BROKER_CONFIG)]
     pub config: PathBuf,
-    /// Where browsers will reach the broker; for a configuration file that is missing
+    /// Where browsers will reach the broker; for a configuration file that does not say it
     #[arg(long, value_name = "URL")]
     pub public_url: Option<BaseUrl>,
     /// Write the recovery bundle there: the cluster's keys under a passphrase, to be kept elsewhere
@@ -368,6 +383,9 @@ pub struct BrokerJoinArgs {
     /// The configuration file
     #[arg(long, value_name = "FILE", default_value = BROKER_CONFIG)]
     pub config: PathBuf,
+    /// Where browsers will reach the broker; for a configuration file that does not say it
+    #[arg(long, value_name = "URL")]
+    pub public_url: Option<BaseUrl>,
     /// A broker's address for agents; more may be given
     #[arg(long, value_name = "HOST:PORT", required = true)]
     pub broker: Vec<String>,
@@ -417,6 +435,12 @@ pub struct JoinArgs {
     /// The configuration file
     #[arg(long, value_name = "FILE", default_value = AGENT_CONFIG)]
     pub config: PathBuf,
+    /// Where browsers will reach this machine's desktops; for a configuration file that does not say it
+    #[arg(long, value_name = "URL")]
+    pub public_url: Option<BaseUrl>,
+    /// What is written for the launcher, as root
+    #[arg(long, value_name = "FILE", default_value = abide_agent::LAUNCHER_ENV)]
+    pub launcher_env: PathBuf,
     /// A broker's address for agents; more may be given
     #[arg(long, value_name = "HOST:PORT", required = true)]
     pub broker: Vec<String>,
@@ -488,4 +512,22 @@ pub struct PasswordArgs {
     /// Read the password from standard input
     #[arg(long)]
     pub password_stdin: bool,
+}
+
+const DOCTOR_HELP: &str = "\
+Run it as root. It looks at the broker, the agent or both, whichever was begun to be set up here, and
+changes nothing.
+
+Exit codes: 0 nothing is wrong, warnings apart; 1 something is";
+
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    /// Look at a broker, with this configuration file
+    #[arg(long, value_name = "FILE")]
+    pub broker_config: Option<PathBuf>,
+    /// Look at an agent, with this configuration file
+    #[arg(long, value_name = "FILE")]
+    pub agent_config: Option<PathBuf>,
+    #[command(flatten)]
+    pub json: JsonArg,
 }

@@ -7,24 +7,26 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use abide_agent::{Earlier, JoinError, Machine};
+use abide_agent::{Earlier, JoinError, Machine, Told};
 use abide_auth::{Answer, Standing};
 use abide_broker::LoginBackend;
+use abide_checkup::Report;
 use abide_client::Store;
 use abide_client::commands::{
     self, CommandError, Confirmation, ConnectOptions, DrillOptions, Format, LoginOptions,
     LogoutScope, Looking, NewUser, Target, Through, TokenOptions,
 };
-use abide_config::{Access, replace_file};
+use abide_config::{Access, BaseUrl, replace_file};
 use abide_model::AgentId;
 use abide_telemetry::{LogOptions, init_log};
 use abide_tls::{BrokerIdentity, JoinToken, seal_bundle};
 use anyhow::{Context, anyhow, bail};
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use cli::{
-    AgentArgs, AgentCommand, BrokerArgs, BrokerCommand, BrokerJoinArgs, BundleArgs, Cli,
-    ClusterCommand, Command, ConnectArgs, DrillArgs, InitArgs, JoinArgs, JsonArg, LogArgs,
-    LoginArgs, LogoutArgs, RecoverArgs, RecoverCommand, SessionCommand, UserArgs, UserCommand,
+    AGENT_CONFIG, AgentArgs, AgentCommand, BROKER_CONFIG, BrokerArgs, BrokerCommand,
+    BrokerJoinArgs, BundleArgs, Cli, ClusterCommand, Command, ConnectArgs, DoctorArgs, DrillArgs,
+    InitArgs, JoinArgs, JsonArg, LogArgs, LoginArgs, LogoutArgs, RecoverArgs, RecoverCommand,
+    SessionCommand, UserArgs, UserCommand,
 };
 use tokio::signal::unix::{SignalKind, signal};
 use zeroize::Zeroizing;
@@ -49,6 +51,14 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Broker(args) => return broker(args).await,
         Command::Agent(args) => return agent(args).await,
         Command::User(args) => return user(args),
+        Command::Doctor(args) => return doctor(args).await,
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "abide", &mut std::io::stdout());
+            return Ok(());
+        }
+        Command::Manual { folder } => {
+            return Ok(clap_mangen::generate_to(Cli::command(), folder)?);
+        }
         Command::Login(args) => commands::login(&store()?, login_options(args)).await,
         Command::Logout(args) => {
             let LogoutArgs { everywhere, forget } = args;
@@ -156,21 +166,7 @@ async fn broker(args: BrokerArgs) -> anyhow::Result<()> {
 }
 
 fn init(args: &InitArgs) -> anyhow::Result<()> {
-    match (&args.public_url, args.config.exists()) {
-        (Some(url), false) => {
-            if let Some(folder) = args.config.parent() {
-                fs::create_dir_all(folder)
-                    .with_context(|| format!("cannot make {}", folder.display()))?;
-            }
-            fs::write(&args.config, format!("public_url = \"{url}\"\n"))
-                .with_context(|| format!("cannot write {}", args.config.display()))?;
-        }
-        (Some(_), true) => bail!(
-            "{} is there already and says the public URL: leave --public-url out",
-            args.config.display()
-        ),
-        (None, _) => {}
-    }
+    say_public_url(&args.config, args.public_url.as_ref())?;
     let settings = broker_settings(&args.config)?;
     let passphrase = |prompt| passphrase(args.passphrase_file.as_deref(), prompt);
     let founding = match (&args.recover, args.rebuild) {
@@ -240,6 +236,7 @@ fn bundle(args: &BundleArgs) -> anyhow::Result<()> {
 }
 
 async fn join_as_broker(args: BrokerJoinArgs) -> anyhow::Result<()> {
+    say_public_url(&args.config, args.public_url.as_ref())?;
     let settings = broker_settings(&args.config)?;
     let token = join_token(args.token_file.as_deref())?;
     let broker = abide_broker::join(&settings, &args.broker, &token).await?;
@@ -274,7 +271,14 @@ async fn agent(args: AgentArgs) -> anyhow::Result<()> {
     }
 }
 
+/// The one thing that a packaged configuration file cannot know.
+fn say_public_url(config: &Path, url: Option<&BaseUrl>) -> anyhow::Result<()> {
+    let Some(url) = url else { return Ok(()) };
+    Ok(abide_config::say_first(config, "public_url", url.as_str())?)
+}
+
 async fn join(args: JoinArgs) -> anyhow::Result<()> {
+    say_public_url(&args.config, args.public_url.as_ref())?;
     let settings = agent_settings(&args.config)?;
     let token = join_token(args.token_file.as_deref())?;
     let names = vec![settings.public_url.host()];
@@ -290,6 +294,13 @@ async fn join(args: JoinArgs) -> anyhow::Result<()> {
         token.cluster,
         args.config.display()
     );
+    match abide_agent::tell_launcher(&settings, &args.launcher_env)? {
+        Told::Written | Told::NotNeeded => {}
+        Told::OnlyRootMay(text) => eprintln!(
+            "Desktops start once root has put this into {}:\n{text}",
+            args.launcher_env.display()
+        ),
+    }
     Ok(())
 }
 
@@ -337,6 +348,36 @@ async fn join_any(
         }
     }
     Err(silent.expect("the command line demands a broker"))
+}
+
+async fn doctor(args: DoctorArgs) -> anyhow::Result<()> {
+    let DoctorArgs { broker_config, agent_config, json } = args;
+    let mut report = Report::default();
+    let path = broker_config.as_deref().unwrap_or(Path::new(BROKER_CONFIG));
+    let broker = match broker_config.is_some() || abide_broker::is_wanted(path) {
+        true => Some(abide_broker::check_up(path, &mut report).await),
+        false => None,
+    };
+    let path = agent_config.as_deref().unwrap_or(Path::new(AGENT_CONFIG));
+    let agent = match agent_config.is_some() || abide_agent::is_wanted(path) {
+        true => Some(abide_agent::check_up(path, &mut report).await),
+        false => None,
+    };
+    match (&broker, &agent) {
+        (None, None) => report.add(abide_checkup::nothing_here()),
+        (Some(Some(broker)), Some(Some(agent))) => {
+            report.add(abide_checkup::free_port(broker.http, agent.http));
+        }
+        _ => {}
+    }
+    report.add(abide_checkup::clock_is_kept());
+    report.add(abide_checkup::rights());
+    let text = if json.json { report.json()? + "\n" } else { report.text() };
+    std::io::stdout().write_all(text.as_bytes())?;
+    match report.is_wrong() {
+        true => bail!("something is wrong, as said above"),
+        false => Ok(()),
+    }
 }
 
 fn user(args: UserArgs) -> anyhow::Result<()> {

@@ -17,8 +17,8 @@ pub enum Access {
 }
 
 /// Gives the file this content in one step: whoever reads it, also after a power cut, sees the
-/// old content or the new one. The folder must exist. A file that was there keeps its owner, so
-/// that root can change what a service must go on reading.
+/// old content or the new one. The folder must exist. A file that was there keeps its owner, and one
+/// that root makes belongs to its folder's owner: so root can do what a service must go on reading.
 ///
 /// # Errors
 /// Whatever the file system says; the old file is untouched then.
@@ -35,11 +35,16 @@ pub fn replace_file(path: &Path, content: &[u8], access: Access) -> io::Result<(
     file.write_all(content)?;
     // Set after creation, since the umask would take bits away there.
     file.as_file().set_permissions(Permissions::from_mode(mode))?;
-    if let Ok(old) = std::fs::metadata(path) {
-        let new = file.as_file().metadata()?;
-        if (old.uid(), old.gid()) != (new.uid(), new.gid()) {
-            fchown(file.as_file(), Some(old.uid()), Some(old.gid()))?;
-        }
+    let new = file.as_file().metadata()?;
+    let owner = match std::fs::metadata(path) {
+        Ok(old) => Some(old),
+        Err(_) if new.uid() == 0 => Some(std::fs::metadata(folder)?),
+        Err(_) => None,
+    };
+    if let Some(owner) = owner
+        && (owner.uid(), owner.gid()) != (new.uid(), new.gid())
+    {
+        fchown(file.as_file(), Some(owner.uid()), Some(owner.gid()))?;
     }
     file.as_file().sync_all()?;
     file.persist(path).map_err(|error| error.error)?;

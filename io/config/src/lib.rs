@@ -30,7 +30,9 @@
 mod base_url;
 mod field;
 mod file;
+mod first;
 mod problems;
+mod shipped;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -39,7 +41,9 @@ mod tree;
 pub use base_url::{BaseUrl, InvalidBaseUrl};
 pub use field::{Field, StandIn};
 pub use file::{Access, replace_file};
+pub use first::{NotSaid, say_first};
 pub use problems::{Problem, Problems};
+pub use shipped::Shipped;
 pub use table::Table;
 
 use std::io;

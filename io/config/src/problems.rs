@@ -1,6 +1,7 @@
 //! What is wrong with a file.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::fmt;
 
 /// One thing that is wrong.
@@ -46,21 +47,32 @@ impl fmt::Display for Problems {
 
 impl std::error::Error for Problems {}
 
-/// Where tables put their problems while they are being read.
+/// Where tables put their problems while they are being read, and which keys were asked for.
 #[derive(Debug, Default)]
-pub(crate) struct Sink(RefCell<Vec<Problem>>);
+pub(crate) struct Sink {
+    problems: RefCell<Vec<Problem>>,
+    asked: RefCell<BTreeSet<String>>,
+}
 
 impl Sink {
     pub(crate) fn add(&self, line: usize, key: String, text: String) {
-        self.0.borrow_mut().push(Problem { line, key, text });
+        self.problems.borrow_mut().push(Problem { line, key, text });
+    }
+
+    pub(crate) fn note_asked(&self, key: String) {
+        self.asked.borrow_mut().insert(key);
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.borrow().is_empty()
+        self.problems.borrow().is_empty()
+    }
+
+    pub(crate) fn into_asked(self) -> BTreeSet<String> {
+        self.asked.into_inner()
     }
 
     pub(crate) fn into_problems(self, file: &str) -> Problems {
-        let mut problems = self.0.into_inner();
+        let mut problems = self.problems.into_inner();
         problems.sort();
         problems.dedup();
         Problems { file: file.to_owned(), problems }

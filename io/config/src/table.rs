@@ -34,6 +34,12 @@ impl<'d> Place<'d> {
         }
     }
 
+    fn note_asked(&self, key: &str) {
+        if let Some(sink) = self.sink {
+            sink.note_asked(self.below(key, self.line).key);
+        }
+    }
+
     fn below(&self, key: &str, line: usize) -> Self {
         let dot = if self.key.is_empty() { "" } else { "." };
         Self { sink: self.sink, line, key: format!("{}{dot}{key}", self.key) }
@@ -223,6 +229,7 @@ impl<'d> Table<'d> {
 
     fn remove(&mut self, key: &str) -> Option<Entry> {
         self.asked.push(key.to_owned());
+        self.place.note_asked(key);
         self.entries.remove(key)
     }
 

@@ -150,6 +150,7 @@ pub async fn run(settings: Settings, shutdown: impl Future<Output = ()>) -> Resu
     if let Some(certificate) = certificate {
         others.spawn(certificate.keep_fresh(CERTIFICATE_CHECK));
     }
+    abide_telemetry::tell_ready();
     let result = until(shutdown, owner, &handle, &mut others).await;
     info!("Agent stopped; its sessions live on");
     result

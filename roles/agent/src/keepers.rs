@@ -140,8 +140,9 @@ impl Context {
         let user = order.user.as_str();
         let text = |path: PathBuf| path.display().to_string();
         let identity = match &settings.run_as {
-            RunAs::LoginUser { pam_service, .. } => Identity::LoginUser(LoginUser {
-                pam_service: pam_service.clone(),
+            RunAs::LoginUser { .. } => Identity::LoginUser(LoginUser {
+                // The launcher puts root's setting there.
+                pam_service: String::new(),
                 agent_gid: rustix::process::getegid().as_raw(),
             }),
             RunAs::AgentUser { .. } => Identity::AgentUser(AgentUser {

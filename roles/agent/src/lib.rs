@@ -15,11 +15,13 @@
 
 mod agent;
 mod brokers;
+mod checkup;
 mod clock;
 mod cluster;
 mod host;
 mod join;
 mod keepers;
+mod launcher;
 mod metrics;
 mod owner;
 mod random;
@@ -32,5 +34,7 @@ mod tests;
 mod web;
 
 pub use agent::{AgentError, run};
+pub use checkup::{check_up, is_wanted};
 pub use join::{Earlier, JoinError, Machine, join};
+pub use launcher::{LAUNCHER_ENV, TellError, Told, tell_launcher};
 pub use settings::{Display, Profile, RunAs, Settings, Tls, settings_from};

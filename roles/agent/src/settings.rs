@@ -64,10 +64,8 @@ pub enum Tls {
 pub enum RunAs {
     /// As the people themselves, through the launcher.
     LoginUser {
-        /// The launcher's socket.
+        /// The launcher's socket. Under which PAM service it opens their sessions, root tells it.
         launcher: PathBuf,
-        /// The PAM service whose session is opened.
-        pam_service: String,
     },
     /// All as the agent's own user; people are not kept apart.
     AgentUser {
@@ -128,7 +126,7 @@ fn settings(root: &mut Table<'_>) -> Settings {
         name,
         public_url,
         weight: root.integer("weight", 1..=1000).or(1),
-        identity_dir: root.path("identity_dir").or("/etc/abide/identity".into()),
+        identity_dir: root.path("identity_dir").or("/etc/abide/identity/agent".into()),
         data_dir: root.path("data_dir").or("/var/lib/abide/agent".into()),
         run_dir,
         http,
@@ -177,12 +175,11 @@ enum Mode {
 fn run_as(root: &mut Table<'_>) -> RunAs {
     let kinds = [("login-user", "login-user"), ("agent-user", "agent-user")];
     let kind = root.choice("run_as", &kinds).required_or(|| "login-user");
-    let keeper = root.path("keeper").or("/usr/libexec/abide/abide-keeper".into());
+    let keeper = root.path("keeper").or("/usr/lib/abide/abide-keeper".into());
     let launcher = root.path("launcher").or("/run/abide/launcher.sock".into());
-    let pam_service = root.string("pam_service").or("abide-session".into());
     match kind {
         "agent-user" => RunAs::AgentUser { keeper },
-        _ => RunAs::LoginUser { launcher, pam_service },
+        _ => RunAs::LoginUser { launcher },
     }
 }
 
@@ -241,6 +238,8 @@ fn host_name() -> String {
 
 #[cfg(test)]
 mod tests {
+    use abide_config::Shipped;
+
     use super::*;
 
     const SMALL: &str = r#"
@@ -266,6 +265,20 @@ environment = ["LANG=C.UTF-8"]
         assert_eq!(settings.pass_lifetime, Duration::from_secs(43_200));
         assert_eq!(settings.profiles[0].title, "xfce");
         assert_eq!(settings.profiles[0].environment["LANG"], "C.UTF-8");
+    }
+
+    #[test]
+    fn the_shipped_file_shows_every_key_and_its_default() {
+        let shipped = Shipped(include_str!("../../../packaging/etc/agent.toml"));
+        let gaps = shipped.gaps(&["[tls]\nmode = 'files'"], |root| drop(super::settings(root)));
+        assert_eq!(gaps, [""; 0]);
+
+        let read = |text: String| {
+            let text = format!("public_url = 'https://host1.example.org'\n{text}");
+            settings_from(Path::new("agent.toml"), &text).unwrap()
+        };
+        let examples = ["public_url", "name", "tls.certificate", "tls.key"];
+        assert_eq!(read(shipped.said(|key| !examples.contains(&key))), read(shipped.0.to_owned()));
     }
 
     #[test]

@@ -15,6 +15,7 @@
 
 mod admit;
 mod broker;
+mod checkup;
 mod clock;
 mod desk;
 mod driver;
@@ -46,6 +47,7 @@ mod timing;
 mod view;
 mod waiting;
 
+pub use checkup::{check_up, is_wanted};
 pub use init::{Founding, InitError, InitOptions, InitReport, init};
 pub use join::{JoinError, join};
 pub use openapi::openapi;

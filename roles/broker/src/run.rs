@@ -132,6 +132,8 @@ pub async fn run(
     let app = App { broker: broker.clone(), logins, metrics };
     tasks.spawn(serve::web(web, certificate, router(app), stop.subscribe()));
     info!(broker = %broker.id, url = %broker.settings.public_url.as_str(), "Broker started");
+    // Its sockets take calls. Whether there is a leader is not waited for: others may be starting too.
+    abide_telemetry::tell_ready();
 
     let end = tokio::select! {
         () = shutdown => Ok(()),

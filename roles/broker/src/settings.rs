@@ -92,7 +92,7 @@ pub fn settings_from(path: &Path, text: &str) -> Result<Settings, Problems> {
 
 fn shape(root: &mut Table<'_>) -> Settings {
     let data_dir = root.path("data_dir").or("/var/lib/abide/broker".into());
-    let identity_dir = root.path("identity_dir").or("/etc/abide/identity".into());
+    let identity_dir = root.path("identity_dir").or("/etc/abide/identity/broker".into());
     let public_url = root.base_url("public_url").required();
     let agent_address = root.string("agent_address").optional();
     let (http, agents) = {
@@ -215,6 +215,8 @@ fn is_for_one_host(address: &IpAddr) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use abide_config::Shipped;
+
     use super::*;
 
     #[test]
@@ -226,6 +228,25 @@ mod tests {
         assert_eq!(settings.web_tls, WebTls::Cluster);
         assert!(settings.trusted_proxies.is_empty());
         assert_eq!(settings.timing, Timing::Lan);
+    }
+
+    #[test]
+    fn the_shipped_file_shows_every_key_and_its_default() {
+        let shipped = Shipped(include_str!("../../../packaging/etc/broker.toml"));
+        let other =
+            ["[tls]\nmode = 'files'", "[login]\nbackend = 'users-file'", "[service_address]"];
+        let gaps = shipped.gaps(&other, |root| drop(shape(root)));
+        assert_eq!(gaps, [""; 0]);
+
+        let read = |text: String| {
+            let text = format!("public_url = 'https://desk.example.org'\n{text}");
+            format!("{:?}", settings_from(Path::new("broker.toml"), &text).unwrap())
+        };
+        let examples =
+            ["public_url", "agent_address", "tls.certificate", "tls.key", "login.users_file"];
+        let is_default =
+            |key: &str| !examples.contains(&key) && !key.starts_with("service_address");
+        assert_eq!(read(shipped.said(is_default)), read(shipped.0.to_owned()));
     }
 
     #[test]

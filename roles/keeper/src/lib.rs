@@ -13,6 +13,9 @@ pub mod keep;
 pub mod launch;
 pub mod login;
 
+mod accounts;
 mod children;
 mod listener;
 mod signals;
+
+pub use accounts::{UnknownAccount, group_id, user_id};

@@ -58,7 +58,7 @@ impl Site {
         let (first, others) = plan.brokers.split_first().context("a site needs a broker")?;
         let first = lab.host(first);
         first.write("/etc/abide/broker.toml", &broker_config(first, plan))?;
-        first.run("runuser -u abide-broker -- abide broker init")?;
+        first.run("abide broker init")?;
         start_broker(first)?;
         let urls: Vec<String> =
             plan.brokers.iter().map(|name| url(lab.host(name), BROKER)).collect();
@@ -72,17 +72,14 @@ impl Site {
             let (host, token) =
                 (lab.host(name), at_first.join_token(JoinRole::Broker, None).await?);
             host.write("/etc/abide/broker.toml", &broker_config(host, plan))?;
-            let join = format!(
-                "runuser -u abide-broker -- abide broker join --broker {at} --token-file -"
-            );
+            let join = format!("abide broker join --broker {at} --token-file -");
             host.feed(&join, &token.token)?;
             start_broker(host)?;
         }
         for name in plan.agents {
             let (host, token) = (lab.host(name), at_first.join_token(JoinRole::Agent, None).await?);
             host.write("/etc/abide/agent.toml", &agent_config(host))?;
-            let join =
-                format!("runuser -u abide-agent -- abide agent join --broker {at} --token-file -");
+            let join = format!("abide agent join --broker {at} --token-file -");
             host.feed(&join, &token.token)?;
             host.run("systemctl enable --now abide-agent.service")?;
         }

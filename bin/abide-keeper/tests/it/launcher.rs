@@ -69,7 +69,6 @@ fn launcher(agent_uid: u32) -> Launcher {
                session required pam_unix.so\n";
     namespace::enter(desk.path(), &[("abide", pam.to_owned())]);
     let root = SigningKey::from_seed(&[1; 32]);
-    fs::write(desk.path().join("root.key"), root.verifying_key().to_string()).unwrap();
     let broker = SigningKey::from_seed(&[2; 32]);
     let mut launcher = Launcher {
         child: Command::new("true").spawn().unwrap(),
@@ -87,10 +86,11 @@ impl Launcher {
         let path = |name: &str| self.desk.path().join(name);
         self.child.wait().unwrap();
         let mut command = Command::new(KEEPER);
-        command.args(["launch", "--agent-uid", &self.agent_uid, "--lowest-uid", "1000"]);
-        command.args(["--agent-gid", &AGENT.to_string(), "--agent-id", agent().as_str()]);
+        command.args(["launch", "--agent-user", &self.agent_uid, "--lowest-uid", "1000"]);
+        command.args(["--agent-group", &AGENT.to_string(), "--agent-id", agent().as_str()]);
         command.args(["--cluster", &cluster().to_string(), "--pam-service", "abide"]);
-        command.arg("--root-key").arg(path("root.key")).arg("--socket").arg(self.socket());
+        command.args(["--root-key", &self.root.verifying_key().to_string()]);
+        command.arg("--socket").arg(self.socket());
         command.arg("--run-dir").arg(self.run_dir()).arg("--state-dir").arg(path("state"));
         self.child = command.spawn().unwrap();
         eventually("it listens", || UnixStream::connect(self.socket()).is_ok());

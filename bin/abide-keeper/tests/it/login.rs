@@ -48,7 +48,7 @@ fn helper(service: &'static str, more: &[&str]) -> Helper {
     namespace::enter(desk.path(), &services);
     let socket = desk.path().join("login.sock");
     let mut command = Command::new(KEEPER);
-    command.args(["login-helper", "--broker-uid", "0", "--service", service, "--socket"]);
+    command.args(["login-helper", "--broker-user", "0", "--service", service, "--socket"]);
     let child = command.arg(&socket).args(more).spawn().unwrap();
     let helper = Helper { child, socket, service, desk };
     eventually("it listens", || UnixStream::connect(&helper.socket).is_ok());
