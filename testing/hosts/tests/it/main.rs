@@ -5,3 +5,4 @@ mod hosts;
 mod leftovers;
 mod logins;
 mod restarts;
+mod site;
