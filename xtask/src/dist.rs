@@ -93,3 +93,77 @@ fn pack(args: &DistArgs) -> anyhow::Result<PathBuf> {
     let path = said.lines().map(str::trim).rfind(|line| line.ends_with(".deb"));
     path.map(PathBuf::from).context("cargo-deb does not say where the package is")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn packaging(path: &str) -> PathBuf {
+        shell::root().join("packaging").join(path)
+    }
+
+    /// What stands in a unit's [Service].
+    fn service(unit: &str) -> Vec<(String, String)> {
+        let text = fs::read_to_string(packaging("systemd").join(unit)).unwrap();
+        let lines = text.lines().skip_while(|line| *line != "[Service]").skip(1);
+        let lines = lines.take_while(|line| !line.starts_with('['));
+        let pairs = lines.filter(|line| !line.starts_with('#')).filter_map(|it| it.split_once('='));
+        pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
+    }
+
+    #[test]
+    fn desktops_inherit_no_sandbox_from_the_launcher_and_outlive_it() {
+        let service = service("abide-launcher.service");
+        let harmless = [
+            "Type",
+            "EnvironmentFile",
+            "ExecStart",
+            "Restart",
+            "RestartSec",
+            "KillMode",
+            "Delegate",
+            "OOMPolicy",
+            "TasksMax",
+        ];
+        for (key, _) in &service {
+            assert!(harmless.contains(&key.as_str()), "desktops would inherit {key}");
+        }
+        for wanted in [("KillMode", "process"), ("Delegate", "yes"), ("OOMPolicy", "continue")] {
+            let wanted = (wanted.0.to_owned(), wanted.1.to_owned());
+            assert!(service.contains(&wanted), "{wanted:?} is missing");
+        }
+    }
+
+    #[test]
+    fn broker_and_agent_are_locked_in() {
+        for (unit, user) in
+            [("abide-broker.service", "abide-broker"), ("abide-agent.service", "abide-agent")]
+        {
+            let service = service(unit);
+            for (key, value) in [
+                ("User", user),
+                ("CapabilityBoundingSet", "CAP_NET_BIND_SERVICE"),
+                ("NoNewPrivileges", "yes"),
+                ("ProtectSystem", "strict"),
+                ("ProtectHome", "yes"),
+                ("PrivateDevices", "yes"),
+                ("MemoryDenyWriteExecute", "yes"),
+                ("SystemCallFilter", "~@privileged"),
+            ] {
+                let wanted = (key.to_owned(), value.to_owned());
+                assert!(service.contains(&wanted), "{unit} lacks {wanted:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_dpkg_runs_is_sound_shell() {
+        for script in ["postinst", "prerm", "postrm"] {
+            let path = packaging("debian").join(script);
+            assert!(
+                Command::new("sh").arg("-n").arg(&path).status().unwrap().success(),
+                "{script}"
+            );
+        }
+    }
+}

@@ -32,11 +32,10 @@ const REFERENCES: &[&str] = &["haproxy", "websockify", "x2gobroker-daemon"];
 /// What hosts as namespaces are made with, and what they are compared with.
 const LAB: &[&str] = &["iproute2", "iputils-ping", "keepalived", "nftables"];
 
-/// What whole Debian hosts are made with.
-const HOSTS: &[&str] = &["debootstrap", "e2fsprogs", "systemd-container"];
-
 /// What reads programs' dependencies, and takes what debuggers want out of them.
 const DIST: &[&str] = &["binutils", "dpkg-dev"];
+/// What whole Debian hosts are made with.
+const HOSTS: &[&str] = &["debootstrap", "e2fsprogs", "systemd-container"];
 
 /// What is to be done afterwards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -127,7 +126,6 @@ fn only_check(purpose: Purpose) -> anyhow::Result<()> {
         Purpose::Lab => {
             programs.extend(["ip", "keepalived", "nft", "ping", "setpriv", "unshare"]);
             programs.extend(["debootstrap", "mkfs.ext4", "nsenter", "systemd-nspawn"]);
-            programs.extend(["dpkg-shlibdeps", "strip"]);
         }
         Purpose::Bench => programs.extend(REFERENCES),
     }

@@ -19,6 +19,7 @@ impl Table {
             Change::AdmitBroker { hash, broker } => self.admit_broker(hash, broker),
             Change::RemoveBroker { broker } => self.remove_broker(&broker),
             Change::BeginRebuild => self.begin_rebuild(),
+            Change::DoubtTable { generation } => self.doubt(generation),
             Change::ExpectAgents { agents } => self.expect_agents(agents),
             Change::RestoreAgent { agent, name } => self.restore_agent(agent, name),
             Change::RestoreKey { broker, certificate, removed_at } => {

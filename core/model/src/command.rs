@@ -39,6 +39,12 @@ pub enum Change {
     },
     /// The table was lost: it is made anew from what agents report.
     BeginRebuild,
+    /// This table may be older than what agents have obeyed, and goes on all the same: no session is placed
+    /// before all its agents have reported.
+    DoubtTable {
+        /// Commands carry at least this generation from now on. What doubts twice has it twice.
+        generation: u64,
+    },
     /// No session is placed before these have reported.
     ExpectAgents {
         /// Their ids or names.

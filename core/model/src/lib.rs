@@ -14,6 +14,7 @@ mod rows;
 mod table;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+mod unhealed;
 
 pub use command::{Change, Command, Joins, Outcome, Place, Refusal, Report, TokenHash, Want};
 pub use ids::*;
@@ -21,6 +22,7 @@ pub use parts::{Part, PartError};
 pub use rebuild::{Placing, Rebuild};
 pub use rows::{Agent, AgentFacts, Broker, EndReason, Profile, Reach, Session, State, Timing};
 pub use table::{Admission, ENDED_KEPT_MS, KEYS_KEPT_MS, Removed, Table};
+pub use unhealed::Unhealed;
 
 #[cfg(test)]
 mod tests;

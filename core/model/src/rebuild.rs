@@ -1,7 +1,7 @@
 //! A table that was lost, made anew from what the agents report.
 //!
 //! ```text
-//! (no rebuild) ─ BeginRebuild ─▶ waiting ─ all expected agents have reported, or PlaceAgain ─▶ placing
+//! (no rebuild) ─ BeginRebuild, DoubtTable ─▶ waiting ─ all expected agents have reported, or PlaceAgain ─▶ placing
 //! ```
 //! While it waits no session is placed, for its person may have one that was not reported yet. Agents and
 //! brokers of the lost table are taken back on their certificates, also later: none of them is a newcomer.
@@ -79,6 +79,22 @@ impl Table {
             expected: OrdSet::new(),
             reported: OrdSet::new(),
             keys: OrdSet::new(),
+            placing: None,
+        }));
+        Outcome::Done
+    }
+
+    pub(crate) fn doubt(&mut self, generation: u64) -> Outcome {
+        if generation <= self.generation {
+            return Outcome::Unchanged;
+        }
+        self.generation = generation;
+        let keys = self.rebuild.as_ref().map(|it| it.keys.clone()).unwrap_or_default();
+        self.rebuild = Some(Arc::new(Rebuild {
+            since: self.now,
+            expected: self.agents.keys().map(|id| Arc::from(id.as_str())).collect(),
+            reported: OrdSet::new(),
+            keys,
             placing: None,
         }));
         Outcome::Done

@@ -74,6 +74,7 @@ pub fn change() -> impl Strategy<Value = Change> {
         }),
         any_agent().prop_map(|agent| Change::AgentRebuilt { agent }),
         (0..4_u64).prop_map(|to| Change::RaiseGeneration { to }),
+        (0..4_u64).prop_map(|generation| Change::DoubtTable { generation }),
         Just(Change::PassTime),
         broker().prop_map(|it| Change::RemoveBroker { broker: it.id }),
         (hash(), moment(), joins()).prop_map(|(hash, expires, joins)| Change::AddJoinToken {

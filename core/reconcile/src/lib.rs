@@ -9,11 +9,13 @@
 #![forbid(unsafe_code)]
 
 mod hear;
+mod listening;
 mod pursue;
 #[cfg(test)]
 mod tests;
 mod watch;
 
 pub use hear::{Heard, adopted, hear, miss, state_of, welcome};
+pub use listening::Listening;
 pub use pursue::{Reservation, Wanted, pursue, start_order};
 pub use watch::{REPLACE_AFTER, Watch};

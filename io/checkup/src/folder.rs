@@ -126,6 +126,8 @@ mod tests {
     #[test]
     fn a_real_folder_is_looked_at() {
         let made = tempfile::tempdir().unwrap();
+        let private = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+        std::fs::set_permissions(made.path(), private).unwrap();
         let own = rustix::process::geteuid().as_raw();
         let me = Account { name: name_of(own), uid: own };
         assert_eq!(folder(made.path(), &me, Closed::ToOthers).grade, Grade::Fine);

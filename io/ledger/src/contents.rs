@@ -15,6 +15,8 @@ pub struct Contents {
     pub tickets: Vec<UsedTicket>,
     /// The passes that were given out.
     pub passes: Vec<Pass>,
+    /// Who was logged out everywhere.
+    pub log_outs: Vec<LogOut>,
     /// How far brokers' clocks are from ours.
     pub clocks: Vec<ClockOffset>,
     /// The brokers and their keys, as the last broker told it: an encoded `ClusterView`. Empty
@@ -52,6 +54,15 @@ pub struct Pass {
     pub last_used: Timestamp,
 }
 
+/// Somebody was logged out everywhere.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogOut {
+    /// Who.
+    pub user: UserName,
+    /// Tickets that were issued until then open nothing, by their brokers' clocks.
+    pub before: Timestamp,
+}
+
 /// How far a broker's clock is from this host's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClockOffset {
@@ -78,6 +89,10 @@ pub enum Write {
     PutPass(Pass),
     /// A pass opens nothing any more.
     DeletePass(PassHash),
+    /// A user was logged out everywhere.
+    PutLogOut(LogOut),
+    /// No ticket from before a user's log-out can be good any more.
+    DeleteLogOut(UserName),
     /// A broker's clock was measured.
     PutClock(ClockOffset),
     /// The cluster is as this encoded `ClusterView` says.

@@ -1,5 +1,5 @@
 //! The agent's durable record: its sessions, the fence it obeys, the tickets it has seen, the passes
-//! it has given out, and what it knows of the brokers and their clocks.
+//! it has given out, who was logged out everywhere, and what it knows of the brokers and their clocks.
 //!
 //! Owns one folder with one SQLite database. What is read is read once, when it is opened; from then
 //! on the caller's memory is the truth and the database follows it, write by write. Decides nothing
@@ -19,6 +19,6 @@ mod stored;
 mod tests;
 mod writer;
 
-pub use contents::{ClockOffset, Contents, Pass, UsedTicket, Write};
+pub use contents::{ClockOffset, Contents, LogOut, Pass, UsedTicket, Write};
 pub use ledger::{Ledger, WriteError};
 pub use schema::OpenError;

@@ -12,26 +12,36 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tracing::info;
 use uuid::Uuid;
 
-use crate::contents::{ClockOffset, Contents, UsedTicket, Write};
-use crate::stored::{StoredClock, StoredCluster, StoredFence, StoredPass, StoredRow, StoredTicket};
+use crate::contents::{ClockOffset, Contents, LogOut, UsedTicket, Write};
+use crate::stored::{
+    StoredClock, StoredCluster, StoredFence, StoredLogOut, StoredPass, StoredRow, StoredTicket,
+};
 
 /// "ABDL": marks the file as ours.
 const APPLICATION_ID: i32 = 0x4142_444c;
 /// Goes up when an older version could not read the file any more.
-const FORMAT: i32 = 1;
+const FORMAT: i32 = 2;
 
-/// FROZEN: format 1. Each record is JSON with a CRC-32 over its kind, its key and itself.
+/// FROZEN: format 2. Each record is JSON with a CRC-32 over its kind, its key and itself.
 const TABLES: &str = "
     CREATE TABLE record (
-        kind     TEXT    NOT NULL
-                 CHECK (kind IN ('session', 'ticket', 'pass', 'clock', 'fence', 'cluster')),
+        kind     TEXT    NOT NULL CHECK (kind IN
+                 ('session', 'ticket', 'pass', 'log-out', 'clock', 'fence', 'cluster')),
         key      TEXT    NOT NULL,
         body     TEXT    NOT NULL,
         checksum INTEGER NOT NULL,
         PRIMARY KEY (kind, key)
     ) STRICT, WITHOUT ROWID;
+";
+
+/// Format 1 is the same without log-outs.
+const FROM_1_ASIDE: &str = "ALTER TABLE record RENAME TO old;";
+const FROM_1_BACK: &str = "
+    INSERT INTO record SELECT kind, key, body, checksum FROM old;
+    DROP TABLE old;
 ";
 
 /// Why a data folder cannot be used. Whatever it is, nothing in the folder was changed.
@@ -146,7 +156,8 @@ pub(crate) fn open(path: &Path) -> Result<(Connection, Contents), OpenError> {
     let opened = open_and_check(path)
         .and_then(|connection| Ok((load(&connection, path)?, connection)))
         .and_then(|(contents, connection)| {
-            tune(&connection).map_err(|cause| OpenError::sqlite(path, cause))?;
+            let ready = tune(&connection).and_then(|()| upgrade(&connection));
+            ready.map_err(|cause| OpenError::sqlite(path, cause))?;
             Ok((connection, contents))
         });
     if opened.is_err() && !had_wal {
@@ -184,7 +195,7 @@ fn open_and_check(path: &Path) -> Result<Connection, OpenError> {
         return Err(OpenError::Foreign { path: path.to_owned() });
     }
     let found = number("user_version")?;
-    if found != i64::from(FORMAT) {
+    if !(1..=i64::from(FORMAT)).contains(&found) {
         return Err(OpenError::Format { path: path.to_owned(), found });
     }
     let text = |name: &str| -> Result<String, OpenError> {
@@ -208,6 +219,20 @@ fn tune(connection: &Connection) -> rusqlite::Result<()> {
     // Pages of 4 KiB: the log stays below about 1 MiB, which is what a full disk leaves for it.
     connection.pragma_update(None, "wal_autocheckpoint", 256)?;
     connection.pragma_update(None, "cache_size", -1024)?;
+    Ok(())
+}
+
+/// Brings an older format to this one, all or nothing.
+fn upgrade(connection: &Connection) -> rusqlite::Result<()> {
+    let found: i32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if found == FORMAT {
+        return Ok(());
+    }
+    let transaction = connection.unchecked_transaction()?;
+    transaction.execute_batch(&[FROM_1_ASIDE, TABLES, FROM_1_BACK].concat())?;
+    transaction.pragma_update(None, "user_version", FORMAT)?;
+    transaction.commit()?;
+    info!(from = found, to = FORMAT, "The ledger has a new format");
     Ok(())
 }
 
@@ -251,6 +276,10 @@ impl Contents {
                 hex::decode_to_slice(key, &mut hash).ok()?;
                 self.passes.push(from_json::<StoredPass>(body)?.into_pass(PassHash(hash)));
             }
+            "log-out" => {
+                let before = from_json::<StoredLogOut>(body)?.before;
+                self.log_outs.push(LogOut { user: key.parse().ok()?, before });
+            }
             "clock" => {
                 let broker: BrokerId = key.parse().ok()?;
                 let offset_ms = from_json::<StoredClock>(body)?.offset_ms;
@@ -285,6 +314,10 @@ pub(crate) fn apply(connection: &Connection, write: &Write) -> rusqlite::Result<
         Write::DeleteTicket(jti) => delete(connection, "ticket", &ticket(jti)),
         Write::PutPass(it) => put(connection, "pass", &pass(&it.hash), &StoredPass::of(it)),
         Write::DeletePass(hash) => delete(connection, "pass", &pass(hash)),
+        Write::PutLogOut(LogOut { user, before }) => {
+            put(connection, "log-out", user.as_str(), &StoredLogOut { before: *before })
+        }
+        Write::DeleteLogOut(user) => delete(connection, "log-out", user.as_str()),
         Write::PutClock(ClockOffset { broker, offset_ms }) => {
             put(connection, "clock", broker.as_str(), &StoredClock { offset_ms: *offset_ms })
         }

@@ -1,5 +1,5 @@
-//! FROZEN: format 1. The records as JSON, so that a person can read them with any SQLite tool. A
-//! change of their meaning is a new format and a `From` of these.
+//! FROZEN: formats 1 and 2, which adds log-outs. The records as JSON, so that a person can read them with any
+//! SQLite tool. A change of their meaning is a new format and a `From` of these.
 
 use abide_model::{BootId, EndReason, Fence, ProfileName, SessionId, Timestamp, UserName, ViewKey};
 use abide_session::{KeeperMark, Order, PassHash, Phase, Row};
@@ -77,6 +77,12 @@ pub(crate) struct StoredPass {
 #[serde(deny_unknown_fields)]
 pub(crate) struct StoredTicket {
     pub(crate) forget_at: Timestamp,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct StoredLogOut {
+    pub(crate) before: Timestamp,
 }
 
 #[derive(Serialize, Deserialize)]

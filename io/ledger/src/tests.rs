@@ -49,6 +49,10 @@ fn ticket(n: u128) -> UsedTicket {
     UsedTicket { jti: TokenId(Uuid::from_u128(n)), forget_at: Timestamp(9) }
 }
 
+fn log_out(user: &str, before: u64) -> LogOut {
+    LogOut { user: user.parse().unwrap(), before: Timestamp(before) }
+}
+
 fn reasons() -> Vec<EndReason> {
     vec![
         EndReason::LoggedOut,
@@ -74,6 +78,7 @@ fn all() -> Contents {
         fence: Fence { generation: 1, claimant: u64::MAX, term: 3, leader: 4 },
         tickets: vec![ticket(5), ticket(6)],
         passes: vec![pass(1, 10), pass(2, 20)],
+        log_outs: vec![log_out("ada", 11), log_out("bob", 12)],
         clocks: vec![ClockOffset { broker: "b".repeat(32).parse().unwrap(), offset_ms: -600_000 }],
         cluster: vec![0, 1, 255],
     }
@@ -84,6 +89,7 @@ fn writes(contents: &Contents) -> Vec<Write> {
     writes.push(Write::PutFence(contents.fence));
     writes.extend(contents.tickets.iter().copied().map(Write::PutTicket));
     writes.extend(contents.passes.iter().cloned().map(Write::PutPass));
+    writes.extend(contents.log_outs.iter().cloned().map(Write::PutLogOut));
     writes.extend(contents.clocks.iter().cloned().map(Write::PutClock));
     writes.push(Write::PutCluster(contents.cluster.clone()));
     writes
@@ -107,10 +113,73 @@ async fn what_was_written_is_read_again() {
     let mut forget = vec![Write::PutPass(pass(2, 99)), Write::DeletePass(pass(1, 0).hash)];
     forget.extend(gone.sessions.iter().map(|row| Write::DeleteSession(row.session)));
     forget.extend(gone.tickets.iter().map(|ticket| Write::DeleteTicket(ticket.jti)));
+    forget.push(Write::DeleteLogOut("ada".parse().unwrap()));
     ledger.write(forget).await.unwrap();
     let (_ledger, contents) = reopened(folder.path(), ledger).await;
-    let left = Contents { sessions: vec![], tickets: vec![], passes: vec![pass(2, 99)], ..all() };
+    let left = Contents {
+        sessions: vec![],
+        tickets: vec![],
+        passes: vec![pass(2, 99)],
+        log_outs: vec![log_out("bob", 12)],
+        ..all()
+    };
     assert_eq!(contents, left);
+}
+
+/// As the versions made it that knew format 1.
+const OLD: &str = r#"
+    PRAGMA journal_mode = WAL;
+    PRAGMA application_id = 1094861900;
+    CREATE TABLE record (
+        kind     TEXT    NOT NULL
+                 CHECK (kind IN ('session', 'ticket', 'pass', 'clock', 'fence', 'cluster')),
+        key      TEXT    NOT NULL,
+        body     TEXT    NOT NULL,
+        checksum INTEGER NOT NULL,
+        PRIMARY KEY (kind, key)
+    ) STRICT, WITHOUT ROWID;
+    PRAGMA user_version = 1;
+    INSERT INTO record VALUES
+        ('cluster', '', '{"view":"0001ff"}', 2714408840),
+        ('fence', '', '{"generation":1,"claimant":2,"term":3,"leader":4}', 1176396471),
+        ('ticket', '00000000-0000-0000-0000-000000000005', '{"forget_at":9}', 1294341084),
+        ('pass', '0101010101010101010101010101010101010101010101010101010101010101', '{"session":"00000000-0000-0000-0000-000000000001","user":"ada","viewer":"00000000-0000-0000-0000-000000000001","mode":"control","status":"v4.public.y","issued_at":7,"last_used":10}', 3857527426),
+        ('session', '00000000-0000-0000-0000-000000000001', '{"order":{"text":"v4.public.x","user":"ada","profile":"xfce","view_key":"00000000000000000000000000000000"},"boot":"boot-1","keeper":{"pid":42,"start_ticks":9},"ever_attached":true,"phase":"running"}', 509012956);
+"#;
+
+#[tokio::test]
+async fn a_ledger_of_the_first_format_is_taken_over_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let old = rusqlite::Connection::open(folder.path().join("ledger.db")).unwrap();
+    old.execute_batch(OLD).unwrap();
+    old.close().unwrap();
+    let (ledger, contents) = Ledger::open(folder.path()).unwrap();
+    let expected = Contents {
+        sessions: vec![row(1, Phase::Running)],
+        fence: Fence { generation: 1, claimant: 2, term: 3, leader: 4 },
+        tickets: vec![ticket(5)],
+        passes: vec![pass(1, 10)],
+        cluster: vec![0, 1, 255],
+        ..Contents::default()
+    };
+    assert_eq!(contents, expected);
+    // What the first format had no place for.
+    ledger.write(vec![Write::PutLogOut(log_out("ada", 11))]).await.unwrap();
+    let (_ledger, contents) = reopened(folder.path(), ledger).await;
+    assert_eq!(contents, Contents { log_outs: vec![log_out("ada", 11)], ..expected });
+}
+
+#[tokio::test]
+async fn a_damaged_ledger_of_the_first_format_is_left_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let old = rusqlite::Connection::open(folder.path().join("ledger.db")).unwrap();
+    old.execute_batch(&OLD.replacen("\"ada\"", "\"eve\"", 1)).unwrap();
+    old.close().unwrap();
+    std::fs::write(folder.path().join("lock"), "").unwrap();
+    let before = picture(folder.path());
+    let error = Ledger::open(folder.path()).unwrap_err();
+    assert!(matches!(error, OpenError::Damaged { .. }), "{error}");
+    assert!(picture(folder.path()) == before, "something was changed");
 }
 
 #[tokio::test]
@@ -196,7 +265,7 @@ async fn a_damaged_ledger_is_named_and_left_alone() {
 
 #[tokio::test]
 async fn somebody_elses_database_and_a_newer_one_are_left_alone() {
-    for (pragma, value) in [("application_id", 1), ("user_version", 2)] {
+    for (pragma, value) in [("application_id", 1), ("user_version", 3), ("user_version", 0)] {
         let folder = tempfile::tempdir().unwrap();
         filled(folder.path()).await;
         let path = folder.path().join("ledger.db");

@@ -48,3 +48,87 @@ pub async fn serve_node(
     }
     builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service)).await
 }
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::future::{Pending, pending};
+    use std::sync::Arc;
+    use std::task::{Context, Poll};
+    use std::time::SystemTime;
+
+    use abide_model::ClusterId;
+    use abide_tls::{Authority, Clients, Identity, NodeKey, NodeRole};
+    use tokio::net::TcpListener;
+    use tokio::sync::Semaphore;
+    use tokio::task::JoinSet;
+    use tokio_rustls::TlsAcceptor;
+    use tonic::body::Body;
+    use tonic::server::NamedService;
+    use tower::Service;
+
+    use super::*;
+    use crate::{Patience, dial};
+
+    /// Counts the calls that come, and answers none.
+    #[derive(Clone)]
+    struct Mute(Arc<Semaphore>);
+
+    impl NamedService for Mute {
+        const NAME: &'static str = "test.Mute";
+    }
+
+    impl Service<http::Request<Body>> for Mute {
+        type Response = http::Response<Body>;
+        type Error = Infallible;
+        type Future = Pending<Result<Self::Response, Infallible>>;
+
+        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn call(&mut self, _: http::Request<Body>) -> Self::Future {
+            self.0.add_permits(1);
+            pending()
+        }
+    }
+
+    fn node(authority: &Authority, role: NodeRole) -> Identity {
+        let key = NodeKey::generate();
+        let issued = authority.issue(&key.request(), role, &[], SystemTime::now()).unwrap();
+        Identity::new(key, &issued.pem, &authority.ca_pem(), authority.root_key()).unwrap()
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_broker_may_speak_with_thousands_of_agents_through_one_connection() {
+        const CALLS: u32 = 5_000;
+        let authority = Authority::create(ClusterId(uuid::Uuid::new_v4()), SystemTime::now());
+        let server = node(&authority, NodeRole::Broker);
+        let acceptor = TlsAcceptor::from(server.internal_server(Clients::Nodes));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let come = Arc::new(Semaphore::new(0));
+        let routes = Routes::new(Mute(Arc::clone(&come)));
+        let mut all = JoinSet::new();
+        all.spawn(async move {
+            let stream = acceptor.accept(listener.accept().await.unwrap().0).await.unwrap();
+            let _ = serve_node(stream, routes).await;
+        });
+
+        let long = Duration::from_secs(60);
+        let patience = Patience { connect: long, probe_after: long, probe_within: long };
+        let caller = node(&authority, NodeRole::Broker);
+        let dialled = dial(&address, caller.internal_client(), patience).await;
+        let (channel, _) = dialled.unwrap();
+        for _ in 0..CALLS {
+            let mut channel = channel.clone();
+            all.spawn(async move {
+                let call = http::Request::post("/test.Mute/Listen").body(Body::empty()).unwrap();
+                std::future::poll_fn(|context| channel.poll_ready(context)).await.unwrap();
+                let _ = channel.call(call).await;
+            });
+        }
+        let waiting = tokio::time::timeout(long, come.acquire_many(CALLS)).await;
+        assert!(waiting.is_ok(), "only {} calls came", come.available_permits());
+    }
+}

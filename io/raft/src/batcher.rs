@@ -4,7 +4,6 @@
 //! command goes at once; under load the batches grow by themselves.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use openraft::error::{ClientWriteError, ForwardToLeader};
 use openraft::raft::ClientWriteResult;
@@ -40,7 +39,6 @@ pub(crate) struct Batcher<M: Machine> {
     log: LogStore,
     standing: Standing,
     reserve: Reserve,
-    timeout: Duration,
 }
 
 impl<M: Machine> Batcher<M> {
@@ -55,20 +53,17 @@ impl<M: Machine> Batcher<M> {
         let (queue, proposals) = mpsc::channel(QUEUE);
         let task =
             tokio::spawn(write_batches(raft, log.clone(), standing.clone(), proposals, stop));
-        let batcher = Self {
-            queue,
-            log,
-            standing,
-            reserve: settings.reserve,
-            timeout: settings.propose_timeout,
-        };
+        let batcher = Self { queue, log, standing, reserve: settings.reserve };
         (batcher, task)
     }
 
     /// See [`Raft::propose`](crate::Raft::propose).
-    pub(crate) async fn propose(&self, command: &M::Command) -> Result<M::Outcome, ProposeError> {
+    pub(crate) async fn propose(
+        &self,
+        command: &M::Command,
+        deadline: Instant,
+    ) -> Result<M::Outcome, ProposeError> {
         let began = Instant::now();
-        let deadline = began + self.timeout;
         let reserve = match M::is_essential(command) {
             true => self.reserve.essential,
             false => self.reserve.ordinary,

@@ -5,6 +5,7 @@
 //! id). So one candidate stands, the best one, and a follower that comes back from a cut deposes nobody.
 //! Only the moment of an election is decided here: what makes it safe stays openraft's.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -21,23 +22,29 @@ use crate::store::LogStore;
 use crate::transport::Hearing;
 use crate::types::RaftOf;
 
-/// When this node last heard a leader. The start counts as hearing one: before it, this node may have
-/// promised its vote.
-pub(crate) struct Ear(Mutex<Instant>);
+/// When this node last heard a leader, and which. The start counts as hearing one: before it, this node
+/// may have promised its vote.
+pub(crate) struct Ear(Mutex<(Instant, Option<NodeId>)>);
 
 impl Ear {
     pub(crate) fn new() -> Self {
-        Self(Mutex::new(Instant::now()))
+        Self(Mutex::new((Instant::now(), None)))
     }
 
     /// A leader's message has come and was accepted.
-    pub(crate) fn heard(&self) {
-        *self.0.lock().expect("no holder of this lock panics") = Instant::now();
+    pub(crate) fn heard(&self, leader: NodeId) {
+        *self.0.lock().expect("no holder of this lock panics") = (Instant::now(), Some(leader));
     }
 
     /// How long ago a leader was heard.
     pub(crate) fn silence(&self) -> Duration {
-        self.0.lock().expect("no holder of this lock panics").elapsed()
+        self.last().0
+    }
+
+    /// How long ago a leader was heard, and which; nobody yet since the start.
+    pub(crate) fn last(&self) -> (Duration, Option<NodeId>) {
+        let (at, leader) = *self.0.lock().expect("no holder of this lock panics");
+        (at.elapsed(), leader)
     }
 
     pub(crate) fn hears_leader(&self, lease: Duration) -> bool {
@@ -85,7 +92,7 @@ impl<M: Machine> Elections<M> {
 
     /// Stands for election if that is right now. Says whether it did.
     async fn consider(&self, now: &Leadership) -> bool {
-        let me = self.network.me.node;
+        let me = self.network.me.node();
         let voters: Vec<_> = {
             let metrics = self.raft.metrics();
             let metrics = metrics.borrow();
@@ -93,7 +100,8 @@ impl<M: Machine> Elections<M> {
             let address = |id| members.get_node(&id).cloned().unwrap_or_default().address;
             members.voter_ids().map(|id| (id, address(id))).collect()
         };
-        if !voters.iter().any(|(id, _)| *id == me) {
+        let yields = self.network.yields.load(Ordering::Relaxed);
+        if yields || !voters.iter().any(|(id, _)| *id == me) {
             return false;
         }
         let alone = voters.len() == 1;
@@ -122,7 +130,7 @@ impl<M: Machine> Elections<M> {
     }
 
     async fn ask(&self, voters: Vec<(NodeId, String)>) -> Vec<(NodeId, Hearing)> {
-        let me = self.network.me.node;
+        let me = self.network.me.node();
         let mut asked = JoinSet::new();
         for (id, address) in voters.into_iter().filter(|(id, _)| *id != me) {
             let Network { me, transport, .. } = self.network.clone();

@@ -120,12 +120,23 @@ pub enum MembersError {
     Unknown,
 }
 
-/// Why a claim was not raised.
+/// Why there was no forced takeover.
 #[derive(Debug, thiserror::Error)]
-pub enum ClaimError {
-    /// There are other voters: only a forced takeover may do that.
-    #[error("the group has other voters")]
-    NotAlone,
+pub enum TakeOverError {
+    /// The engine does not run.
+    #[error("this node's engine has stopped")]
+    Stopped,
+    /// It cannot be made durable; the engine has stopped.
+    #[error("the takeover cannot be written; the broker has to be started again")]
+    Failed(#[source] Fault),
+}
+
+/// Why another claim was not taken on.
+#[derive(Debug, thiserror::Error)]
+pub enum AdoptError {
+    /// What this node has was written under another claim.
+    #[error("this node's data stand on another claim")]
+    NotPristine,
     /// It cannot be made durable.
     #[error("cannot write the claim")]
     Store(#[from] StoreFault),

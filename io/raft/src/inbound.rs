@@ -67,7 +67,7 @@ impl<M: Machine> Inbound<'_, M> {
             AppendEntriesResponse::HigherVote(vote) => AppendAnswer::HigherBallot(vote.into()),
         };
         if !matches!(answer, AppendAnswer::HigherBallot(_)) {
-            self.0.ear().heard();
+            self.0.ear().heard(stamp.from);
         }
         Ok(answer)
     }
@@ -112,7 +112,7 @@ impl<M: Machine> Inbound<'_, M> {
         let installed =
             engine.install_full_snapshot(ballot.into(), Snapshot { meta, snapshot: file });
         let answer = installed.await.map_err(|_| Refusal::Stopped)?;
-        self.0.ear().heard();
+        self.0.ear().heard(stamp.from);
         Ok(answer.vote.into())
     }
 
@@ -122,6 +122,10 @@ impl<M: Machine> Inbound<'_, M> {
     /// As of [`append`](Self::append).
     pub fn hearing(&self, stamp: Stamp) -> Result<Hearing, Refusal> {
         self.check(stamp)?;
+        if self.0.yields() {
+            // Whoever asks is the better one, whatever its log and its id.
+            return Ok(Hearing { hears_leader: false, last: None });
+        }
         let leads = matches!(self.0.leadership().borrow().role, Role::Elected | Role::Serving);
         Ok(Hearing {
             hears_leader: leads || self.0.ear().hears_leader(self.0.timing().lease),
@@ -135,7 +139,7 @@ impl<M: Machine> Inbound<'_, M> {
     /// As of [`append`](Self::append), or this node is not surely the leader.
     pub async fn read_index(&self, stamp: Stamp) -> Result<u64, Refusal> {
         self.check(stamp)?;
-        self.0.reader().index().await.map_err(Refusal::Read)
+        self.0.life().reader.index().await.map_err(Refusal::Read)
     }
 
     fn check(&self, stamp: Stamp) -> Result<(), Refusal> {
@@ -143,8 +147,8 @@ impl<M: Machine> Inbound<'_, M> {
         if stamp.cluster != me.cluster {
             return Err(Refusal::OtherCluster(me.cluster));
         }
-        if stamp.to != me.node {
-            return Err(Refusal::NotMe(me.node));
+        if stamp.to != me.node() {
+            return Err(Refusal::NotMe(me.node()));
         }
         let claim = me.claim();
         if stamp.claim != claim {

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use openraft::{RaftMetrics, ServerState};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tracing::{error, info};
 
@@ -86,22 +87,63 @@ pub(crate) struct Standing {
     pub(crate) fault: watch::Receiver<Option<Fault>>,
 }
 
+/// Tells it, over all lives of a node.
+#[derive(Clone)]
+pub(crate) struct Told {
+    leadership: watch::Sender<Leadership>,
+    acknowledged: watch::Sender<Option<Instant>>,
+    fault: watch::Sender<Option<Fault>>,
+}
+
+impl Told {
+    /// Nothing yet.
+    pub(crate) fn new(me: NodeId) -> Self {
+        Self {
+            leadership: watch::Sender::new(nobody(me)),
+            acknowledged: watch::Sender::new(None),
+            fault: watch::Sender::new(None),
+        }
+    }
+
+    /// Whoever listens.
+    pub(crate) fn standing(&self) -> Standing {
+        Standing {
+            leadership: self.leadership.subscribe(),
+            acknowledged: self.acknowledged.subscribe(),
+            fault: self.fault.subscribe(),
+        }
+    }
+
+    /// Between two lives nobody leads.
+    pub(crate) fn pause(&self, me: NodeId) {
+        self.acknowledged.send_replace(None);
+        self.leadership.send_replace(nobody(me));
+    }
+
+    /// No further life follows.
+    pub(crate) fn fail(&self, fault: Fault) {
+        error!(cause = &fault as &dyn std::error::Error, "The engine has stopped");
+        self.fault.send_replace(Some(fault));
+        self.leadership.send_modify(|now| {
+            now.leader = None;
+            now.role = Role::Stopped;
+        });
+    }
+}
+
+fn nobody(me: NodeId) -> Leadership {
+    Leadership { me, term: 0, leader: None, role: Role::Following }
+}
+
 /// Starts the task that turns openraft's metrics into [`Leadership`], until the engine stops.
 pub(crate) fn watch<M: Machine>(
-    me: NodeId,
+    told: Told,
     raft: &RaftOf<M>,
     published: &Arc<Published<M>>,
     log: &LogStore,
     timing: Timing,
-) -> Standing {
-    let first = Leadership { me, term: 0, leader: None, role: Role::Following };
-    let (leadership, acknowledged, fault) =
-        (watch::Sender::new(first), watch::Sender::new(None), watch::Sender::new(None));
-    let standing = Standing {
-        leadership: leadership.subscribe(),
-        acknowledged: acknowledged.subscribe(),
-        fault: fault.subscribe(),
-    };
+) -> JoinHandle<()> {
+    let Told { leadership, acknowledged, fault } = told;
     let (mut metrics, mut applied) = (raft.metrics(), published.applied());
     let health = log.health();
     // A leader restored by a restart has entries of its own term applied before the end of its log is.
@@ -140,8 +182,7 @@ pub(crate) fn watch<M: Machine>(
                 return;
             }
         }
-    });
-    standing
+    })
 }
 
 fn role(

@@ -25,6 +25,8 @@ mod housekeeping;
 mod ids;
 mod inbound;
 mod leadership;
+mod life;
+mod lives;
 mod machine;
 mod me;
 mod members;
@@ -38,10 +40,13 @@ mod settings;
 mod sim;
 mod state;
 mod store;
+mod takeover;
 mod transport;
 mod types;
 
-pub use error::{ClaimError, Fault, MembersError, ProposeError, ReadError, StartError, StopError};
+pub use error::{
+    AdoptError, Fault, MembersError, ProposeError, ReadError, StartError, StopError, TakeOverError,
+};
 pub use ids::{Ballot, Claim, CommandFence, Members, NodeId, Peer, Position};
 pub use inbound::{Inbound, Refusal};
 pub use leadership::{Leadership, Role};
@@ -52,7 +57,7 @@ pub use record::{Body, Record};
 pub use settings::{Reserve, Settings, SnapshotEvery, Timing};
 #[cfg(feature = "sim")]
 pub use store::{Disk, Pace};
-pub use store::{OpenError, SnapshotFault, SnapshotHeader, StoreFault};
+pub use store::{OpenError, SnapshotFault, SnapshotHeader, StoreFault, read_folder};
 pub use transport::{
     AppendAnswer, AppendRequest, Hearing, NoPeers, Stamp, Transport, TransportError, VoteAnswer,
     VoteRequest,

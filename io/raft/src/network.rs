@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use openraft::error::{
@@ -36,6 +37,8 @@ pub(crate) struct Network {
     pub(crate) me: Arc<Me>,
     pub(crate) transport: Arc<dyn Transport>,
     pub(crate) log: LogStore,
+    /// This leader lets go: it is silent, so that another stands.
+    pub(crate) yields: Arc<AtomicBool>,
 }
 
 /// One peer, as openraft talks to it.
@@ -43,6 +46,13 @@ pub(crate) struct Link {
     network: Network,
     to: NodeId,
     address: String,
+}
+
+impl Network {
+    /// Whether this node, as a leader, is silent.
+    pub(crate) fn set_yields(&self, yields: bool) {
+        self.yields.store(yields, Ordering::Relaxed);
+    }
 }
 
 impl<M: Machine> RaftNetworkFactory<Types<M>> for Network {
@@ -65,7 +75,10 @@ impl<M: Machine> RaftNetwork<Types<M>> for Link {
             records: rpc.entries.into_iter().map(Record::from).collect(),
             committed: rpc.leader_commit.map(Into::into),
         };
-        let Network { me, transport, log } = &self.network;
+        let Network { me, transport, log, yields } = &self.network;
+        if yields.load(Ordering::Relaxed) {
+            return Err(Unreachable::new(&Yielding).into());
+        }
         let (began, is_heartbeat) = (Instant::now(), request.records.is_empty());
         let answer =
             transport.append(me.stamp(self.to), &self.address, request, option.hard_ttl()).await;
@@ -140,6 +153,11 @@ impl<M: Machine> RaftNetwork<Types<M>> for Link {
         Backoff::new(std::iter::repeat(BACKOFF))
     }
 }
+
+/// Nothing is sent meanwhile.
+#[derive(Debug, thiserror::Error)]
+#[error("this leader lets go")]
+struct Yielding;
 
 fn unreachable(cause: &TransportError) -> Unreachable {
     Unreachable::new(cause)

@@ -3,36 +3,31 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use openraft::{Config, SnapshotPolicy};
-use tokio::sync::{Mutex, watch};
-use tokio::task::{JoinHandle, JoinSet, spawn_blocking};
+use tokio::sync::{Mutex, MutexGuard, watch};
+use tokio::task::spawn_blocking;
 use tokio::time::Instant;
-use tracing::{info, warn};
+use tracing::info;
 use uuid::Uuid;
 
-use crate::batcher::Batcher;
-use crate::election::{Ear, Elections};
-use crate::error::{ClaimError, Fault, ProposeError, ReadError, StartError, StopError};
-use crate::housekeeping::Housekeeping;
-use crate::ids::{Claim, CommandFence, Members, NodeId, Peer};
+use crate::election::Ear;
+use crate::error::{Fault, ProposeError, ReadError, StartError, StopError};
+use crate::ids::{Claim, CommandFence, Members, NodeId, Peer, Position};
 use crate::inbound::Inbound;
-use crate::leadership::{self, Leadership, Standing};
+use crate::leadership::{self, Leadership, Standing, Told};
+use crate::life::{Life, Parts, Running};
+use crate::lives::Lives;
 use crate::machine::Machine;
 use crate::me::Me;
 use crate::meters::Meters;
 use crate::network::Network;
-use crate::read::Reader;
 use crate::settings::{Settings, Timing};
 use crate::state::{Published, State};
-use crate::store::{Identity, LogStore, Snapshots, Store};
+use crate::store::{LogStore, Snapshots, Store};
 use crate::transport::Transport;
 use crate::types::RaftOf;
-
-/// How long a whole snapshot may take to be sent and taken over.
-const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What a node is started with.
 pub struct Start {
@@ -73,33 +68,23 @@ pub struct Status {
     pub lag: BTreeMap<NodeId, u64>,
     /// Of the current snapshot; 0 if there is none.
     pub snapshot_bytes: u64,
-    /// How long ago a leader was last heard; what it says while this node leads means nothing.
+    /// How long ago a leader was last heard: the one before, while this node leads.
     pub leader_heard: Duration,
+    /// Which that was; nobody yet since this node's start.
+    pub heard_leader: Option<NodeId>,
+    /// The end of the log.
+    pub last: Option<Position>,
 }
 
 /// A running node. Clones are the same node.
 pub struct Raft<M: Machine>(Arc<Inner<M>>);
 
 struct Inner<M: Machine> {
-    me: Arc<Me>,
-    engine: RaftOf<M>,
-    log: LogStore,
-    snapshots: Snapshots,
-    published: Arc<Published<M>>,
+    parts: Parts<M>,
     standing: Standing,
-    batcher: Batcher<M>,
-    reader: Reader<M>,
-    ear: Arc<Ear>,
-    settings: Settings,
-    stop: watch::Sender<bool>,
-    /// Taken by the first to stop.
+    lives: Lives<M>,
+    /// Taken by the first to stop, and by a forced takeover while it lasts.
     running: Mutex<Option<Running>>,
-}
-
-/// What ends with the node, also when its last handle is dropped without a stop.
-struct Running {
-    writing: JoinHandle<()>,
-    deciding: JoinSet<()>,
 }
 
 impl<M: Machine> Raft<M> {
@@ -126,56 +111,30 @@ impl<M: Machine> Raft<M> {
         let Start { formation, settings, transport, .. } = start;
         let began = Instant::now();
         let state = State::new(empty, machine, snapshots.clone());
-        let published = state.published();
         let me = Arc::new(Me::new(identity));
-        let network = Network { me: me.clone(), transport, log: log.clone() };
-        let config = config(settings.timing).map_err(StartError::Engine)?;
-        let engine =
-            RaftOf::<M>::new(me.node, Arc::new(config), network.clone(), log.clone(), state)
-                .await
-                .map_err(|cause| StartError::Engine(cause.to_string()))?;
-        let standing = leadership::watch(me.node, &engine, &published, &log, settings.timing);
-        info!(node = %me.node, took = ?began.elapsed(), "Consensus engine started");
-
-        let stop = watch::Sender::new(false);
-        let (batcher, writing) = Batcher::start(
-            engine.clone(),
-            log.clone(),
-            standing.clone(),
-            &settings,
-            stop.subscribe(),
-        );
-        let reader = Reader::start(
-            engine.clone(),
-            network.clone(),
-            published.clone(),
-            standing.clone(),
-            &settings,
-        );
-        let ear = Arc::new(Ear::new());
-        let deciding = JoinSet::new();
-        let running = Mutex::new(Some(Running { writing, deciding }));
-        let this = Self(Arc::new(Inner {
+        let yields = Arc::new(AtomicBool::new(false));
+        let parts = Parts {
+            published: state.0.published(),
+            network: Network { me: me.clone(), transport, log: log.clone(), yields },
+            ear: Arc::new(Ear::new()),
             me,
-            engine,
             log,
             snapshots,
-            published,
-            standing,
-            batcher,
-            reader,
-            ear,
             settings,
-            stop,
-            running,
-        }));
+        };
+        let told = Told::new(parts.me.node());
+        let standing = told.standing();
+        let (life, mut running) = parts.begin(state, told).await?;
+        info!(node = %parts.me.node(), took = ?began.elapsed(), "Consensus engine started");
+        let lives = Lives::new(life);
         if let Formation::Alone(peer) = formation
-            && this.0.log.is_pristine()
+            && parts.log.is_pristine()
         {
-            this.form([(this.0.me.node, peer)].into()).await?;
+            form(&lives.now(), [(parts.me.node(), peer)].into()).await?;
         }
-        this.spawn_tasks(network).await;
-        Ok(this)
+        parts.decide(&lives.now(), &mut running);
+        let running = Mutex::new(Some(running));
+        Ok(Self(Arc::new(Inner { parts, standing, lives, running })))
     }
 
     /// Proposes one change and waits until it is applied here.
@@ -186,7 +145,24 @@ impl<M: Machine> Raft<M> {
     /// # Errors
     /// See [`ProposeError`], which says for each case whether the change may still happen.
     pub async fn propose(&self, command: M::Command) -> Result<M::Outcome, ProposeError> {
-        self.0.batcher.propose(&command).await
+        let deadline = Instant::now() + self.0.parts.settings.propose_timeout;
+        loop {
+            let Some(life) = self.0.lives.settled(deadline).await else {
+                return Err(ProposeError::NotLeader { leader: None });
+            };
+            let result = life.batcher.propose(&command, deadline).await;
+            // What a life that is over has left open the next one repeats: applied twice it changes
+            // nothing the second time.
+            let is_open = matches!(
+                result,
+                Err(ProposeError::Stopping
+                    | ProposeError::Unknown
+                    | ProposeError::NotLeader { .. })
+            );
+            if !is_open || !self.0.lives.is_over(&life) || Instant::now() >= deadline {
+                return result;
+            }
+        }
     }
 
     /// The state, with everything in it that was acknowledged before this call, on every node: one that
@@ -195,18 +171,34 @@ impl<M: Machine> Raft<M> {
     /// # Errors
     /// In [`read_timeout`](Settings::read_timeout) nobody led whom a majority confirmed.
     pub async fn read(&self) -> Result<Arc<M>, ReadError> {
-        self.0.reader.read().await
+        let deadline = Instant::now() + self.0.parts.settings.read_timeout;
+        loop {
+            let Some(life) = self.0.lives.settled(deadline).await else {
+                return Err(ReadError::NoQuorum);
+            };
+            let result = life.reader.read(deadline).await;
+            let over = result.is_err() && self.0.lives.is_over(&life);
+            // Of two voters nobody else can answer: it may be able to itself before long.
+            let alone = matches!(result, Err(ReadError::NoQuorum))
+                && self.status().members.voters.iter().flatten().count() == 2;
+            if !(over || alone) || Instant::now() >= deadline {
+                return result;
+            }
+            if alone {
+                tokio::time::sleep(self.timing().heartbeat).await;
+            }
+        }
     }
 
     /// The state as this node last applied it. Never waits; may be older than what others see.
     pub fn latest(&self) -> Arc<M> {
-        self.0.published.latest()
+        self.0.parts.published.latest()
     }
 
     /// Tells the next index to apply whenever it has changed; [`latest`](Self::latest) is then at
     /// least as new.
     pub fn changes(&self) -> watch::Receiver<u64> {
-        self.0.published.changes()
+        self.0.parts.published.changes()
     }
 
     /// Who leads, and whether this node may serve.
@@ -225,64 +217,64 @@ impl<M: Machine> Raft<M> {
     pub fn serves_for(&self) -> Duration {
         let serving = self.0.standing.leadership.borrow().is_serving();
         let age = self.quorum_age().filter(|_| serving);
-        let metrics = self.0.engine.metrics();
-        let patience = leadership::patience(&metrics.borrow(), self.0.settings.timing);
+        let metrics = self.engine().metrics();
+        let patience = leadership::patience(&metrics.borrow(), self.timing());
         age.map_or(Duration::ZERO, |age| patience.saturating_sub(age))
     }
 
     /// What a command to the outside must carry; `None` if this node may not command.
     pub fn command_fence(&self) -> Option<CommandFence> {
         let now = self.0.standing.leadership.borrow();
-        now.may_command().then(|| CommandFence {
-            claim: self.0.me.claim(),
-            term: now.term,
-            leader: self.0.me.node,
-        })
+        let claim = self.claim();
+        now.may_command().then(|| CommandFence { claim, term: now.term, leader: now.me })
     }
 
     /// Numbers for status pages and metrics, as of the engine's last step.
     pub fn status(&self) -> Status {
-        let metrics = self.0.engine.metrics();
+        let metrics = self.engine().metrics();
         let now = metrics.borrow();
         let last = now.last_log_index;
         let next = |index: Option<u64>| index.map_or(0, |index| index + 1);
         let lag = now.replication.iter().flatten().map(|(node, matched)| {
             (*node, next(last).saturating_sub(next(matched.as_ref().map(|at| at.index))))
         });
+        let (leader_heard, heard_leader) = self.0.parts.ear.last();
         Status {
-            claim: self.0.me.claim(),
+            claim: self.claim(),
             members: now.membership_config.membership().into(),
             log: next(last),
             applied: next(now.last_applied.map(|at| at.index)),
             lag: lag.collect(),
-            snapshot_bytes: self.0.snapshots.size(),
-            leader_heard: self.0.ear.silence(),
+            snapshot_bytes: self.0.parts.snapshots.size(),
+            leader_heard,
+            heard_leader,
+            last: self.0.parts.log.last(),
         }
     }
 
     /// What this node has counted since its start.
     pub fn meters(&self) -> &Meters {
-        self.0.log.meters()
+        self.0.parts.log.meters()
     }
 
     /// How fast the group notices and decides, as this node was told.
     pub fn timing(&self) -> Timing {
-        self.0.settings.timing
+        self.0.parts.settings.timing
     }
 
-    /// This node's id.
+    /// This node's id. A forced takeover changes it.
     pub fn node(&self) -> NodeId {
-        self.0.me.node
+        self.0.parts.me.node()
     }
 
     /// The forced takeover that this node stands on.
     pub fn claim(&self) -> Claim {
-        self.0.me.claim()
+        self.0.parts.me.claim()
     }
 
     /// Bytes free on the data folder's file system, half a second old at most.
     pub fn free_space(&self) -> u64 {
-        self.0.log.free_space()
+        self.0.parts.log.free_space()
     }
 
     /// Waits until the engine stops by itself, and says why. Waits for ever if it is stopped in order.
@@ -296,29 +288,6 @@ impl<M: Machine> Raft<M> {
         }
     }
 
-    /// Puts this node's fences above `seen`, for a lone voter that finds the agents obeying a fence that
-    /// its own lost data knew of. Durable when it returns.
-    ///
-    /// # Errors
-    /// There are other voters, or the disk refuses.
-    pub async fn raise_claim(&self, seen: Claim) -> Result<Claim, ClaimError> {
-        let metrics = self.0.engine.metrics();
-        let alone = metrics.borrow().membership_config.voter_ids().eq([self.0.me.node]);
-        if !alone {
-            return Err(ClaimError::NotAlone);
-        }
-        let current = self.0.me.claim();
-        if current > seen {
-            return Ok(current);
-        }
-        let raised = Claim { generation: seen.generation + 1, claimant: self.0.me.node };
-        let Me { cluster, node, .. } = *self.0.me;
-        self.0.log.set_identity(Identity { cluster, node, claim: raised }).await?;
-        self.0.me.set_claim(raised);
-        warn!(generation = raised.generation, "Claim raised above what the agents had seen");
-        Ok(raised)
-    }
-
     /// The receiving side of the transport.
     pub fn inbound(&self) -> Inbound<'_, M> {
         Inbound(self)
@@ -330,77 +299,74 @@ impl<M: Machine> Raft<M> {
     /// # Errors
     /// The database could not be closed in order. Nothing acknowledged is lost.
     pub async fn stop(&self) -> Result<(), StopError> {
-        let Inner { stop, running, log, snapshots, published, engine, settings, .. } = &*self.0;
-        let Some(Running { writing, mut deciding }) = running.lock().await.take() else {
+        self.stop_within(self.0.parts.settings.propose_timeout).await
+    }
+
+    /// The same, but changes that wait are given up: no majority will confirm them.
+    ///
+    /// # Errors
+    /// As of [`stop`](Self::stop).
+    pub async fn cut(&self) -> Result<(), StopError> {
+        self.stop_within(Duration::ZERO).await
+    }
+
+    async fn stop_within(&self, patience: Duration) -> Result<(), StopError> {
+        let Inner { parts, lives, running, .. } = &*self.0;
+        let Some(running) = running.lock().await.take() else {
             return Ok(());
         };
-        stop.send_replace(true);
-        if tokio::time::timeout(settings.propose_timeout, writing).await.is_err() {
-            warn!("Some changes could not be committed before the stop");
-        }
-        published.closing.store(true, Ordering::Relaxed);
-        log.stop_waiting();
-        if let Err(cause) = engine.shutdown().await {
-            warn!(%cause, "The consensus engine did not end in order");
-        }
-        deciding.shutdown().await;
-        snapshots.close();
-        let closed = log.close().await;
+        running.stop(&lives.now(), parts, patience).await;
+        parts.snapshots.close();
+        let closed = parts.log.close().await;
         info!("Consensus engine stopped");
         Ok(closed?)
     }
 
+    #[cfg(any(test, feature = "sim"))]
     pub(crate) async fn form(&self, members: BTreeMap<NodeId, Peer>) -> Result<(), StartError> {
-        let formed = self.0.engine.initialize(members).await;
-        formed.map_err(|cause| StartError::Engine(cause.to_string()))
+        form(&self.0.lives.now(), members).await
     }
 
-    async fn spawn_tasks(&self, network: Network) {
-        let Inner { engine, log, snapshots, published, standing, ear, settings, .. } = &*self.0;
-        let elections = Elections {
-            raft: engine.clone(),
-            log: log.clone(),
-            network,
-            ear: ear.clone(),
-            standing: standing.clone(),
-            timing: settings.timing,
-        };
-        let housekeeping = Housekeeping {
-            raft: engine.clone(),
-            log: log.clone(),
-            published: published.clone(),
-            snapshots: snapshots.clone(),
-            every: settings.snapshot_every,
-            reserve: settings.reserve,
-        };
-        if let Some(running) = &mut *self.0.running.lock().await {
-            running.deciding.spawn(elections.run());
-            running.deciding.spawn(housekeeping.run());
-        }
+    pub(crate) fn engine(&self) -> RaftOf<M> {
+        self.0.lives.now().engine.clone()
     }
 
-    pub(crate) fn engine(&self) -> &RaftOf<M> {
-        &self.0.engine
+    /// How much of the log a follower must have applied: asked of the life that is now.
+    pub(crate) fn life(&self) -> Arc<Life<M>> {
+        self.0.lives.now()
     }
 
-    pub(crate) fn reader(&self) -> &Reader<M> {
-        &self.0.reader
+    pub(crate) fn parts(&self) -> &Parts<M> {
+        &self.0.parts
+    }
+
+    pub(crate) fn lives(&self) -> &Lives<M> {
+        &self.0.lives
+    }
+
+    pub(crate) async fn running(&self) -> MutexGuard<'_, Option<Running>> {
+        self.0.running.lock().await
+    }
+
+    /// Whether this leader lets go.
+    pub(crate) fn yields(&self) -> bool {
+        self.0.parts.network.yields.load(Ordering::Relaxed)
     }
 
     pub(crate) fn ear(&self) -> &Ear {
-        &self.0.ear
+        &self.0.parts.ear
     }
 
     pub(crate) fn me(&self) -> &Me {
-        &self.0.me
+        &self.0.parts.me
     }
 
     pub(crate) fn log(&self) -> &LogStore {
-        &self.0.log
+        &self.0.parts.log
     }
 
     pub(crate) fn published(&self) -> &Published<M> {
-        &self.0.published
+        &self.0.parts.published
     }
 
     pub(crate) fn standing(&self) -> &Standing {
@@ -408,7 +374,7 @@ impl<M: Machine> Raft<M> {
     }
 
     pub(crate) fn snapshots(&self) -> &Snapshots {
-        &self.0.snapshots
+        &self.0.parts.snapshots
     }
 }
 
@@ -418,20 +384,10 @@ impl<M: Machine> Clone for Raft<M> {
     }
 }
 
-/// openraft with its own decisions on when to stand and when to write a snapshot turned off.
-fn config(timing: Timing) -> Result<Config, String> {
-    let lease = timing.lease.as_millis() as u64;
-    let config = Config {
-        cluster_name: "abide".into(),
-        heartbeat_interval: timing.heartbeat.as_millis() as u64,
-        // The upper bound is what openraft takes as the leader's lease.
-        election_timeout_min: lease.saturating_sub(1),
-        election_timeout_max: lease,
-        enable_elect: false,
-        install_snapshot_timeout: SNAPSHOT_TIMEOUT.as_millis() as u64,
-        snapshot_policy: SnapshotPolicy::Never,
-        max_in_snapshot_log_to_keep: u64::MAX,
-        ..Config::default()
-    };
-    config.validate().map_err(|cause| cause.to_string())
+async fn form<M: Machine>(
+    life: &Life<M>,
+    members: BTreeMap<NodeId, Peer>,
+) -> Result<(), StartError> {
+    let formed = life.engine.initialize(members).await;
+    formed.map_err(|cause| StartError::Engine(cause.to_string()))
 }

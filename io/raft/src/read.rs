@@ -67,8 +67,8 @@ impl<M: Machine> Reader<M> {
     }
 
     /// See [`Raft::read`](crate::Raft::read).
-    pub(crate) async fn read(&self) -> Result<Arc<M>, ReadError> {
-        self.read_with(Instant::now() + self.timeout).await.map(|right| right.machine)
+    pub(crate) async fn read(&self, deadline: Instant) -> Result<Arc<M>, ReadError> {
+        self.read_with(deadline).await.map(|right| right.machine)
     }
 
     /// How much of the log must be applied for a read that is surely right; on the leader alone.

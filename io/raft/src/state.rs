@@ -1,8 +1,8 @@
 //! The replicated machine as openraft wants it: applies, publishes, freezes.
 
 use std::fs::File as StdFile;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -12,7 +12,7 @@ use openraft::{
     RaftSnapshotBuilder, Snapshot, SnapshotMeta, StorageIOError,
 };
 use tokio::fs::File;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tracing::{info, warn};
 use uuid::Uuid;
 
@@ -36,6 +36,7 @@ pub(crate) struct Published<M> {
     unsaved: AtomicU64,
     /// Set when the engine stops: nobody waits for a snapshot any more.
     pub(crate) closing: AtomicBool,
+    members: Mutex<StoredMembers>,
 }
 
 impl<M> Published<M> {
@@ -56,7 +57,8 @@ impl<M> Published<M> {
         self.unsaved.load(Ordering::Relaxed)
     }
 
-    fn publish(&self, machine: M, applied: Option<Position>) {
+    fn publish(&self, machine: M, applied: Option<Position>, members: &StoredMembers) {
+        *self.members.lock().expect("no holder of this lock panics") = members.clone();
         // The state first: whoever is told of an index finds it applied.
         self.machine.store(Arc::new(machine));
         self.applied.send_replace(applied);
@@ -71,11 +73,16 @@ pub(crate) struct State<M> {
     members: StoredMembers,
     published: Arc<Published<M>>,
     snapshots: Snapshots,
+    /// Dropped with this: then nothing more is published by it.
+    _end: oneshot::Sender<()>,
 }
+
+/// Resolves when a [`State`] is gone, and with it all that openraft had still to apply.
+pub(crate) type StateEnd = oneshot::Receiver<()>;
 
 impl<M: Machine> State<M> {
     /// Begins where the snapshot ends, or with the empty machine.
-    pub(crate) fn new(empty: M, restored: Option<M>, snapshots: Snapshots) -> Self {
+    pub(crate) fn new(empty: M, restored: Option<M>, snapshots: Snapshots) -> (Self, StateEnd) {
         let (applied, members) = snapshots.header().map(split).unwrap_or_default();
         let machine = restored.unwrap_or(empty);
         let published = Arc::new(Published {
@@ -84,8 +91,18 @@ impl<M: Machine> State<M> {
             changes: watch::Sender::new(applied.map_or(0, |at| at.index + 1)),
             unsaved: AtomicU64::new(0),
             closing: AtomicBool::new(false),
+            members: Mutex::new(members),
         });
-        Self { machine, applied, members, published, snapshots }
+        Self::resume(published, snapshots)
+    }
+
+    /// Goes on where an earlier one ended.
+    pub(crate) fn resume(published: Arc<Published<M>>, snapshots: Snapshots) -> (Self, StateEnd) {
+        let (machine, applied) = (M::clone(&published.latest()), *published.applied.borrow());
+        let members = published.members.lock().expect("no holder of this lock panics").clone();
+        let (_end, ended) = oneshot::channel();
+        let applied = applied.map(LogId::from);
+        (Self { machine, applied, members, published, snapshots, _end }, ended)
     }
 
     pub(crate) fn published(&self) -> Arc<Published<M>> {
@@ -141,7 +158,8 @@ impl<M: Machine> RaftStateMachine<Types<M>> for State<M> {
             let each = self.apply_entry(entry).map_err(|fault| *fault)?;
             outcomes.push(Outcomes { each });
         }
-        self.published.publish(self.machine.clone(), self.applied.map(Position::from));
+        let applied = self.applied.map(Position::from);
+        self.published.publish(self.machine.clone(), applied, &self.members);
         Ok(outcomes)
     }
 
@@ -180,7 +198,8 @@ impl<M: Machine> RaftStateMachine<Types<M>> for State<M> {
         (self.applied, self.members) = split(header);
         self.machine = machine;
         self.published.unsaved.store(0, Ordering::Relaxed);
-        self.published.publish(self.machine.clone(), self.applied.map(Position::from));
+        let applied = self.applied.map(Position::from);
+        self.published.publish(self.machine.clone(), applied, &self.members);
         Ok(())
     }
 

@@ -39,7 +39,10 @@ pub async fn check_up(config: &Path, report: &mut Report) -> Option<Settings> {
     };
     report.add(Finding::fine(config.display(), "can be used"));
     let unit = Unit::look(UNIT);
-    identity(&settings, report);
+    if !identity(&settings, report) {
+        // Nothing can run without: what follows from it is not told too.
+        return Some(settings);
+    }
     if let Some(owner) = unit.user().or_else(|| Account::named(USER)) {
         report.add(folder(&settings.identity_dir, &owner, Closed::ToOthers));
         report.add(folder(&settings.data_dir, &owner, Closed::ToOthers));
@@ -68,14 +71,16 @@ fn read(config: &Path) -> Result<Settings, Box<Finding>> {
     settings_from(config, &text).map_err(|problems| wrong(problems.to_string()).into())
 }
 
-fn identity(settings: &Settings, report: &mut Report) {
+/// Whether there is an identity.
+fn identity(settings: &Settings, report: &mut Report) -> bool {
     let now = SystemTime::now();
     let place = settings.identity_dir.display();
-    report.add(match Identity::load(&settings.identity_dir) {
+    let identity = Identity::load(&settings.identity_dir);
+    report.add(match &identity {
         Ok(found) => certificate(place, CertificateOf::Cluster, found.expires_at(), now),
         Err(error) => Finding::wrong(
             place,
-            with_causes(&error),
+            with_causes(error),
             "an administrator's `abide cluster token agent` gives a token; then: abide agent join",
         ),
     });
@@ -89,6 +94,7 @@ fn identity(settings: &Settings, report: &mut Report) {
             ),
         });
     }
+    identity.is_ok()
 }
 
 fn programs(settings: &Settings, report: &mut Report) {

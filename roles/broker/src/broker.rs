@@ -15,10 +15,12 @@ use tokio::sync::OnceCell;
 use crate::clock::Clock;
 use crate::hearsay::Hearsay;
 use crate::hub::Hub;
+use crate::pair::Pair;
 use crate::peers::{Peers, Roster};
 use crate::pending::Pending;
 use crate::rebuild;
 use crate::replica::Replica;
+use crate::rivals::Rivals;
 use crate::settings::Settings;
 use crate::standing::Group;
 use crate::timing;
@@ -60,8 +62,12 @@ pub struct Parts {
     pub peers: Peers,
     /// Who takes part.
     pub roster: Roster,
+    /// Other groups of this cluster's brokers.
+    pub rivals: Rivals,
     /// Reservations on their way into the table.
     pub pending: Pending,
+    /// The other one of a pair.
+    pub pair: Pair,
     /// Sessions that requests wait for.
     pub waiting: Waiting,
     /// As configured.
@@ -83,6 +89,7 @@ impl Broker {
         identity: BrokerIdentity,
         audit: AuditLog,
         peers: Peers,
+        pair: Pair,
         settings: Settings,
     ) -> Self {
         let BrokerIdentity { identity, authority, signing } = identity;
@@ -100,11 +107,13 @@ impl Broker {
             audit,
             identity,
             authority,
-            hearsay: Hearsay::default(),
+            hearsay: Hearsay::new(timing::silences(settings.timing)),
             clock: Clock::new(raft.clone(), hub.clone()),
             hub,
             raft,
+            rivals: Rivals::default(),
             pending: Pending::default(),
+            pair,
             waiting: Waiting::default(),
             settings,
         }))
@@ -170,6 +179,12 @@ impl Broker {
         self.stands_on(&self.raft.latest().0, self.raft.claim()).0
     }
 
+    /// Generation and claimant of all that this broker's data know.
+    pub fn claim(&self) -> abide_pair::Claim {
+        let (generation, claimant) = self.stands_on(&self.raft.latest().0, self.raft.claim());
+        abide_pair::Claim { generation, claimant }
+    }
+
     /// Generation and claimant: of the last forced takeover, or above what agents had obeyed before the
     /// table was lost.
     fn stands_on(&self, table: &Table, claim: Claim) -> (u64, u64) {
@@ -199,6 +214,7 @@ impl Broker {
             voters: status.members.voters,
             lag: status.lag,
             silence,
+            spoke: status.heard_leader.map(|leader| (leader, status.leader_heard)),
             unheard: timing::unheard(self.settings.timing),
         }
     }

@@ -34,7 +34,10 @@ pub async fn check_up(config: &Path, report: &mut Report) -> Option<Settings> {
     };
     report.add(Finding::fine(config.display(), "can be used"));
     let unit = Unit::look(UNIT);
-    certificates(&settings, report);
+    if !certificates(&settings, report) {
+        // Nothing can run without: what follows from it is not told too.
+        return Some(settings);
+    }
     if let Some(owner) = unit.user().or_else(|| Account::named(USER)) {
         report.add(folder(&settings.identity_dir, &owner, Closed::ToOthers));
         report.add(folder(&settings.data_dir, &owner, Closed::ToOthers));
@@ -59,14 +62,16 @@ fn read(config: &Path) -> Result<Settings, Box<Finding>> {
     settings_from(config, &text).map_err(|problems| wrong(problems.to_string()).into())
 }
 
-fn certificates(settings: &Settings, report: &mut Report) {
+/// Whether there is an identity.
+fn certificates(settings: &Settings, report: &mut Report) -> bool {
     let now = SystemTime::now();
     let place = settings.identity_dir.display();
-    report.add(match BrokerIdentity::load(&settings.identity_dir) {
+    let identity = BrokerIdentity::load(&settings.identity_dir);
+    report.add(match &identity {
         Ok(found) => certificate(place, CertificateOf::Cluster, found.identity.expires_at(), now),
         Err(error) => Finding::wrong(
             place,
-            with_causes(&error),
+            with_causes(error),
             "abide broker init makes a cluster; abide broker join joins one",
         ),
     });
@@ -80,6 +85,7 @@ fn certificates(settings: &Settings, report: &mut Report) {
             ),
         });
     }
+    identity.is_ok()
 }
 
 fn logins(settings: &Settings, report: &mut Report) {

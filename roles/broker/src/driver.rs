@@ -16,7 +16,7 @@ use abide_model::{
     AgentFacts, AgentId, BootId, Change, Fence, Reach, Session, SessionId, State, Table,
 };
 use abide_raft::ProposeError;
-use abide_reconcile::{Heard, Reservation, Wanted};
+use abide_reconcile::{Heard, Listening, Reservation, Wanted};
 use abide_wire::agent::{self, LedgerRow, command};
 use abide_wire::report_of;
 use tokio::sync::Semaphore;
@@ -27,14 +27,10 @@ use crate::hearsay;
 use crate::hub::{Order, Unread};
 use crate::rebuild;
 use crate::stream::chain;
+use crate::timing;
 
-/// How long an agent may be silent before it counts as unreachable. It speaks once a second; a
-/// restart of its daemon takes less than two.
-const SILENCE: Duration = Duration::from_millis(2_200);
 /// How often silence is looked for.
 const TICK: Duration = Duration::from_millis(200);
-/// A tick later than this says that this process stood still: then it heard nobody, whoever spoke.
-const STOOD_STILL: Duration = Duration::from_millis(1_000);
 /// A reservation older than this that nobody waits for is cancelled, not started.
 const STALE_RESERVATION_MS: u64 = 60_000;
 /// Changes under way at once. They are batched below; more would only wait in memory.
@@ -55,9 +51,7 @@ pub async fn run(broker: Broker) {
     };
     let mut leading: Option<(Fence, Instant)> = None;
     let mut last = broker.raft.latest();
-    // Since when this broker could have heard every agent.
-    let mut listening = Instant::now();
-    let mut ticked_at = Instant::now();
+    let mut listening = Listening::new(Instant::now());
     loop {
         let ticked = tokio::select! {
             changed = changes.changed() => if changed.is_err() { return } else { false },
@@ -94,13 +88,9 @@ pub async fn run(broker: Broker) {
             driver.pursue(session, fence, since);
         }
         if ticked {
-            // A leader without a majority may be the one that is cut off.
-            if ticked_at.elapsed() > STOOD_STILL || !leadership.borrow().is_serving() {
-                listening = Instant::now();
-            }
-            ticked_at = Instant::now();
+            listening.look(Instant::now(), leadership.borrow().is_serving());
             rebuild::note_reported(&broker, &replica.0).await;
-            driver.look_for_silence(&replica.0, listening.max(since)).await;
+            driver.look_for_silence(&replica.0, listening, since).await;
         }
     }
 }
@@ -118,7 +108,7 @@ impl Driver {
     async fn hear(&self, table: &Table, agent: &AgentId, unread: Unread, fence: Fence) {
         if unread.greeted {
             let Some((greeting, rows)) = self.broker.hub.ledger(agent) else { return };
-            rebuild::rise_above(&self.broker, table, &greeting, fence).await;
+            rebuild::rise_above(&self.broker, table, agent, &greeting, fence).await;
             self.welcome(table, agent, &greeting.facts).await;
             self.broker.hub.log_out(Some(agent), fence, table);
             for (session, row) in &rows {
@@ -253,11 +243,17 @@ impl Driver {
 
     /// Agents that were silent for too long, to every broker, are unreachable; each has its time from when
     /// this broker began to listen. One that speaks again on the same link is reachable again.
-    async fn look_for_silence(&self, table: &Table, listening: Instant) {
+    async fn look_for_silence(
+        &self,
+        table: &Table,
+        listening: Listening<Instant>,
+        leading_since: Instant,
+    ) {
+        let most = timing::silences(self.broker.settings.timing).unreachable;
         for agent in table.agents() {
             let heard = hearsay::last_heard(&self.broker, &agent.id);
-            let last = heard.map_or(listening, |heard| heard.instant.max(listening));
-            let is_silent = last.elapsed() > SILENCE;
+            let last = heard.map(|heard| heard.instant);
+            let is_silent = listening.is_silent(last, leading_since, most);
             match (agent.reach, self.broker.hub.greeting(&agent.id)) {
                 (Reach::Reachable, _) if is_silent => {
                     let since = heard.map_or_else(|| self.broker.clock.now(), |heard| heard.at);
@@ -265,7 +261,7 @@ impl Driver {
                     let change = Change::AgentUnheard { agent: agent.id.clone(), since };
                     self.propose(&agent.id, None, change).await;
                 }
-                (Reach::Unreachable { .. }, Some(greeting)) if !is_silent => {
+                (Reach::Unreachable { .. }, Some(greeting)) if listening.is_heard(last, most) => {
                     self.welcome(table, &agent.id, &greeting.facts).await;
                 }
                 _ => {}

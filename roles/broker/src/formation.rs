@@ -8,7 +8,8 @@
 //! data folder     mark       other brokers   what it does
 //! in use          any        any             goes on
 //! empty           new        any             forms a group alone
-//! empty           recover    any             the same, and rebuilds the table from the agents
+//! empty           recover    none leads      the same, and rebuilds the table from the agents
+//! empty           recover    one leads       joins them: the table is not lost, or was made anew already
 //! empty           none       some            joins them
 //! empty           none       none            refuses to start
 //! ```
@@ -119,16 +120,24 @@ impl Files {
         }
     }
 
-    /// What the engine is to do on `data` if that is empty. `me` is this broker's own address.
+    /// What the engine is to do on `data` if that is empty. `me` is this broker's own address, `peer` the
+    /// other one's of a pair.
     ///
     /// # Errors
     /// [`FormationError`] when nothing says so.
-    pub fn formation(&self, me: Peer, data: &Path) -> Result<Formation, FormationError> {
+    pub fn formation(
+        &self,
+        me: Peer,
+        data: &Path,
+        peer: Option<&str>,
+    ) -> Result<Formation, FormationError> {
         if self.marked()?.is_some() {
             return Ok(Formation::Alone(me));
         }
-        let is_empty = !data.join(DATABASE).exists();
-        let knows_others = self.brokers()?.iter().any(|address| *address != me.address);
+        let is_empty = is_empty(data);
+        let known = self.brokers()?;
+        let mut others = known.iter().map(String::as_str).chain(peer);
+        let knows_others = others.any(|address| address != me.address);
         if is_empty && !knows_others {
             return Err(FormationError::Nobody { folder: data.to_owned() });
         }
@@ -154,14 +163,20 @@ impl Files {
         replace_file(&self.folder.join(BROKERS), text.as_bytes(), Access::Everybody)
     }
 
-    /// Keeps the brokers' addresses as the table has them. Ends when the engine does.
-    pub async fn keep_brokers(self, broker: Broker) {
+    /// Keeps the brokers' addresses as the table has them; while that is made anew also those from before, who
+    /// may have another. Ends when the engine does.
+    pub async fn keep_brokers(self, broker: Broker, before: Vec<String>) {
         let mut changes = broker.raft.changes();
         let mut noted = Vec::new();
         loop {
             changes.borrow_and_update();
             let table = broker.raft.latest();
-            let known: Vec<_> = table.0.brokers().map(|it| it.agent_address.clone()).collect();
+            let mut known: Vec<_> = table.0.brokers().map(|it| it.agent_address.clone()).collect();
+            if !known.is_empty() && table.0.is_rebuilding() {
+                known.extend(
+                    before.iter().filter(|it| !known.contains(it)).cloned().collect::<Vec<_>>(),
+                );
+            }
             // A table without brokers has not been caught up with yet.
             if !known.is_empty() && known != noted {
                 match self.note_brokers(&known) {
@@ -177,6 +192,11 @@ impl Files {
             }
         }
     }
+}
+
+/// Whether a data folder has nothing of a group in it.
+pub fn is_empty(data: &Path) -> bool {
+    !data.join(DATABASE).exists()
 }
 
 fn read(path: &Path) -> Result<Option<String>, FormationError> {
@@ -199,16 +219,17 @@ mod tests {
     fn an_empty_data_folder_never_makes_a_second_group_by_itself() {
         let folder = tempfile::tempdir().unwrap();
         let (files, data) = (Files::new(folder.path()), folder.path().join("data"));
-        let refused = || matches!(files.formation(me(), &data), Err(FormationError::Nobody { .. }));
+        let refused =
+            || matches!(files.formation(me(), &data, None), Err(FormationError::Nobody { .. }));
         assert!(refused(), "nobody said that it may");
         files.mark(Mark::New).unwrap();
-        assert_eq!(files.formation(me(), &data).unwrap(), Formation::Alone(me()));
+        assert_eq!(files.formation(me(), &data, None).unwrap(), Formation::Alone(me()));
         files.consume().unwrap();
         assert!(refused(), "the mark counts once");
         files.note_brokers(&["me:7443".into()]).unwrap();
         assert!(refused(), "it cannot join itself");
         files.note_brokers(&["me:7443".into(), "other:7443".into()]).unwrap();
-        assert_eq!(files.formation(me(), &data).unwrap(), Formation::Join);
+        assert_eq!(files.formation(me(), &data, None).unwrap(), Formation::Join);
     }
 
     #[test]

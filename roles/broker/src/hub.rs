@@ -6,6 +6,7 @@
 //! Nothing here is replicated, and nothing here is lost with the broker: each agent tells every broker,
 //! all the time.
 
+mod fences;
 mod link;
 mod relays;
 
@@ -19,6 +20,7 @@ use tokio::sync::{Notify, mpsc};
 use tracing::debug;
 
 use crate::log_outs::LogOuts;
+pub use fences::Obeyed;
 use link::Link;
 pub use link::{Commanded, Greeting, Heard, Order, Reported, Unread};
 pub use relays::Line;
@@ -37,6 +39,8 @@ struct Shared {
     news: Notify,
     /// An agent's own stream has greeted, or ended.
     comings: Notify,
+    /// An agent has said whom it obeys.
+    fences: Notify,
 }
 
 #[derive(Default)]

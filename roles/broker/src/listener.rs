@@ -124,6 +124,10 @@ impl Listener {
                 Ok(())
             }
             _ if rows.is_some() => Err(Unheard::Early),
+            Message::Obeys(obeys) => {
+                hub.obeys(agent, number, obeys);
+                Ok(())
+            }
             Message::Load(load) => {
                 let viewers = load
                     .viewers
@@ -199,7 +203,7 @@ impl Listener {
             Answer::Fenced(it) => {
                 let highest = abide_model::Fence::from(it.highest.unwrap_or_default());
                 warn!(agent = %self.agent, %highest, "Agent obeys a higher fence");
-                if !rebuild::rise(&self.broker, highest.generation).await {
+                if !rebuild::rise(&self.broker, &self.agent, highest.generation).await {
                     // Nothing will be obeyed until somebody mends that: no reason to hurry.
                     tokio::time::sleep(FENCED_PAUSE).await;
                 }
@@ -221,7 +225,7 @@ impl Listener {
             Answer::Obeyed(_) => {}
             Answer::Fenced(it) => {
                 let highest = it.highest.unwrap_or_default();
-                if !rebuild::rise(&self.broker, highest.generation).await {
+                if !rebuild::rise(&self.broker, &self.agent, highest.generation).await {
                     tokio::time::sleep(FENCED_PAUSE).await;
                 }
                 self.broker.hub.retry_log_outs(&self.agent, self.number);

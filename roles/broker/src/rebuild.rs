@@ -15,12 +15,13 @@ use abide_reconcile::{adopted, state_of};
 use abide_ticket::KeyRing;
 use abide_wire::agent::{ClusterView, LedgerRow};
 use abide_wire::report_of;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::broker::Broker;
 use crate::formation::{Files, Mark};
 use crate::hub::Greeting;
 use crate::problem::Refused;
+use crate::rivals;
 use crate::stream::chain;
 
 /// Characters of an agent's name that go into the table.
@@ -107,30 +108,45 @@ fn remembered(broker: &Broker, told: &ClusterView) -> Vec<Change> {
 }
 
 /// Goes above what an agent obeyed, or was told of the cluster, before this table was made.
-pub async fn rise_above(broker: &Broker, table: &Table, greeting: &Greeting, fence: Fence) {
+pub async fn rise_above(
+    broker: &Broker,
+    table: &Table,
+    agent: &AgentId,
+    greeting: &Greeting,
+    fence: Fence,
+) {
     let seen = greeting.version;
     let view = broker.cluster_view(table).version.unwrap_or_default();
     let knows_more = (seen.generation, seen.claimant, seen.revision)
         > (view.generation, view.claimant, view.revision);
     if greeting.fence > fence || knows_more {
-        rise(broker, greeting.fence.generation.max(seen.generation)).await;
+        rise(broker, agent, greeting.fence.generation.max(seen.generation)).await;
     }
 }
 
-/// Raises the generation above `seen`; whether it is above it now. Only a table that was made anew, or a
+/// Raises the generation above what an agent has `seen`; whether it is above it now. Only a table that was made anew, or a
 /// broker that is alone, can find agents that obeyed what it does not know of; any other meets them
 /// because it does not lead any more.
-pub async fn rise(broker: &Broker, seen: u64) -> bool {
+pub async fn rise(broker: &Broker, agent: &AgentId, seen: u64) -> bool {
     if broker.fence().is_some_and(|fence| fence.generation > seen) {
         return true;
     }
     let voters = broker.raft.status().members.voters;
-    let is_alone = voters.iter().flatten().eq([&broker.raft.node()]);
+    // One of a pair that finds itself alone may not be: the other one's claim is not to be outbid.
+    let is_alone =
+        broker.settings.pair.is_none() && voters.iter().flatten().eq([&broker.raft.node()]);
     if !is_alone && broker.raft.latest().0.rebuild().is_none() {
+        return false;
+    }
+    if is_rivals(broker, agent, seen).await {
+        if broker.rivals.meet(seen) {
+            error!(%agent, "Giving in: {}", rivals::told(seen));
+        }
         return false;
     }
     match broker.commit(Change::RaiseGeneration { to: seen + 1 }).await {
         Ok(_) => {
+            broker.rivals.pass(agent);
             warn!(generation = seen + 1, "Generation raised above what an agent had seen");
             true
         }
@@ -139,6 +155,16 @@ pub async fn rise(broker: &Broker, seen: u64) -> bool {
             false
         }
     }
+}
+
+/// Whether another group gave the agent what it has seen. A forced takeover has its own way of settling that.
+async fn is_rivals(broker: &Broker, agent: &AgentId, seen: u64) -> bool {
+    let is_forced = broker.raft.claim().generation > 0;
+    if is_forced || broker.raft.latest().0.rebuild().is_none() || !broker.rivals.has_passed(agent) {
+        return false;
+    }
+    // This group's own newer leader may have raised it.
+    broker.table().await.is_ok() && broker.generation() < seen
 }
 
 /// Notes the agents all of whose sessions are in the table. For the leader.

@@ -5,6 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,17 +14,19 @@ use abide_auth::{
     AuditLog, Backend, HashPool, LoginDesk, PamBackend, Throttle, UsersBackend, UsersFile,
 };
 use abide_peers::Wire;
-use abide_raft::{Fault, Peer, Raft, Start, StartError};
+use abide_raft::{Claim, Fault, Peer, Raft, Start, StartError};
 use abide_tls::{BrokerIdentity, Clients, IdentityError, WebCertificate, WebError};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use crate::broker::Broker;
-use crate::formation::{Files, FormationError, Mark};
+use crate::formation::{self, Files, FormationError, Mark};
+use crate::ha::{self, Ask};
 use crate::http::{App, router};
 use crate::metrics::Metrics;
+use crate::pair::{self, Pair};
 use crate::peers::Peers;
 use crate::replica::Replica;
 use crate::settings::{LoginBackend, Settings, WebTls};
@@ -77,9 +80,23 @@ pub enum BrokerError {
     /// A thread.
     #[error("cannot start a thread")]
     Thread(#[source] io::Error),
+    /// The socket for cluster managers.
+    #[error("cannot make the socket for `abide ha` in run_dir")]
+    Socket(#[source] io::Error),
+    /// What a broker of a pair must not forget, or data that are to be kept aside.
+    #[error("cannot use the files of the pair in the data folder")]
+    Aside(#[source] io::Error),
     /// The engine stopped by itself.
     #[error("the broker cannot go on")]
     Failed(#[source] Fault),
+}
+
+/// How one run of all of a broker's parts ended.
+enum End {
+    /// As it was told to.
+    Stopped,
+    /// These data stand on a lower claim than the peer's.
+    Outbid(Claim),
 }
 
 /// Runs a broker until `shutdown` resolves.
@@ -90,23 +107,59 @@ pub async fn run(
     settings: Settings,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), BrokerError> {
+    // What cluster managers say is heard also while all else is started anew.
+    let (mut asks, _listening) = match ha::listen(&settings) {
+        Ok(listener) => ha::serve(listener),
+        Err(cause) if settings.pair.is_some() => return Err(BrokerError::Socket(cause)),
+        Err(cause) => {
+            debug!(%cause, "No socket for `abide ha`");
+            let (_, nobody) = mpsc::channel(1);
+            (nobody, JoinSet::new())
+        }
+    };
+    let mut shutdown = pin!(shutdown);
+    loop {
+        match run_once(&settings, shutdown.as_mut(), &mut asks).await? {
+            End::Stopped => return Ok(()),
+            End::Outbid(lower) => {
+                pair::set_aside(&settings.data_dir, lower).map_err(BrokerError::Aside)?;
+            }
+        }
+    }
+}
+
+async fn run_once(
+    settings: &Settings,
+    shutdown: Pin<&mut impl Future<Output = ()>>,
+    asks: &mut mpsc::Receiver<Ask>,
+) -> Result<End, BrokerError> {
+    pair::finish_setting_aside(&settings.data_dir).map_err(BrokerError::Aside)?;
     let identity = BrokerIdentity::load(&settings.identity_dir).map_err(BrokerError::Identity)?;
-    let certificate = web_certificate(&settings, &identity)?;
-    let backend = login_backend(&settings)?;
+    let certificate = web_certificate(settings, &identity)?;
+    let backend = login_backend(settings)?;
     let (web, agents) = (listen(settings.http).await?, listen(settings.agents).await?);
-    let place = service_address::look(&settings).map_err(BrokerError::ServiceAddress)?;
+    let place = service_address::look(settings).map_err(BrokerError::ServiceAddress)?;
     let others = Peers::new(&identity.identity, timing::engine(settings.timing).timing);
     let files = Files::new(&settings.identity_dir);
-    let known = files.brokers().map_err(BrokerError::Formation)?;
-    let raft = start_engine(&settings, &identity, &files, &others).await?;
+    let peer = settings.pair.as_ref().map(|it| it.peer.clone());
+    let mut known = files.brokers().map_err(BrokerError::Formation)?;
+    known.extend(peer);
+    keep_one_table(settings, &files, &known, &others).await.map_err(BrokerError::Formation)?;
+    let raft = start_engine(settings, &identity, &files, &others).await?;
     // Dropped with this function, as the broker is over then.
     let _pid = pid::claim(&settings.data_dir).map_err(BrokerError::Pid)?;
+    let pair = Pair::open(settings).map_err(BrokerError::Aside)?;
+    if pair::meet(&pair, &others, &raft).await.is_some() {
+        let lower = raft.claim();
+        cut(&raft).await;
+        return Ok(End::Outbid(lower));
+    }
     let audit = AuditLog::open(settings.data_dir.join("audit.jsonl"))
         .map_err(|cause| BrokerError::Login(Box::new(cause)))?;
     let (tell, failures) = mpsc::channel(peers::FAILURES);
     let throttle = Throttle::telling(tell);
     let logins = LoginDesk::new(identity.id().clone(), backend, throttle.clone(), audit.clone());
-    let broker = Broker::new(raft.clone(), identity, audit, others, settings);
+    let broker = Broker::new(raft.clone(), identity, audit, others, pair, settings.clone());
 
     let mut tasks = JoinSet::new();
     let stop = watch::Sender::new(false);
@@ -117,12 +170,14 @@ pub async fn run(
     tasks.spawn(clock::keep(broker.clone()));
     tasks.spawn(peers::compare_clocks(broker.clone()));
     tasks.spawn(broker.clone().publish());
-    tasks.spawn(peers::enroll(broker.clone(), known));
+    tasks.spawn(peers::enroll(broker.clone(), known.clone()));
     tasks.spawn(peers::tell_failures(broker.clone(), failures));
-    tasks.spawn(files.keep_brokers(broker.clone()));
+    tasks.spawn(files.keep_brokers(broker.clone(), known));
     tasks.spawn(driver::run(broker.clone()));
     tasks.spawn(hearsay::tell(broker.clone()));
     tasks.spawn(hearsay::keep_lines(broker.clone()));
+    tasks.spawn(pair::greet(broker.clone()));
+    tasks.spawn(pair::tidy(broker.clone()));
     let internal = broker.identity.internal_server(Clients::NodesAndNewcomers);
     let nodes = serve::nodes(agents, internal, broker.clone(), logins.clone(), stop.subscribe());
     tasks.spawn(nodes);
@@ -136,21 +191,68 @@ pub async fn run(
     abide_telemetry::tell_ready();
 
     let end = tokio::select! {
-        () = shutdown => Ok(()),
+        () = shutdown => Ok(End::Stopped),
+        _higher = pair::keep(&broker, asks) => Ok(End::Outbid(raft.claim())),
         fault = raft.failed() => Err(BrokerError::Failed(fault)),
     };
-    if end.is_err() {
-        error!("The broker stops: it cannot write any more");
-    }
     drop(holder);
-    stop.send_replace(true);
-    if let Err(cause) = raft.stop().await {
-        let cause: &dyn std::error::Error = &cause;
-        warn!(cause, "The data folder was not closed in order");
+    match &end {
+        Ok(End::Stopped) => {
+            stop.send_replace(true);
+            let farewell = pair::may_retire(&broker);
+            stop_in_order(&raft).await;
+            if let Some(mark) = farewell {
+                pair::retire(&broker, mark).await;
+            }
+        }
+        Ok(End::Outbid(_)) => {
+            stop.send_replace(true);
+            cut(&raft).await;
+        }
+        Err(_) => {
+            error!("The broker stops: it cannot write any more");
+            stop.send_replace(true);
+            stop_in_order(&raft).await;
+        }
     }
     tasks.shutdown().await;
     info!("Broker stopped");
     end
+}
+
+/// A table that is there is not made anew beside it: a mark that says so is taken back, and this broker joins.
+async fn keep_one_table(
+    settings: &Settings,
+    files: &Files,
+    known: &[String],
+    others: &Peers,
+) -> Result<(), FormationError> {
+    if files.marked()? != Some(Mark::Recover) || !formation::is_empty(&settings.data_dir) {
+        return Ok(());
+    }
+    if let Some(leader) = peers::find_leader(others, known, &settings.agent_address).await {
+        warn!(
+            leader,
+            "Another broker has this cluster's table: this one joins it, and makes none anew"
+        );
+        files.consume()?;
+    }
+    Ok(())
+}
+
+async fn stop_in_order(raft: &Raft<Replica>) {
+    if let Err(cause) = raft.stop().await {
+        let cause: &dyn std::error::Error = &cause;
+        warn!(cause, "The data folder was not closed in order");
+    }
+}
+
+/// Nobody confirms what waits: it is not waited for.
+async fn cut(raft: &Raft<Replica>) {
+    if let Err(cause) = raft.cut().await {
+        let cause: &dyn std::error::Error = &cause;
+        warn!(cause, "The data folder was not closed in order");
+    }
 }
 
 async fn start_engine(
@@ -159,8 +261,10 @@ async fn start_engine(
     files: &Files,
     peers: &Peers,
 ) -> Result<Raft<Replica>, BrokerError> {
-    let peer = Peer { address: settings.agent_address.clone(), name: identity.id().to_string() };
-    let formation = files.formation(peer, &settings.data_dir).map_err(BrokerError::Formation)?;
+    let me = Peer { address: settings.agent_address.clone(), name: identity.id().to_string() };
+    let peer = settings.pair.as_ref().map(|it| it.peer.as_str());
+    let formation =
+        files.formation(me, &settings.data_dir, peer).map_err(BrokerError::Formation)?;
     let start = Start {
         folder: settings.data_dir.clone(),
         cluster: identity.identity.cluster().0,

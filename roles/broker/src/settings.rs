@@ -7,6 +7,7 @@ use std::time::Duration;
 use abide_address::ServiceAddress;
 use abide_config::{BaseUrl, Problems, Table};
 use abide_model::Timing;
+use abide_pair::{Policy, Takeover};
 use ipnet::IpNet;
 
 /// A checked configuration.
@@ -34,6 +35,19 @@ pub struct Settings {
     pub timing: Timing,
     /// The floating IPs that the leader holds.
     pub service_address: Option<ServiceAddress>,
+    /// Where the socket for the cluster manager's commands lies.
+    pub run_dir: PathBuf,
+    /// The other one of two brokers, between which a cluster manager decides.
+    pub pair: Option<PairSettings>,
+}
+
+/// The other one of two brokers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PairSettings {
+    /// Where it listens for agents and brokers, `host:port`.
+    pub peer: String,
+    /// When this one goes on without it.
+    pub policy: Policy,
 }
 
 /// How browsers are served.
@@ -107,6 +121,8 @@ fn shape(root: &mut Table<'_>) -> Settings {
     let timings = [("lan", Timing::Lan), ("slow", Timing::Slow)];
     let timing = root.table("cluster").choice("timing", &timings).or(Timing::Lan);
     let service_address = root.optional_table("service_address").map(service_address);
+    let run_dir = root.path("run_dir").or("/run/abide/broker".into());
+    let pair = root.optional_table("pair").map(pair);
     let agent_address =
         agent_address.unwrap_or_else(|| format!("{}:{}", public_url.host(), agents.port()));
     Settings {
@@ -121,7 +137,25 @@ fn shape(root: &mut Table<'_>) -> Settings {
         login,
         timing,
         service_address,
+        run_dir,
+        pair,
     }
+}
+
+fn pair(mut table: Table<'_>) -> PairSettings {
+    let peer = table
+        .parsed_with("peer", "a host and a port such as host2.example.org:7443", |text| {
+            let (host, port) = text.rsplit_once(':')?;
+            let is_port = port.parse::<u16>().is_ok_and(|port| port > 0);
+            (!host.is_empty() && !host.contains('/') && is_port).then(|| text.to_owned())
+        })
+        .required();
+    let takeovers = [("fenced", Takeover::Fenced), ("unfenced", Takeover::Unfenced)];
+    let takeover = table.choice("takeover", &takeovers);
+    let takeover = takeover.required_or(|| Takeover::Fenced);
+    let peer_timeout = table.integer("peer_timeout_ms", 500..=60_000_u64).or(1_000);
+    let peer_timeout = Duration::from_millis(peer_timeout);
+    PairSettings { peer, policy: Policy { takeover, peer_timeout } }
 }
 
 fn network(text: &str) -> Option<IpNet> {

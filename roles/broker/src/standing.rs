@@ -25,8 +25,10 @@ pub struct Group {
     pub members: BTreeMap<NodeId, String>,
     /// Entries that a member's log lacks. The leader's knowledge.
     pub lag: BTreeMap<NodeId, u64>,
-    /// Since when a member has not been heard.
+    /// Since when a member has not answered, or the leader not spoken.
     pub silence: BTreeMap<NodeId, Duration>,
+    /// Which leader spoke to this node last, and how long ago: it was asked nothing then.
+    pub spoke: Option<(NodeId, Duration)>,
     /// Silence after which a member does not count.
     pub unheard: Duration,
 }
@@ -44,7 +46,7 @@ impl Group {
                     role: node.map_or(BrokerRole::Joining, |node| self.role(node)),
                     lag: node.and_then(|node| self.lag_of(node)),
                     last_contact_ms: node
-                        .and_then(|node| self.silence_of(node))
+                        .and_then(|node| self.last_contact(node))
                         .map(|it| u64::try_from(it.as_millis()).unwrap_or(u64::MAX)),
                     node: node.map(|node| node.0),
                     timing: match row.timing {
@@ -109,6 +111,13 @@ impl Group {
         if self.leader == Some(node) { Some(0) } else { self.lag.get(&node).copied() }
     }
 
+    /// How long ago a node was heard in any way. One that has just led, and died, was not asked before: that
+    /// it answers nothing is no matter of its age.
+    fn last_contact(&self, node: NodeId) -> Option<Duration> {
+        let spoke = self.spoke.filter(|(leader, _)| *leader == node).map(|(_, ago)| ago);
+        self.silence_of(node).into_iter().chain(spoke).min()
+    }
+
     fn silence_of(&self, node: NodeId) -> Option<Duration> {
         if node == self.me { Some(Duration::ZERO) } else { self.silence.get(&node).copied() }
     }
@@ -143,6 +152,7 @@ mod tests {
             silence: silence
                 .filter_map(|(node, ms)| Some((*node, Duration::from_millis(ms?))))
                 .collect(),
+            spoke: None,
             unheard: Duration::from_secs(2),
         }
     }
@@ -157,6 +167,22 @@ mod tests {
         ] {
             assert_eq!(three(heard).can_lose(), expected, "{heard:?}");
         }
+    }
+
+    #[test]
+    fn a_leader_that_just_died_was_heard_when_it_spoke_last_and_does_not_count() {
+        let seconds = Duration::from_secs;
+        let heard =
+            |group: &Group| NODES.map(|node| group.last_contact(node).map(|it| it.as_secs()));
+        let group =
+            Group { spoke: Some((NODES[2], seconds(1))), ..three([Some(10), Some(600_000)]) };
+        assert_eq!(heard(&group), [Some(0), Some(0), Some(1)]);
+        assert_eq!((group.role(NODES[2]), group.can_lose()), (BrokerRole::Unreachable, 0));
+        let group = Group { spoke: Some((NODES[2], seconds(1))), ..three([Some(10), None]) };
+        assert_eq!((heard(&group)[2], group.role(NODES[2])), (Some(1), BrokerRole::Unreachable));
+        let group = Group { spoke: Some((NODES[2], seconds(900))), ..group };
+        let group = Group { silence: [(NODES[2], seconds(3))].into(), ..group };
+        assert_eq!(heard(&group)[2], Some(3), "what came last counts");
     }
 
     #[test]

@@ -40,6 +40,44 @@ pub fn ready(timing: Timing) -> Duration {
     Duration::from_secs(1).max(engine(timing).timing.lease)
 }
 
+/// What silence of an agent means. It speaks to every broker once a second, and brokers tell the leader
+/// once a second whom they hear.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Silences {
+    /// Whoever heard the agent within this hears it: it is told of right after the fact or up to a second
+    /// later.
+    pub fresh: Duration,
+    /// A link on which nothing came for so long is no good, if somebody else has heard the agent meanwhile.
+    pub quiet: Duration,
+    /// Until a line through another broker brings its first message.
+    pub line: Duration,
+    /// Silence to every broker after which it is unreachable. A restart of its daemon takes less than two
+    /// seconds.
+    pub unreachable: Duration,
+    /// A broker that did not say for so long whom it hears is forgotten, with all that it said.
+    pub forgotten: Duration,
+}
+
+/// With the slow profile a message may come a round trip and two repeats of a lost frame later.
+pub const fn silences(timing: Timing) -> Silences {
+    match timing {
+        Timing::Lan => Silences {
+            fresh: Duration::from_millis(1_250),
+            quiet: Duration::from_millis(1_500),
+            line: Duration::from_secs(1),
+            unreachable: Duration::from_millis(2_200),
+            forgotten: Duration::from_secs(3),
+        },
+        Timing::Slow => Silences {
+            fresh: Duration::from_millis(2_500),
+            quiet: Duration::from_secs(3),
+            line: Duration::from_secs(3),
+            unreachable: Duration::from_secs(5),
+            forgotten: Duration::from_secs(6),
+        },
+    }
+}
+
 /// Warns when other brokers that have another profile than this one come or go; `known` are those that
 /// were known before.
 pub fn compare(table: &Table, own: Timing, known: &mut BTreeSet<BrokerId>) {
@@ -70,6 +108,20 @@ mod tests {
             let waits = [propose_timeout, read_timeout, request(timing), unheard(timing)];
             assert!(waits.iter().all(|wait| *wait > election), "{timing:?}: {waits:?}");
             assert!(ready(timing) > pace.heartbeat * 2, "{timing:?}");
+        }
+    }
+
+    #[test]
+    fn a_message_that_comes_as_late_as_the_profile_allows_is_no_silence() {
+        let beat = Duration::from_secs(1);
+        for timing in [Timing::Lan, Timing::Slow] {
+            // As late as a message between brokers may be.
+            let late = engine(timing).timing.heartbeat;
+            let Silences { fresh, quiet, unreachable, forgotten, .. } = silences(timing);
+            assert!(beat + late * 2 < fresh && fresh < quiet, "{timing:?}");
+            // Another broker is tried first, and looked for five times a second.
+            assert!(quiet + late + beat / 5 < unreachable, "{timing:?}");
+            assert!(unreachable < forgotten, "{timing:?}");
         }
     }
 }

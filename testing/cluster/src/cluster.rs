@@ -211,6 +211,38 @@ impl Cluster {
         self.brokers[index].process.stop(Signal::KILL);
     }
 
+    /// Has a broker's process stand still (SIGSTOP) until it is let go on, or killed.
+    pub fn freeze_broker(&self, index: usize) {
+        self.brokers[index].process.signal(Signal::STOP);
+    }
+
+    /// Lets it go on (SIGCONT).
+    pub fn thaw_broker(&self, index: usize) {
+        self.brokers[index].process.signal(Signal::CONT);
+    }
+
+    /// Starts a broker's process, whether or not it will be able to serve.
+    ///
+    /// # Errors
+    /// When it runs already, or cannot be started.
+    pub fn launch_broker(&mut self, index: usize) -> anyhow::Result<()> {
+        self.brokers[index].process.start()
+    }
+
+    /// What `abide ha` says on a broker's host: its exit code, and its words.
+    ///
+    /// # Errors
+    /// When it cannot be run.
+    pub async fn ha(&self, index: usize, arguments: &[&str]) -> anyhow::Result<(i32, String)> {
+        let config = self.brokers[index].config();
+        let mut command = tokio::process::Command::new(&self.options.binaries.abide);
+        command.arg("ha").args(arguments).arg("--config").arg(config).kill_on_drop(true);
+        let output = command.output().await?;
+        let words = [output.stdout, output.stderr].concat();
+        let code = output.status.code().context("it was killed")?;
+        Ok((code, String::from_utf8(words)?.trim().to_owned()))
+    }
+
     /// Stops a broker in order (SIGTERM).
     pub fn stop_broker(&mut self, index: usize) {
         self.brokers[index].process.stop(Signal::TERM);

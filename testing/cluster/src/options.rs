@@ -31,6 +31,8 @@ pub struct Options {
     pub broker_config: String,
     /// The same for agents.
     pub agent_config: String,
+    /// Two brokers are a pair that takes over so: `fenced` or `unfenced`.
+    pub pair: Option<&'static str>,
     /// Hears what has been done while the cluster starts, a line at a time.
     pub tell: fn(&str),
 }
@@ -151,6 +153,7 @@ impl Options {
             binaries,
             broker_config: String::new(),
             agent_config: String::new(),
+            pair: None,
             tell: |_| {},
         }
     }

@@ -127,6 +127,14 @@ impl Process {
         lines[lines.len().saturating_sub(12)..].join("\n")
     }
 
+    /// Sends the signal, if it runs, and waits for nothing.
+    pub(crate) fn signal(&self, signal: Signal) {
+        if let Some(child) = &self.child {
+            // Our own child that has not been waited for: the id is its, also after its end.
+            let _ = kill_process(Pid::from_child(child), signal);
+        }
+    }
+
     /// Sends the signal and waits for the end. `None` if it was not running.
     pub(crate) fn stop(&mut self, signal: Signal) -> Option<ExitStatus> {
         self.seen = None;

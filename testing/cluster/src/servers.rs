@@ -134,6 +134,12 @@ pub(crate) fn make_broker(
     table.insert("tls".to_owned(), section(&[("mode", options.tls.mode().to_owned())]));
     let login = [("backend", "users-file".to_owned()), ("users_file", text(&users)?.to_owned())];
     table.insert("login".to_owned(), section(&login));
+    set(&mut table, "run_dir", text(&own.join("run"))?);
+    if let Some(takeover) = options.pair {
+        let peer = options.network.broker_for_agents(1 - index).to_string();
+        let pair = [("peer", peer), ("takeover", takeover.to_owned())];
+        table.insert("pair".to_owned(), section(&pair));
+    }
     std::fs::write(&config, toml::to_string(&table)?)?;
     let (abide, on_host) = (&options.binaries.abide, options.on(http.ip()));
     let config_text = text(&config)?;

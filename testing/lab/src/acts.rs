@@ -2,12 +2,17 @@
 
 use std::time::{Duration, Instant};
 
+use abide_cluster::until;
 use anyhow::Context;
 
 use crate::cluster::Lab;
-use crate::faults::Fault;
+use crate::faults::{Fault, Way};
 use crate::network::Host;
 use crate::scenario::Act;
+
+/// What a leader logs when another broker carries its line to an agent.
+const CARRIES: &str = "Agent is spoken to through another broker";
+const CARRIES_WITHIN: Duration = Duration::from_secs(10);
 
 /// A fault that has happened.
 #[derive(Debug)]
@@ -16,6 +21,9 @@ pub struct Struck {
     pub at: Instant,
     /// What lasts.
     faults: Vec<Fault>,
+    /// How much the victim had logged by then, bytes.
+    logged: usize,
+    victim: usize,
 }
 
 /// A cluster that things are done to.
@@ -43,6 +51,7 @@ impl Stage {
     /// When it cannot be done.
     pub fn strike(&mut self, act: Act, victim: usize) -> anyhow::Result<Struck> {
         let host = self.lab.brokers().get(victim).copied().context("no such broker")?;
+        let logged = self.log(victim)?.len();
         let signalled = Instant::now();
         match act {
             Act::Kill(_) => self.lab.cluster.kill_broker(victim),
@@ -50,11 +59,11 @@ impl Stage {
             Act::RollingRestart => {}
             _ => {
                 let faults = self.faults(act, victim, host)?;
-                return Ok(Struck { at: Instant::now(), faults });
+                return Ok(Struck { at: Instant::now(), faults, logged, victim });
             }
         }
         self.down = (act != Act::RollingRestart).then_some(victim);
-        Ok(Struck { at: signalled, faults: Vec::new() })
+        Ok(Struck { at: signalled, faults: Vec::new(), logged, victim })
     }
 
     /// Lets it last as long as it is to last, and ends it; but a broker that is down stays so until
@@ -66,7 +75,12 @@ impl Stage {
         if act == Act::RollingRestart {
             return self.restart_all().await;
         }
-        tokio::time::sleep(duration(act)).await;
+        if let Act::KillCarrier(_) = act {
+            let carrier = self.carrier(&struck).await?;
+            self.lab.cluster.kill_broker(carrier);
+            self.down = Some(carrier);
+        }
+        tokio::time::sleep_until((struck.at + duration(act)).into()).await;
         drop(struck.faults);
         if alone { self.restore().await } else { Ok(()) }
     }
@@ -80,6 +94,22 @@ impl Stage {
             self.lab.cluster.start_broker(broker).await?;
         }
         self.lab.settle().await
+    }
+
+    /// Through which broker the victim came to speak with an agent.
+    async fn carrier(&self, struck: &Struck) -> anyhow::Result<usize> {
+        until("a broker carries", CARRIES_WITHIN, async || {
+            let log = self.log(struck.victim).ok()?;
+            let line = log.get(struck.logged..)?.lines().find(|line| line.contains(CARRIES))?;
+            let brokers = self.lab.cluster.brokers();
+            brokers.iter().position(|broker| line.contains(&format!("via={}", broker.id)))
+        })
+        .await
+    }
+
+    fn log(&self, broker: usize) -> anyhow::Result<String> {
+        let log = self.lab.cluster.brokers()[broker].dir.join("broker.log");
+        Ok(String::from_utf8_lossy(&std::fs::read(log)?).into_owned())
     }
 
     async fn restart_all(&mut self) -> anyhow::Result<()> {
@@ -100,7 +130,15 @@ impl Stage {
             }
             Act::Unplug(..) => vec![Fault::unplugged(host)?],
             Act::Cut(_, way, _) => vec![Fault::cut(host, way)?],
-            Act::CutFromAgent(..) => vec![Fault::between(host, self.lab.agent(self.apart))?],
+            Act::CutFromAgent(_, way, _) => {
+                let agent = self.lab.agent(self.apart);
+                vec![match way {
+                    Way::Both => Fault::between(host, agent)?,
+                    Way::Deaf => Fault::one_way(agent, host)?,
+                    Way::Mute => Fault::one_way(host, agent)?,
+                }]
+            }
+            Act::KillCarrier(_) => vec![Fault::between(host, self.lab.agent(self.apart))?],
             Act::Loss(percent, _) => {
                 let brokers = self.lab.brokers();
                 brokers.into_iter().map(|it| Fault::loss(it, percent)).collect::<Result<_, _>>()?
@@ -116,7 +154,8 @@ pub fn duration(act: Act) -> Duration {
         Act::Freeze(_, time)
         | Act::Unplug(_, time)
         | Act::Cut(_, _, time)
-        | Act::CutFromAgent(_, time)
+        | Act::CutFromAgent(_, _, time)
+        | Act::KillCarrier(time)
         | Act::Loss(_, time) => time,
         Act::Kill(_) | Act::Stop(_) | Act::RollingRestart => Duration::ZERO,
     }

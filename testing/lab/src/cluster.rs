@@ -28,6 +28,16 @@ pub struct Plan {
     pub is_far: bool,
 }
 
+impl Plan {
+    /// Its hosts, with nothing on them yet: the brokers' first.
+    ///
+    /// # Errors
+    /// When a step of their making fails.
+    pub fn hosts(self) -> anyhow::Result<Network> {
+        Network::new((1..=self.brokers).chain(11..11 + self.agents))
+    }
+}
+
 /// Between two brokers that are far from each other: a round trip of 200 ms, 2 % of the frames lost.
 /// Each frame passes two such lines.
 const FAR: Line = Line { delay: Duration::from_millis(50), lost_per_mille: 10 };
@@ -61,15 +71,21 @@ fn settings(plan: Plan) -> String {
 }
 
 impl Lab {
-    /// Makes the hosts and starts the cluster; returns when it has [settled](Lab::settle) and every
-    /// agent is heard.
+    /// Makes the hosts and starts the cluster; see [`Lab::start_on`].
+    ///
+    /// # Errors
+    /// What failed.
+    pub async fn start(plan: Plan) -> anyhow::Result<Self> {
+        Self::start_on(plan.hosts()?, plan).await
+    }
+
+    /// Starts the cluster on these [hosts](Plan::hosts); returns when it has [settled](Lab::settle) and
+    /// every agent is heard.
     ///
     /// # Errors
     /// What failed, with the last words of the process.
-    pub async fn start(plan: Plan) -> anyhow::Result<Self> {
+    pub async fn start_on(network: Network, plan: Plan) -> anyhow::Result<Self> {
         let Plan { brokers, agents, is_far } = plan;
-        let numbers = (1..=brokers).chain(11..11 + agents);
-        let network = Network::new(numbers)?;
         for &host in network.hosts().iter().filter(|it| is_far && it.number <= brokers) {
             lengthen(host, FAR)?;
         }

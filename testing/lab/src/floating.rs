@@ -50,7 +50,7 @@ pub(crate) struct Moved {
 impl Watch {
     /// Whether the address is to move when this is done.
     pub(crate) fn is_due(act: Act) -> bool {
-        act.who() == Some(Who::Leader) && !matches!(act, Act::CutFromAgent(..))
+        act.who() == Some(Who::Leader) && !act.is_between()
     }
 
     pub(crate) fn begin(fault: Instant, limit: Duration, brokers: Vec<Host>) -> Self {

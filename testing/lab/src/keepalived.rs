@@ -2,16 +2,19 @@
 //! that holds it dies.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use abide_cluster::until;
 use anyhow::Context;
+use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::faults::Fault;
+use crate::ip::ip;
 use crate::network::{Host, Network};
 use crate::world::ROOM;
 
@@ -33,6 +36,10 @@ impl Pair {
     /// When keepalived is missing, or does not come up.
     pub async fn start(first: Host, second: Host) -> anyhow::Result<Self> {
         let mut pair = Self { daemons: Vec::new() };
+        for host in [first, second] {
+            // Killed, it leaves its address behind.
+            ip(&format!("-n {} address flush to {ADDRESS} dev eth0", host.namespace()))?;
+        }
         for (host, state, priority) in [(first, "MASTER", 150), (second, "BACKUP", 100)] {
             pair.daemons.push((host, daemon(host, state, priority)?));
         }
@@ -46,11 +53,11 @@ impl Pair {
     ///
     /// # Errors
     /// When it does not.
-    pub async fn first_host_dies(&mut self) -> anyhow::Result<Duration> {
-        let (host, daemon) = self.daemons.first_mut().context("there is no first host")?;
+    pub async fn first_host_dies(mut self) -> anyhow::Result<Duration> {
+        let (host, mut daemon) = self.daemons.remove(0);
         let began = Instant::now();
-        let _cut = Fault::unplugged(*host)?;
-        daemon.kill()?;
+        let _cut = Fault::unplugged(host)?;
+        kill(&mut daemon)?;
         answers().await?;
         Ok(began.elapsed())
     }
@@ -59,9 +66,8 @@ impl Pair {
 impl Drop for Pair {
     fn drop(&mut self) {
         for (_, daemon) in &mut self.daemons {
-            // Gone already, or gone with the world.
-            let _ = daemon.kill();
-            let _ = daemon.wait();
+            // Gone with the world at the latest.
+            let _ = kill(daemon);
         }
     }
 }
@@ -80,8 +86,15 @@ fn daemon(host: Host, state: &str, priority: u8) -> anyhow::Result<Child> {
     command.arg(host.namespace()).args(["keepalived", "--dont-fork", "--log-console", "--vrrp"]);
     command.arg("--use-file").arg(&config).arg("--pid").arg(pid(&folder, "main"));
     command.arg("--vrrp_pid").arg(pid(&folder, "vrrp"));
-    command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+    command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).process_group(0);
     command.spawn().context("cannot start keepalived; install Debian's package of that name")
+}
+
+/// Both of its processes at once: one whose parent dies goes in order, and takes its address along.
+fn kill(daemon: &mut Child) -> anyhow::Result<()> {
+    kill_process_group(Pid::from_child(daemon), Signal::KILL)?;
+    daemon.wait()?;
+    Ok(())
 }
 
 fn pid(folder: &Path, which: &str) -> PathBuf {

@@ -1,6 +1,7 @@
 //! What several rounds showed: a table for people, JSON for machines.
 
 use std::process::Command;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -30,8 +31,17 @@ pub fn line(scenario: &str, rounds: &[Round]) -> String {
     )
 }
 
+/// The line of what others needed to move their address, on the same hosts.
+pub fn reference(name: &str, took: &[Duration]) -> String {
+    format!("{name:<17} {:>6}   {:<49} {:<24}", took.len(), "", three(took, milliseconds))
+}
+
+fn milliseconds(took: &Duration) -> f64 {
+    took.as_secs_f64() * 1000.0
+}
+
 /// Everything, with the machine and the commit.
-pub fn json(commit: &str, results: &[(&str, Vec<Round>)]) -> Value {
+pub fn json(commit: &str, keepalived: &[Duration], results: &[(&str, Vec<Round>)]) -> Value {
     let scenarios = results.iter().map(|(name, rounds)| {
         json!({
             "scenario": name,
@@ -46,22 +56,23 @@ pub fn json(commit: &str, results: &[(&str, Vec<Round>)]) -> Value {
     json!({
         "commit": commit,
         "machine": { "cpus": cpus, "kernel": String::from_utf8_lossy(&kernel).trim() },
+        "keepalived_address_ms": figures(keepalived, milliseconds),
         "scenarios": scenarios.collect::<Vec<_>>(),
     })
 }
 
-fn figures(rounds: &[Round], of: fn(&Round) -> f64) -> Value {
+fn figures<T>(rounds: &[T], of: fn(&T) -> f64) -> Value {
     let at = |share| percentile(rounds, of, share);
     json!({ "p50": at(0.5), "p99": at(0.99), "max": at(1.0) })
 }
 
-fn three(rounds: &[Round], of: fn(&Round) -> f64) -> String {
+fn three<T>(rounds: &[T], of: fn(&T) -> f64) -> String {
     let at = |share| percentile(rounds, of, share);
     format!("{:.0} / {:.0} / {:.0}", at(0.5), at(0.99), at(1.0))
 }
 
 /// The smallest value that this share of all does not exceed (nearest rank); 0 of nothing.
-fn percentile(rounds: &[Round], of: fn(&Round) -> f64, share: f64) -> f64 {
+fn percentile<T>(rounds: &[T], of: fn(&T) -> f64, share: f64) -> f64 {
     let mut values: Vec<f64> = rounds.iter().map(of).collect();
     values.sort_by(f64::total_cmp);
     let rank = (share * values.len() as f64).ceil() as usize;

@@ -13,12 +13,12 @@ use serde::Serialize;
 use crate::acts::{Stage, duration};
 use crate::apart::{Deeds, Done as DoneApart, Tenant};
 use crate::audit::{Audit, audit};
-use crate::cluster::{Lab, MOVING, Plan, Reign};
+use crate::cluster::{Lab, MOVING, Reign};
 use crate::floating::Watch;
 use crate::load::{Done, Load, Verb};
 use crate::people::People;
 use crate::probe::{Try, probe};
-use crate::scenario::{Act, Scenario, Who};
+use crate::scenario::{Scenario, Who};
 use crate::viewer::Viewer;
 
 /// The load has found its rhythm after so many calls.
@@ -73,12 +73,11 @@ pub struct Rounds {
 }
 
 impl Rounds {
-    /// A cluster on hosts of its own, so many people, one viewer.
+    /// So many people, and one viewer, on this cluster.
     ///
     /// # Errors
     /// When something of it does not start.
-    pub async fn prepare(plan: Plan, people: u8) -> anyhow::Result<Self> {
-        let lab = Lab::start(plan).await?;
+    pub async fn prepare(lab: Lab, people: u8) -> anyhow::Result<Self> {
         let names = (0..people).map(|number| format!("user{number}"));
         let users = names.map(|name| lab.cluster.add_user(&name)).collect::<Result<Vec<_>, _>>()?;
         let prober = lab.cluster.add_user("prober")?;
@@ -186,7 +185,7 @@ impl Rounds {
 
     /// Somebody on the agent that the leader is cut off from, if that is the scenario.
     async fn tenant(&mut self, scenario: &Scenario) -> anyhow::Result<Option<Tenant>> {
-        if !matches!(scenario.act, Act::CutFromAgent(..)) {
+        if !scenario.act.is_between() {
             return Ok(None);
         }
         let tenant = Tenant::move_in(self.tenant.clone()).await?;

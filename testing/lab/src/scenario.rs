@@ -43,8 +43,11 @@ pub enum Act {
     Unplug(Who, Duration),
     /// Frames vanish for so long.
     Cut(Who, Way, Duration),
-    /// Frames between this broker and one agent vanish for so long.
-    CutFromAgent(Who, Duration),
+    /// Frames between this broker and one agent vanish for so long; deaf and mute is the broker.
+    CutFromAgent(Who, Way, Duration),
+    /// Frames between the leader and one agent vanish for so long, and the broker that carries what they say
+    /// to one another is killed, and started again when the others serve.
+    KillCarrier(Duration),
     /// So many frames of a hundred vanish at every broker, for so long.
     Loss(u8, Duration),
     /// Every broker in turn is stopped in order and started again.
@@ -60,9 +63,15 @@ impl Act {
             | Act::Freeze(who, _)
             | Act::Unplug(who, _)
             | Act::Cut(who, ..)
-            | Act::CutFromAgent(who, _) => Some(who),
+            | Act::CutFromAgent(who, ..) => Some(who),
+            Act::KillCarrier(_) => Some(Who::Leader),
             Act::Loss(..) | Act::RollingRestart => None,
         }
+    }
+
+    /// Whether it is between a broker and one agent.
+    pub fn is_between(self) -> bool {
+        matches!(self, Act::CutFromAgent(..) | Act::KillCarrier(_))
     }
 }
 
@@ -100,7 +109,19 @@ pub const ALL: &[Scenario] = &[
     scenario(
         "leader-agent-cut",
         "frames between the leader and one agent vanish for 5 s",
-        Act::CutFromAgent(Who::Leader, SECOND.saturating_mul(5)),
+        Act::CutFromAgent(Who::Leader, Way::Both, SECOND.saturating_mul(5)),
+        3,
+    ),
+    scenario(
+        "leader-agent-mute",
+        "frames from the leader to one agent vanish for 10 s, those from the agent come",
+        Act::CutFromAgent(Who::Leader, Way::Mute, TEN),
+        3,
+    ),
+    scenario(
+        "carrier-kill",
+        "frames between the leader and one agent vanish for 10 s, and the broker that carries them is killed",
+        Act::KillCarrier(TEN),
         3,
     ),
     scenario(

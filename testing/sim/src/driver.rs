@@ -10,7 +10,7 @@ use abide_model::{
     SessionId, State, Table,
 };
 use abide_raft::{ProposeError, Raft};
-use abide_reconcile::{Heard, Reservation, Wanted};
+use abide_reconcile::{Heard, Listening, Reservation, Wanted};
 use abide_session::{Phase, Row};
 use tokio::time::Instant;
 
@@ -26,6 +26,7 @@ const SILENCE: Duration = Duration::from_millis(2_200);
 pub async fn run(world: Arc<World>, broker: usize, life: u64, raft: Raft<Replica>) {
     let driver = Driver { world: world.clone(), broker, life, raft };
     let mut leading: Option<(Fence, Instant)> = None;
+    let mut listening = Listening::new(Instant::now());
     loop {
         tokio::time::sleep(TICK).await;
         if !driver.world.is_alive(broker, life) {
@@ -56,7 +57,8 @@ pub async fn run(world: Arc<World>, broker: usize, life: u64, raft: Raft<Replica
             }
         };
         leading = Some((fence, since));
-        driver.look(fence, since);
+        listening.look(Instant::now(), driver.raft.leadership().borrow().is_serving());
+        driver.look(fence, since, listening);
     }
 }
 
@@ -116,7 +118,7 @@ impl Driver {
         self.world.trace.add(&format!("b{} makes the table anew", self.broker));
     }
 
-    fn look(&self, fence: Fence, since: Instant) {
+    fn look(&self, fence: Fence, since: Instant, listening: Listening<Instant>) {
         let replica = self.raft.latest();
         let table = &replica.0;
         for agent in 0..self.world.hosts.len() {
@@ -127,14 +129,14 @@ impl Driver {
                 }
                 continue;
             };
-            let heard = link.as_ref().map_or(since, |link| link.heard.max(since));
-            let is_silent = heard.elapsed() > SILENCE;
-            if is_silent && known.reach == Reach::Reachable {
+            let heard = link.as_ref().map(|link| link.heard);
+            if listening.is_silent(heard, since, SILENCE) && known.reach == Reach::Reachable {
                 let at = self.world.clock(End::Broker(self.broker));
                 let change = Change::AgentUnheard { agent: known.id.clone(), since: at };
                 self.propose(None, change);
             }
-            let Some(link) = link.filter(|_| !is_silent) else { continue };
+            let is_heard = listening.is_heard(heard, SILENCE);
+            let Some(link) = link.filter(|_| is_heard) else { continue };
             self.welcome(table, agent, &link.greeting);
             if link.unread {
                 if link.greeting.fence > fence {

@@ -19,8 +19,8 @@ use tokio::sync::{oneshot, watch};
 
 use super::schema::Identity;
 use super::tail::{LastAfterTruncate, Tail};
-use super::writer::{Cause, Health, Job, Marks, Shared, StoreFault, Write, Writer};
-use crate::ids::{NodeId, Position};
+use super::writer::{Cause, Health, Job, Marks, Shared, StoreFault, TakeOver, Write, Writer};
+use crate::ids::{Ballot, NodeId, Position};
 use crate::machine::Machine;
 use crate::meters::Meters;
 use crate::record::Record;
@@ -136,6 +136,31 @@ impl LogStore {
 
     pub(crate) async fn set_identity(&self, identity: Identity) -> Result<(), StoreFault> {
         self.write(Write::Identity(identity)).await
+    }
+
+    /// The ballot, whether or not its majority is known.
+    pub(crate) fn ballot(&self) -> Option<Ballot> {
+        self.tail().ballot
+    }
+
+    /// Puts the end of the log to where the state is, if that came by a snapshot and goes further.
+    pub(crate) async fn reach(&self, applied: Option<Position>) -> Result<(), StoreFault> {
+        match applied {
+            Some(applied) if self.last() < Some(applied) => {
+                self.tail().purge(applied);
+                self.write(Write::Purge(applied)).await
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes over, in one transaction. `take_over` must go on from the end of the log.
+    pub(crate) async fn take_over(&self, take_over: TakeOver) -> Result<(), StoreFault> {
+        self.write(Write::TakeOver(take_over.clone())).await?;
+        let mut tail = self.tail();
+        tail.ballot = Some(take_over.ballot);
+        tail.append(&take_over.records);
+        Ok(())
     }
 
     /// Gives up a write that waits for room on a full disk, and lets none wait from now on.

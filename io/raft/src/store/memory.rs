@@ -15,7 +15,7 @@ use super::Store;
 use super::log::LogStore;
 use super::schema::{Identity, OpenError};
 use super::snapshot::{Snapshots, Work};
-use super::writer::{Cause, Done, Job, Marks, StoreFault, Write};
+use super::writer::{Cause, Done, Job, Marks, StoreFault, TakeOver, Write};
 use crate::ids::{Claim, NodeId, Position};
 use crate::machine::Machine;
 use crate::record::Record;
@@ -154,6 +154,11 @@ impl Platter {
                 self.marks.purged = Some(upto);
             }
             Write::Identity(identity) => self.identity = identity,
+            Write::TakeOver(TakeOver { identity, ballot, records }) => {
+                self.identity = identity;
+                self.marks.ballot = Some(ballot);
+                self.take(Write::Append(records));
+            }
         }
         let end = self.log.last_key_value().map(|(_, record)| record.position);
         self.marks.last = end.or(self.marks.purged);

@@ -3,6 +3,7 @@
 //! The folder is one node's life. An empty one becomes a new node under a new id; ids are never given
 //! again, because a voter that lost its disk has also lost what it promised.
 
+mod aside;
 mod log;
 #[cfg(feature = "sim")]
 mod memory;
@@ -19,6 +20,7 @@ use std::path::Path;
 
 use uuid::Uuid;
 
+pub use aside::read_folder;
 pub(crate) use log::LogStore;
 #[cfg(feature = "sim")]
 pub use memory::{Disk, Pace};
@@ -28,6 +30,7 @@ pub(crate) use snapshot::Snapshots;
 pub use snapshot::{SnapshotFault, SnapshotHeader};
 pub(crate) use writer::Health;
 pub use writer::StoreFault;
+pub(crate) use writer::TakeOver;
 
 use crate::ids::{Claim, NodeId};
 use crate::machine::Machine;

@@ -82,6 +82,17 @@ pub(crate) enum Write {
     /// Forgets this position and all before it.
     Purge(Position),
     Identity(Identity),
+    /// A forced takeover, all of it or nothing.
+    TakeOver(TakeOver),
+}
+
+/// What a forced takeover changes: who this node is, whom it obeys (itself), and who the members are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct TakeOver {
+    pub(crate) identity: Identity,
+    pub(crate) ballot: Ballot,
+    /// The members, and what else the new generation begins with.
+    pub(crate) records: Vec<Record>,
 }
 
 pub(crate) type Done = Box<dyn FnOnce(Result<(), StoreFault>) + Send>;
@@ -223,6 +234,11 @@ impl Writer {
                 Write::Truncate(since) => rows::truncate(&transaction, *since)?,
                 Write::Purge(upto) => rows::set_mark(&transaction, rows::PURGED, *upto)?,
                 Write::Identity(identity) => rows::set_identity(&transaction, *identity)?,
+                Write::TakeOver(TakeOver { identity, ballot, records }) => {
+                    rows::set_identity(&transaction, *identity)?;
+                    rows::set_ballot(&transaction, *ballot)?;
+                    rows::append(&transaction, records)?;
+                }
             }
         }
         if let Some(committed) = self.committed {

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use tempfile::TempDir;
 
 use super::*;
-use crate::{Fault, OpenError, ProposeError, ReadError, Reserve, SnapshotEvery};
+use crate::{Fault, OpenError, ProposeError, ReadError, Reserve};
 
 /// All files of a folder, but the lock.
 fn contents(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
@@ -30,12 +30,11 @@ fn copy_of(files: &BTreeMap<PathBuf, Vec<u8>>) -> TempDir {
 /// A folder with a snapshot, entries in the database and in its write-ahead log, as after a SIGKILL.
 async fn as_after_a_kill() -> (BTreeMap<PathBuf, Vec<u8>>, Table) {
     let folder = TempDir::new().unwrap();
-    let settings = Settings {
-        snapshot_every: SnapshotEvery { least: 40_000, most: 40_000 },
-        ..Settings::default()
-    };
-    let raft = start_with(folder.path(), settings).await;
+    let raft = start(folder.path()).await;
     for key in 0..60 {
+        if key == 45 {
+            raft.save().await.unwrap();
+        }
         raft.propose(put(key, vec![key as u8; 900])).await.unwrap();
     }
     raft.stop().await.unwrap();
@@ -51,6 +50,16 @@ async fn as_after_a_kill() -> (BTreeMap<PathBuf, Vec<u8>>, Table) {
     (files, table)
 }
 
+/// Where the last whole transaction of a write-ahead log begins. The copy may have cut off another, which the
+/// engine writes when it has nothing else to do.
+fn last_transaction(wal: &[u8]) -> usize {
+    let frames = wal[32..].chunks_exact(24 + 4096).enumerate();
+    let is_commit = |frame: &[u8]| frame[4..8] != [0; 4];
+    let ends = frames.filter(|(_, frame)| is_commit(frame)).map(|(n, _)| 32 + (n + 1) * 4120);
+    let ends: Vec<_> = ends.collect();
+    ends[ends.len() - 2]
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flipped_byte_anywhere_is_refused_by_name_or_harms_nothing() {
     let (files, table) = as_after_a_kill().await;
@@ -58,7 +67,7 @@ async fn a_flipped_byte_anywhere_is_refused_by_name_or_harms_nothing() {
     for (path, sound) in &files {
         let is_wal = path.to_string_lossy().ends_with("-wal");
         // The last transaction of the write-ahead log looks like one torn by a crash.
-        let end = sound.len() - if is_wal { 3 * (4096 + 24) } else { 0 };
+        let end = if is_wal { last_transaction(sound) } else { sound.len() };
         for offset in (0..end).step_by(end / 150) {
             let folder = copy_of(&files);
             let file = folder.path().join(path.file_name().unwrap());

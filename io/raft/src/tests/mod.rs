@@ -5,6 +5,7 @@ mod kill;
 mod measure;
 mod single;
 mod storage;
+mod takeover;
 mod trio;
 
 use std::future::Future;

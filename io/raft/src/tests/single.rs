@@ -278,21 +278,6 @@ async fn an_emptied_folder_becomes_another_node() {
     again.stop().await.unwrap();
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_lone_voter_rises_above_a_claim_that_agents_have_seen() {
-    let folder = TempDir::new().unwrap();
-    let raft = start(folder.path()).await;
-    let seen = Claim { generation: 4, claimant: 99.into() };
-    let raised = raft.raise_claim(seen).await.unwrap();
-    assert!(raised > seen);
-    assert_eq!(raft.raise_claim(seen).await.unwrap(), raised);
-    assert_eq!(raft.command_fence().unwrap().claim, raised);
-    raft.stop().await.unwrap();
-    let again = start(folder.path()).await;
-    assert_eq!(again.command_fence().unwrap().claim, raised);
-    again.stop().await.unwrap();
-}
-
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(12))]
 

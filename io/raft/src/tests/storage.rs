@@ -22,7 +22,7 @@ impl StoreBuilder<Types<Table>, LogStore, State<Table>, TempDir> for Builder {
         let folder = TempDir::new().unwrap();
         let store = Store::open(folder.path(), CLUSTER)
             .map_err(|cause| StorageIOError::read(openraft::AnyError::new(&cause)))?;
-        let state = State::new(Table::default(), store.machine, store.snapshots);
+        let (state, _) = State::new(Table::default(), store.machine, store.snapshots);
         Ok((folder, store.log, state))
     }
 }

@@ -16,29 +16,34 @@ use crate::{
 };
 
 #[derive(Clone, Default)]
-struct Wires(Arc<Mutex<Switch>>);
+pub(super) struct Wires(Arc<Mutex<Switch>>);
 
 #[derive(Default)]
-struct Switch {
+pub(super) struct Switch {
     nodes: BTreeMap<NodeId, Raft<Table>>,
     cut: BTreeSet<NodeId>,
     snapshots: usize,
 }
 
 impl Wires {
-    fn cut(&self, node: NodeId) {
+    pub(super) fn cut(&self, node: NodeId) {
         self.0.lock().unwrap().cut.insert(node);
     }
 
-    fn heal(&self, node: NodeId) {
+    pub(super) fn heal(&self, node: NodeId) {
         self.0.lock().unwrap().cut.remove(&node);
     }
 
     /// A node that waits to be taken in.
-    async fn start_node(&self) -> (Raft<Table>, TempDir) {
+    pub(super) async fn start_node(&self) -> (Raft<Table>, TempDir) {
         let folder = TempDir::new().unwrap();
+        (self.start_in(folder.path()).await, folder)
+    }
+
+    /// The node of this folder.
+    pub(super) async fn start_in(&self, folder: &Path) -> Raft<Table> {
         let start = Start {
-            folder: folder.path().to_owned(),
+            folder: folder.to_owned(),
             cluster: CLUSTER,
             formation: Formation::Join,
             settings: Settings {
@@ -50,8 +55,18 @@ impl Wires {
             transport: Arc::new(self.clone()),
         };
         let raft = Raft::start(Table::default(), start).await.unwrap();
+        self.plug_in(&raft);
+        raft
+    }
+
+    /// The node is reached by the id that it has now.
+    pub(super) fn plug_in(&self, raft: &Raft<Table>) {
         self.0.lock().unwrap().nodes.insert(raft.node(), raft.clone());
-        (raft, folder)
+    }
+
+    /// The wires hold the nodes, and the nodes the wires.
+    pub(super) fn unplug_all(&self) {
+        self.0.lock().unwrap().nodes.clear();
     }
 
     fn reach(&self, stamp: Stamp) -> Result<Raft<Table>, TransportError> {
@@ -164,17 +179,16 @@ impl Trio {
         for raft in &self.nodes {
             raft.stop().await.unwrap();
         }
-        // The wires hold the nodes, and the nodes the wires.
-        self.wires.0.lock().unwrap().nodes.clear();
+        self.wires.unplug_all();
     }
 }
 
-async fn has(raft: &Raft<Table>, key: u64) {
+pub(super) async fn has(raft: &Raft<Table>, key: u64) {
     let mut changes = raft.changes();
     within(changes.wait_for(|_| raft.latest().rows.contains_key(&key))).await.unwrap();
 }
 
-async fn role(raft: &Raft<Table>, wanted: impl Fn(&Leadership) -> bool) {
+pub(super) async fn role(raft: &Raft<Table>, wanted: impl Fn(&Leadership) -> bool) {
     within(raft.leadership().wait_for(|now| wanted(now))).await.unwrap();
 }
 

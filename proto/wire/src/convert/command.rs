@@ -22,6 +22,7 @@ fn change(change: &Change) -> Wire {
             broker: Some(broker.into()),
         }),
         Change::BeginRebuild => Wire::BeginRebuild(table::BeginRebuild {}),
+        Change::DoubtTable { generation } => Wire::DoubtTable(*generation),
         Change::ExpectAgents { agents } => Wire::ExpectAgents(table::ExpectAgents {
             agents: agents.iter().map(ToString::to_string).collect(),
         }),
@@ -110,6 +111,7 @@ impl TryFrom<table::Command> for Command {
                 broker: need("broker", it.broker)?.try_into()?,
             },
             Wire::BeginRebuild(_) => Change::BeginRebuild,
+            Wire::DoubtTable(generation) => Change::DoubtTable { generation },
             Wire::ExpectAgents(it) => {
                 Change::ExpectAgents { agents: it.agents.into_iter().map(Into::into).collect() }
             }

@@ -11,7 +11,7 @@ use abide_model::{BrokerId, SessionId, Timestamp};
 use abide_wire::agent::brokerage_client::BrokerageClient;
 use abide_wire::agent::{
     AgentMessage, Answer, BrokerMessage, ClockProbe, ClockReply, Command, Fenced, LedgerRow,
-    Obeyed, Rejected, Viewers, agent_message::Message, answer, broker_message,
+    Obeyed, Obeys, Rejected, Viewers, agent_message::Message, answer, broker_message,
 };
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -233,10 +233,19 @@ impl Stream {
             Some(Message::Clock(ClockReply { probe: 0, .. })) => self.probe().await?,
             Some(Message::Clock(reply)) => self.measure(&reply, streams).await,
             Some(Message::Command(command)) => order(command, streams, answers).await?,
+            Some(Message::Fence(probe)) => self.obeys(probe.probe, streams).await?,
             // What a newer broker says that this agent does not know.
             None => {}
         }
         Ok(())
+    }
+
+    /// Tells whom this agent obeys.
+    async fn obeys(&self, probe: u64, streams: &Streams) -> Result<(), Broken> {
+        let fence = streams.owner.fence().await.ok_or(Broken::Stopping)?;
+        let version = streams.cluster.last_told().version;
+        let obeys = Obeys { probe, fence: Some(fence.into()), version };
+        self.out.send(Message::Obeys(obeys)).await
     }
 
     async fn load(&mut self, streams: &Streams) -> Result<(), Broken> {

@@ -254,7 +254,9 @@ impl Owner {
             return;
         }
         self.note_passes_in_use();
-        self.log_outs.prune(Instant::now());
+        for user in self.log_outs.prune(Instant::now()) {
+            self.turn.write(Write::DeleteLogOut(user));
+        }
         let now = clock::now();
         let old: Vec<_> = self.tickets.extract_if(|_, forget_at| *forget_at <= now).collect();
         for (jti, _) in old {

@@ -37,6 +37,7 @@ pub(crate) struct Greeting {
 pub(super) enum Request {
     Command(Command, oneshot::Sender<Verdict>),
     Greet(oneshot::Sender<Greeting>),
+    Fence(oneshot::Sender<Fence>),
     Redeem(Redeem, oneshot::Sender<Result<(), Denied>>),
     Attach(Door, oneshot::Sender<Result<Attachment, Denied>>),
     Show(Door, oneshot::Sender<Result<Shown, Denied>>),
@@ -73,6 +74,13 @@ impl Handle {
         let (reply, greeting) = oneshot::channel();
         self.requests.send(Request::Greet(reply)).await.ok()?;
         greeting.await.ok()
+    }
+
+    /// The highest fence that was obeyed.
+    pub(crate) async fn fence(&self) -> Option<Fence> {
+        let (reply, fence) = oneshot::channel();
+        self.requests.send(Request::Fence(reply)).await.ok()?;
+        fence.await.ok()
     }
 
     /// Exchanges a ticket for a pass.

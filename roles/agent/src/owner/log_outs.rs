@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use abide_ledger::LogOut;
 use abide_model::{Timestamp, UserName};
 use abide_ticket::{TICKET_LEEWAY_MS, TICKET_LIFETIME_MS};
 use tokio::time::{Duration, Instant};
@@ -11,22 +12,42 @@ use tokio::time::{Duration, Instant};
 const MATTERS: Duration =
     Duration::from_millis(60 * 60 * 1000 + TICKET_LIFETIME_MS + TICKET_LEEWAY_MS);
 
-/// Log-outs that still matter. Brokers tell them on every new stream, so they need not be durable; that
-/// the passes are gone is.
-#[derive(Debug, Default)]
-pub(super) struct LogOuts(HashMap<UserName, LogOut>);
+/// Log-outs that still matter. Brokers tell them on every new stream; they are durable for tickets that come
+/// before that, or while no broker is there.
+#[derive(Debug)]
+pub(super) struct LogOuts(HashMap<UserName, Told>);
 
 #[derive(Debug, Clone, Copy)]
-struct LogOut {
+struct Told {
     before: Timestamp,
-    told: Instant,
+    at: Instant,
 }
 
 impl LogOuts {
-    /// What came of this user's tickets until `before` counts no more.
-    pub(super) fn note(&mut self, user: UserName, before: Timestamp, now: Instant) {
-        let known = self.0.entry(user).or_insert(LogOut { before, told: now });
-        *known = LogOut { before: before.max(known.before), told: now };
+    /// Those in the ledger, as if they were told now: a clock that does not jump knows nothing of when they
+    /// were.
+    pub(super) fn restored(kept: impl IntoIterator<Item = LogOut>, now: Instant) -> Self {
+        let told = |LogOut { user, before }| (user, Told { before, at: now });
+        Self(kept.into_iter().map(told).collect())
+    }
+
+    /// What came of this user's tickets until `before` counts no more. Gives what is to be kept of it, if that
+    /// is new.
+    pub(super) fn note(
+        &mut self,
+        user: UserName,
+        before: Timestamp,
+        now: Instant,
+    ) -> Option<LogOut> {
+        let known = self.0.get_mut(&user);
+        if let Some(known) = known {
+            known.at = now;
+            if before <= known.before {
+                return None;
+            }
+        }
+        self.0.insert(user.clone(), Told { before, at: now });
+        Some(LogOut { user, before })
     }
 
     /// Whether a ticket of this user that was issued then counts no more.
@@ -34,9 +55,10 @@ impl LogOuts {
         self.0.get(user).is_some_and(|out| issued_at <= out.before)
     }
 
-    /// Forgets those that matter no more.
-    pub(super) fn prune(&mut self, now: Instant) {
-        self.0.retain(|_, out| now.duration_since(out.told) < MATTERS);
+    /// Forgets those that matter no more; gives whose.
+    pub(super) fn prune(&mut self, now: Instant) -> Vec<UserName> {
+        let is_over = |_: &UserName, out: &mut Told| now.duration_since(out.at) >= MATTERS;
+        self.0.extract_if(is_over).map(|(user, _)| user).collect()
     }
 }
 
@@ -47,17 +69,23 @@ mod tests {
     #[test]
     fn a_log_out_is_remembered_as_long_as_a_ticket_from_before_could_be_good() {
         let ada: UserName = "ada".parse().unwrap();
-        let (mut outs, begun) = (LogOuts::default(), Instant::now());
-        outs.note(ada.clone(), Timestamp(5_000), begun);
+        let (mut outs, begun) = (LogOuts::restored([], Instant::now()), Instant::now());
+        let kept = LogOut { user: ada.clone(), before: Timestamp(5_000) };
+        assert_eq!(outs.note(ada.clone(), Timestamp(5_000), begun), Some(kept.clone()));
         assert!(outs.cover(&ada, Timestamp(5_000)));
         assert!(!outs.cover(&ada, Timestamp(5_001)));
         assert!(!outs.cover(&"bob".parse().unwrap(), Timestamp(1)));
-        outs.prune(begun + MATTERS / 2);
+        assert_eq!(outs.prune(begun + MATTERS / 2), []);
         // Told anew on another stream, by a broker whose table is older.
-        outs.note(ada.clone(), Timestamp(4_000), begun + MATTERS / 2);
-        outs.prune(begun + MATTERS);
+        assert_eq!(outs.note(ada.clone(), Timestamp(4_000), begun + MATTERS / 2), None);
+        assert_eq!(outs.prune(begun + MATTERS), []);
         assert!(outs.cover(&ada, Timestamp(5_000)));
-        outs.prune(begun + MATTERS * 2);
+        assert_eq!(outs.prune(begun + MATTERS * 2), std::slice::from_ref(&ada));
         assert!(outs.0.is_empty());
+
+        let mut outs = LogOuts::restored([kept], begun);
+        assert!(outs.cover(&ada, Timestamp(5_000)));
+        assert_eq!(outs.note(ada.clone(), Timestamp(5_000), begun), None, "it is kept already");
+        assert_eq!(outs.prune(begun + MATTERS), [ada]);
     }
 }

@@ -159,7 +159,7 @@ impl Owner {
             departed: VecDeque::new(),
             passes: contents.passes.into_iter().map(|pass| (pass.hash, pass)).collect(),
             tickets: contents.tickets.into_iter().map(|it| (it.jti, it.forget_at)).collect(),
-            log_outs: LogOuts::default(),
+            log_outs: LogOuts::restored(contents.log_outs, Instant::now()),
             keepers,
             brokers: Vec::new(),
             counts,
@@ -217,10 +217,13 @@ impl Owner {
         match request {
             Request::Command(command, reply) => self.command(command, reply),
             Request::Greet(reply) => self.greet(reply),
+            Request::Fence(reply) => {
+                // Whoever asked may have gone; there is nobody else to tell.
+                let _ = reply.send(self.gate.highest());
+            }
             Request::Redeem(redeem, reply) => self.redeem(redeem, reply),
             Request::Attach(door, reply) => self.attach(door, reply),
             Request::Show(door, reply) => {
-                // Whoever asked may have gone; there is nobody else to tell.
                 let _ = reply.send(self.show(&door));
             }
             Request::Cluster(view) => {

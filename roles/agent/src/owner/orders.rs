@@ -112,7 +112,9 @@ impl Owner {
         if !revoked.is_empty() {
             info!(%user, passes = revoked.len(), "Passes revoked");
         }
-        self.log_outs.note(user, before, Instant::now());
+        if let Some(new) = self.log_outs.note(user, before, Instant::now()) {
+            self.turn.write(Write::PutLogOut(new));
+        }
     }
 }
 

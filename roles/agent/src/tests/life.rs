@@ -210,6 +210,8 @@ async fn log_out_everywhere_ends_what_was_before_it_and_nothing_later() {
     world.obey(log_out(before)).await;
     world.kill_daemon();
     world.start_daemon().await;
+    // Before any broker has told it again.
+    assert_eq!(pass(&world, &unused).await.err(), Some(StatusCode::UNAUTHORIZED));
     world.obey(log_out(before)).await;
     let refused = Viewer::open(&world, &order, &[("authorization", &early)]).await;
     assert_eq!(refused.err(), Some(StatusCode::UNAUTHORIZED));

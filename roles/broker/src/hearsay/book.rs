@@ -6,19 +6,12 @@ use std::time::{Duration, Instant};
 use abide_model::{AgentId, BrokerId};
 
 use crate::hub::Line;
-
-/// A link on which nothing came for so long is no good, if somebody else has heard the agent meanwhile: it
-/// speaks once a second to each broker. Less than the silence that makes it unreachable.
-const QUIET: Duration = Duration::from_millis(1_500);
-/// Whoever heard the agent within this hears it. It is told of once a second, right after the fact or up to
-/// a second later.
-const FRESH: Duration = Duration::from_millis(1_250);
-/// A broker that said nothing for so long is forgotten, with all that it said.
-const FORGET: Duration = Duration::from_secs(3);
+use crate::timing::Silences;
 
 /// What the other brokers said last.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Book {
+    silences: Silences,
     by_broker: BTreeMap<BrokerId, Word>,
 }
 
@@ -31,6 +24,11 @@ struct Word {
 }
 
 impl Book {
+    /// Nobody has said anything.
+    pub fn new(silences: Silences) -> Self {
+        Self { silences, by_broker: BTreeMap::new() }
+    }
+
     /// A broker says how long ago it heard the agents that it hears. Those it does not name it does not
     /// hear any more.
     pub fn take(
@@ -46,7 +44,8 @@ impl Book {
 
     /// Forgets whom nothing was heard of.
     pub fn forget_silent(&mut self, now: Instant) {
-        self.by_broker.retain(|_, word| now.duration_since(word.said) < FORGET);
+        let forgotten = self.silences.forgotten;
+        self.by_broker.retain(|_, word| now.duration_since(word.said) < forgotten);
     }
 
     /// When an agent was heard last, by any of them.
@@ -69,10 +68,10 @@ impl Book {
         now: Instant,
     ) -> Option<&BrokerId> {
         let last = line.heard.unwrap_or(begun);
-        if now.duration_since(last) < QUIET {
+        if now.duration_since(last) < self.silences.quiet {
             return None;
         }
-        let hears = |at: Instant| now.duration_since(at) < FRESH;
+        let hears = |at: Instant| now.duration_since(at) < self.silences.fresh;
         let heard = self.by_broker.iter().filter_map(|(broker, word)| {
             let at = *word.heard.get(agent)?;
             hears(at).then_some((broker, at))
@@ -85,7 +84,10 @@ impl Book {
 
 #[cfg(test)]
 mod tests {
+    use abide_model::Timing;
+
     use super::*;
+    use crate::timing::silences;
 
     const fn ms(ms: u64) -> Duration {
         Duration::from_millis(ms)
@@ -101,7 +103,11 @@ mod tests {
 
     /// Each broker heard the agent so many milliseconds before `now`, and says so then.
     fn book(now: Instant, heard: &[(u8, u64)]) -> Book {
-        let mut book = Book::default();
+        book_with(Timing::Lan, now, heard)
+    }
+
+    fn book_with(timing: Timing, now: Instant, heard: &[(u8, u64)]) -> Book {
+        let mut book = Book::new(silences(timing));
         for (number, ago) in heard {
             book.take(broker(*number), [(agent(), ms(*ago))], now);
         }
@@ -191,6 +197,19 @@ mod tests {
         let line = Line { via: None, heard: None };
         let carrier = book(begun, &[(1, 0)]).carrier(&agent(), &line, begun, begun).cloned();
         assert_eq!(carrier, None, "a broker that has just begun waits for the agent itself");
+    }
+
+    #[test]
+    fn on_slow_lines_a_late_message_is_no_silence() {
+        let now = Instant::now() + ms(10_000);
+        let line = Line { via: None, heard: Some(now - ms(2_900)) };
+        let carrier = |timing, line: &Line| {
+            book_with(timing, now, &[(1, 100)]).carrier(&agent(), line, now, now).cloned()
+        };
+        assert_eq!(carrier(Timing::Lan, &line), Some(broker(1)));
+        assert_eq!(carrier(Timing::Slow, &line), None);
+        let line = Line { via: None, heard: Some(now - ms(3_000)) };
+        assert_eq!(carrier(Timing::Slow, &line), Some(broker(1)));
     }
 
     #[test]

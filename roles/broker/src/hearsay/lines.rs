@@ -18,11 +18,10 @@ use crate::broker::Broker;
 use crate::clock::Clock;
 use crate::hub::OUTBOX;
 use crate::listener::{Listener, Said};
+use crate::timing;
 
 /// How often it is looked whether an agent's link is still good.
 const LOOK: Duration = Duration::from_millis(200);
-/// Until a line brings its first message.
-const WITHIN: Duration = Duration::from_secs(1);
 /// Before one that could not be opened is tried again.
 const AGAIN: Duration = Duration::from_millis(500);
 /// Lines that are being opened at once: a leader that many agents have yet to come to is not kept from
@@ -90,13 +89,14 @@ async fn open(broker: &Broker, agent: &AgentId, carrier: &BrokerId) -> Result<()
     let commands = ReceiverStream::new(messages).filter_map(command_in);
     let requests = tokio_stream::once(with).chain(commands);
     let mut client = broker.peers.relay_client(address);
-    let answer = timeout(WITHIN, client.relay(requests)).await.ok();
+    let within = timing::silences(broker.settings.timing).line;
+    let answer = timeout(within, client.relay(requests)).await.ok();
     broker.peers.judge_relay(address, answer.as_ref());
     let late = || Status::deadline_exceeded("no answer in time");
     let clock = broker.clock.clone();
     let said = answer.ok_or_else(late)??.into_inner();
     let mut said = said.map(move |reply| reply.map(|reply| said_in(&clock, reply)));
-    let first = timeout(WITHIN, said.next()).await.map_err(|_| late())?;
+    let first = timeout(within, said.next()).await.map_err(|_| late())?;
     let first = first.ok_or_else(|| Status::aborted("the line ended"))??;
     let via = carrier.clone();
     let link = broker.hub.connect_through(agent, via, outbox.clone(), first.heard);

@@ -31,16 +31,22 @@ use tokio::sync::Notify;
 
 use crate::broker::Broker;
 use crate::hub::Heard;
+use crate::timing::Silences;
 use book::Book;
 
 /// What other brokers say of whom they hear. Kept by all, used by the leader, so that a new one knows it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Hearsay {
     book: Mutex<Book>,
     news: Notify,
 }
 
 impl Hearsay {
+    /// Nobody has said anything.
+    pub fn new(silences: Silences) -> Self {
+        Self { book: Mutex::new(Book::new(silences)), news: Notify::new() }
+    }
+
     /// Another broker says whom it hears: all of them.
     ///
     /// # Errors

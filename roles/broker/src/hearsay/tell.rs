@@ -8,14 +8,13 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tracing::debug;
 
 use crate::broker::Broker;
+use crate::timing;
 
 const EVERY: Duration = Duration::from_secs(1);
 /// Between two tellings: after a restart thousands of agents come in a second, and each telling names all.
 const PAUSE: Duration = Duration::from_millis(50);
 /// For the leader's answer. What it did not hear is told again soon.
 const WITHIN: Duration = Duration::from_secs(1);
-/// What was heard longer ago says nothing any more.
-const STALE: Duration = Duration::from_secs(3);
 
 /// Runs until the engine stops: tells whoever leads, once a second, and at once when an agent comes or goes
 /// or another broker leads.
@@ -40,7 +39,9 @@ pub async fn tell(broker: Broker) {
 
 async fn tell_once(broker: &Broker, leader: &str) {
     let heard = broker.hub.heard_here(Instant::now());
-    let agents = heard.into_iter().filter(|(_, ago)| *ago < STALE).map(|(agent, ago)| Heard {
+    // What was heard longer ago says nothing any more.
+    let stale = timing::silences(broker.settings.timing).forgotten;
+    let agents = heard.into_iter().filter(|(_, ago)| *ago < stale).map(|(agent, ago)| Heard {
         agent: agent.to_string(),
         ago_ms: u32::try_from(ago.as_millis()).unwrap_or(u32::MAX),
     });

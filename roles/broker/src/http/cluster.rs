@@ -13,7 +13,7 @@ use http::{StatusCode, header};
 use super::App;
 use super::caller::{Body, Caller};
 use crate::problem::Refused;
-use crate::{timing, view};
+use crate::{rivals, timing, view};
 
 const HOUR_S: u32 = 60 * 60;
 const WEEK_S: u32 = 7 * 24 * HOUR_S;
@@ -119,6 +119,9 @@ pub async fn healthz() -> &'static str {
 
 /// A login would work now.
 pub async fn readyz(State(app): State<App>) -> Response {
+    if let Some(generation) = app.broker.rivals.met() {
+        return not_ready(&rivals::told(generation));
+    }
     let ready = async {
         app.broker.ready().await?;
         app.broker.clock.certain().await;

@@ -1,16 +1,19 @@
 //! A table that was lost: how far its making anew is, and what an administrator says to it.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use abide_api::{
     ConfirmRequest, Confirmed, ExpectRequest, Problem, ProblemKind, Recovery, RecoveryAgent, Time,
 };
+use abide_auth::{AuditRecord, Decision, Verdict};
 use abide_model::{Change, Table};
 use axum::Json;
 use axum::extract::State;
 
 use super::App;
 use super::caller::{Body, Caller};
+use super::origin::From;
 use crate::broker::Broker;
 use crate::problem::Refused;
 use crate::rebuild;
@@ -35,25 +38,33 @@ async fn shown(broker: &Broker) -> Result<Json<Recovery>, Refused> {
 pub async fn expect(
     State(app): State<App>,
     caller: Caller,
+    From(from): From,
     Body(request): Body<ExpectRequest>,
 ) -> Result<Json<Recovery>, Refused> {
-    caller.admin()?;
+    let caller = admin(&app, caller, from, "recovery: expect")?;
     if request.agents.iter().any(|it| it.is_empty() || it.len() > 256) {
         return Err(ProblemKind::BadRequest.because("An agent's name has 1 to 256 bytes.").into());
     }
     waits(&app.broker).await?;
     let agents = request.agents.into_iter().map(Arc::from).collect();
     app.broker.propose(Change::ExpectAgents { agents }).await?;
+    app.broker.audit.record(about(&caller, from, "recovery: expect"));
     shown(&app.broker).await
 }
 
 /// Sessions are placed again, whoever has not reported.
 #[utoipa::path(post, tag = "cluster", path = "/api/v1/cluster/recovery/go",
     responses((status = 200, body = Recovery), (status = "4XX", body = Problem)))]
-pub async fn go(State(app): State<App>, caller: Caller) -> Result<Json<Recovery>, Refused> {
-    let by = caller.admin()?.0.user.as_str().into();
+pub async fn go(
+    State(app): State<App>,
+    caller: Caller,
+    From(from): From,
+) -> Result<Json<Recovery>, Refused> {
+    let caller = admin(&app, caller, from, "recovery: go")?;
+    let by = caller.0.user.as_str().into();
     waits(&app.broker).await?;
     app.broker.propose(Change::PlaceAgain { by }).await?;
+    app.broker.audit.record(about(&caller, from, "recovery: go"));
     shown(&app.broker).await
 }
 
@@ -64,9 +75,10 @@ pub async fn go(State(app): State<App>, caller: Caller) -> Result<Json<Recovery>
 pub async fn confirm(
     State(app): State<App>,
     caller: Caller,
+    From(from): From,
     Body(request): Body<ConfirmRequest>,
 ) -> Result<Json<Confirmed>, Refused> {
-    caller.admin()?;
+    let caller = admin(&app, caller, from, "recovery: confirm")?;
     let table = app.broker.table().await?;
     recovery(&app.broker, &table.0)?;
     let named =
@@ -80,7 +92,29 @@ pub async fn confirm(
         return Err(ProblemKind::NotFound.because(detail).into());
     };
     let sessions = rebuild::confirm(&app.broker, &agent.id).await?;
+    let about = AuditRecord { agent: Some(&agent.id), ..about(&caller, from, "recovery: confirm") };
+    app.broker.audit.record(about);
     Ok(Json(Confirmed { sessions }))
+}
+
+/// Only administrators; that another tried is recorded.
+fn admin(app: &App, caller: Caller, from: IpAddr, what: &str) -> Result<Caller, Refused> {
+    if !caller.is_admin() {
+        let record = AuditRecord { verdict: Verdict::Refused, ..about(&caller, from, what) };
+        app.broker.audit.record(record);
+    }
+    caller.admin()
+}
+
+/// That this was done.
+fn about<'a>(caller: &'a Caller, from: IpAddr, what: &'a str) -> AuditRecord<'a> {
+    AuditRecord {
+        user: Some(caller.0.user.as_str()),
+        address: Some(from),
+        token: Some(caller.0.jti),
+        reason: Some(what),
+        ..AuditRecord::new(Decision::Administer, Verdict::Allowed)
+    }
 }
 
 async fn waits(broker: &Broker) -> Result<(), Refused> {

@@ -51,6 +51,8 @@ pub(super) struct Link {
     pub(super) heard: Heard,
     /// What the agent's clock showed.
     pub(super) clock: Option<Sighting>,
+    /// Whom it said to obey when it was asked last.
+    pub(super) obeys: Option<agent::Obeys>,
     next_command: u64,
     /// What was commanded on this link, so that it is not repeated on it.
     pub(super) commanded: HashMap<u64, Commanded>,
@@ -147,6 +149,7 @@ impl Link {
             load: None,
             heard,
             clock: None,
+            obeys: None,
             next_command: 0,
             commanded: HashMap::new(),
             pending: HashSet::new(),

@@ -4,11 +4,13 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use abide_raft::Peer;
-use abide_wire::peer::{EnrollReply, EnrollRequest};
+use abide_raft::{Claim, NodeId, Peer};
+use abide_wire::peer::{Blank, EnrollReply, EnrollRequest};
+use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tracing::{debug, info};
 
+use super::Peers;
 use crate::broker::Broker;
 
 /// Between two rounds while this broker does not take part.
@@ -17,6 +19,30 @@ const AGAIN: Duration = Duration::from_millis(250);
 const LOOK: Duration = Duration::from_secs(2);
 /// For one broker's answer.
 const WITHIN: Duration = Duration::from_secs(3);
+
+/// Where a broker leads that one of these knows, if any does: the cluster's table is not lost then.
+pub async fn find_leader(peers: &Peers, known: &[String], me: &str) -> Option<String> {
+    let mut asked = JoinSet::new();
+    for address in known.iter().filter(|address| *address != me) {
+        let (mut client, address) = (peers.client(address), address.clone());
+        asked.spawn(async move {
+            let answer = timeout(WITHIN, client.leader(Blank {})).await;
+            match answer.ok()? {
+                Ok(reply) => Some(reply.into_inner().address).filter(|leader| !leader.is_empty()),
+                Err(status) => {
+                    debug!(address, %status, "Knows of no leader");
+                    None
+                }
+            }
+        });
+    }
+    while let Some(answer) = asked.join_next().await {
+        if let Ok(Some(leader)) = answer {
+            return Some(leader);
+        }
+    }
+    None
+}
 
 /// Runs until the broker stops. `known` are the other brokers' addresses as they were known last.
 pub async fn enroll(broker: Broker, known: Vec<String>) {
@@ -54,14 +80,28 @@ fn addresses(broker: &Broker, known: &[String], me: &Peer) -> BTreeSet<String> {
 
 /// Where the leader is, if this broker knows.
 async fn ask(broker: &Broker, address: &str, me: &Peer) -> Option<String> {
-    let node = broker.raft.node().0;
+    let (node, claim) = (broker.raft.node().0, broker.raft.claim());
+    let pristine = broker.raft.is_pristine();
     let mut client = broker.peers.client(address);
-    let call = client.enroll(EnrollRequest { node, address: me.address.clone() });
+    let call = client.enroll(EnrollRequest {
+        node,
+        address: me.address.clone(),
+        generation: claim.generation,
+        claimant: claim.claimant.0,
+        pristine,
+    });
     let answer = timeout(WITHIN, call).await.ok();
     broker.peers.judge(address, answer.as_ref());
     match answer? {
         Ok(reply) => {
-            let EnrollReply { leader, .. } = reply.into_inner();
+            let EnrollReply { leader, generation, claimant, .. } = reply.into_inner();
+            let theirs = Claim { generation, claimant: NodeId(claimant) };
+            if pristine
+                && theirs > claim
+                && let Err(cause) = broker.raft.adopt_claim(theirs).await
+            {
+                debug!(address, %cause, "Its claim cannot be taken on");
+            }
             Some(leader)
         }
         Err(status) => {

@@ -12,9 +12,9 @@ mod roster;
 mod service;
 
 pub use clocks::compare_clocks;
-pub use enroll::enroll;
+pub use enroll::{enroll, find_leader};
 pub use failures::{QUEUE as FAILURES, tell as tell_failures};
-pub use roster::{Roster, RosterError, admit, is_settled};
+pub use roster::{AdmitError, Roster, RosterError, admit, is_settled};
 pub use service::CooperationService;
 
 use std::time::Duration;

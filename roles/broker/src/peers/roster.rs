@@ -4,12 +4,13 @@
 //! the place of its earlier one, in one change, once it has caught up.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use abide_model::{BrokerId, Timing};
 use abide_raft::{Members, MembersError, NodeId, Peer, Raft};
 use tokio::sync::Mutex;
+use tokio::time::sleep;
 use tracing::{info, warn};
 
 use super::Peers;
@@ -19,14 +20,33 @@ use crate::timing;
 /// How long a new broker may take to catch up before it has to ask again.
 const CATCH_UP: Duration = Duration::from_secs(120);
 
+/// A newcomer asks again every quarter of a second, or every few seconds while others that it knows do not
+/// answer. One that neither asks nor answers for so long is gone: others are taken in before it comes back.
+const GONE: Duration = Duration::from_secs(10);
+/// How often it is looked whether it is gone.
+const LOOK: Duration = Duration::from_millis(500);
+
 /// Changes of the members, one at a time.
 #[derive(Clone)]
 pub struct Roster {
     raft: Raft<Replica>,
     peers: Peers,
     changing: Arc<Mutex<()>>,
+    /// Who is being taken in, and when it asked last.
+    newcomer: Arc<std::sync::Mutex<Option<(NodeId, Instant)>>>,
     /// A broker that has not answered for this long does not count when one is removed.
     unheard: Duration,
+}
+
+/// Why a broker is not taken in.
+#[derive(Debug, thiserror::Error)]
+pub enum AdmitError {
+    /// It does not ask any more, and has not caught up.
+    #[error("it has gone before it had caught up")]
+    Gone,
+    /// The engine.
+    #[error("the brokers could not be changed")]
+    Members(#[from] MembersError),
 }
 
 /// Why a broker is not let go.
@@ -54,7 +74,13 @@ pub enum RosterError {
 impl Roster {
     /// The members of this engine's group.
     pub fn new(raft: Raft<Replica>, peers: Peers, timing: Timing) -> Self {
-        Self { raft, peers, changing: Arc::default(), unheard: timing::unheard(timing) }
+        Self {
+            raft,
+            peers,
+            changing: Arc::default(),
+            newcomer: Arc::default(),
+            unheard: timing::unheard(timing),
+        }
     }
 
     /// Whether a node is a voter, at this address, and the only one of its name.
@@ -68,15 +94,40 @@ impl Roster {
         if self.is_settled(node, &peer) {
             return;
         }
-        let Ok(one) = Arc::clone(&self.changing).try_lock_owned() else { return };
+        let asked = (node, Instant::now());
+        let Ok(one) = Arc::clone(&self.changing).try_lock_owned() else {
+            let mut newcomer = self.newcomer();
+            if newcomer.is_some_and(|(known, _)| known == node) {
+                *newcomer = Some(asked);
+            }
+            return;
+        };
+        *self.newcomer() = Some(asked);
         let roster = self.clone();
         tokio::spawn(async move {
-            if let Err(cause) = admit(&roster.raft, node, peer).await {
+            let gone = roster.gone(&peer.address);
+            if let Err(cause) = admit(&roster.raft, node, peer.clone(), gone).await {
                 let cause: &dyn std::error::Error = &cause;
                 warn!(%node, cause, "A broker could not be taken in yet");
             }
             drop(one);
         });
+    }
+
+    /// Returns when the newcomer, at this address, is gone.
+    async fn gone(&self, address: &str) {
+        loop {
+            let asked = self.newcomer().map(|(_, asked)| asked.elapsed());
+            if asked.into_iter().chain(self.peers.silence(address)).min() > Some(GONE) {
+                return;
+            }
+            sleep(LOOK).await;
+        }
+    }
+
+    fn newcomer(&self) -> MutexGuard<'_, Option<(NodeId, Instant)>> {
+        // It is replaced as a whole.
+        self.newcomer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Lets a broker go for good.
@@ -122,13 +173,27 @@ pub fn is_settled(raft: &Raft<Replica>, node: NodeId, me: &Peer) -> bool {
         && lives_of(&members, &me.name).len() == 1
 }
 
-/// Makes a node a voter in place of its broker's earlier ones. On the leader alone, one at a time.
+/// Makes a node a voter in place of its broker's earlier ones. On the leader alone, one at a time. A node that
+/// is `gone` before it has caught up is let go again.
 ///
 /// # Errors
-/// [`MembersError`]; it is to ask again.
-pub async fn admit(raft: &Raft<Replica>, node: NodeId, peer: Peer) -> Result<(), MembersError> {
+/// [`AdmitError`]; it is to ask again.
+pub async fn admit(
+    raft: &Raft<Replica>,
+    node: NodeId,
+    peer: Peer,
+    gone: impl Future<Output = ()>,
+) -> Result<(), AdmitError> {
     raft.add_learner(node, peer.clone()).await?;
-    raft.caught_up(node, CATCH_UP).await?;
+    tokio::select! {
+        caught_up = raft.caught_up(node, CATCH_UP) => caught_up?,
+        () = gone => {
+            if !raft.status().members.voters.iter().flatten().any(|voter| *voter == node) {
+                raft.drop_learners([node].into()).await?;
+            }
+            return Err(AdmitError::Gone);
+        }
+    }
     let members = raft.status().members;
     let mut earlier = lives_of(&members, &peer.name);
     earlier.remove(&node);

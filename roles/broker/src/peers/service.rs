@@ -8,9 +8,9 @@ use abide_tls::{Node, PeerIdentity};
 use abide_wire::peer::cooperation_server::{Cooperation, CooperationServer};
 use abide_wire::peer::{
     AnswerReply, AnswerRequest, Blank, ClockReply, ClockRequest, CountFailuresRequest, EnrollReply,
-    EnrollRequest, HearsayReply, HearsayRequest, ProposeReply, ProposeRequest, RelayRequest,
-    RemoveReply, RemoveRequest, ReserveReply, ReserveRequest, SupersedeReply, SupersedeRequest,
-    answer_reply, reserve_reply,
+    EnrollRequest, Greeting, HearsayReply, HearsayRequest, LeaderReply, ProposeReply,
+    ProposeRequest, RelayRequest, RemoveReply, RemoveRequest, ReserveReply, ReserveRequest,
+    SupersedeReply, SupersedeRequest, answer_reply, reserve_reply,
 };
 use bytes::Bytes;
 use prost::Message;
@@ -105,16 +105,25 @@ impl Cooperation for CooperationService {
         request: Request<EnrollRequest>,
     ) -> Result<Response<EnrollReply>, Status> {
         let broker = self.check(&request)?;
-        let EnrollRequest { node, address } = request.into_inner();
+        let EnrollRequest { node, address, generation, claimant, pristine } = request.into_inner();
         let leadership = self.broker.raft.leadership().borrow().clone();
         if !leadership.is_serving() {
             let leader = leadership.leader.map(|(_, peer)| peer.address).unwrap_or_default();
-            return Ok(Response::new(EnrollReply { votes: false, leader }));
+            return Ok(Response::new(EnrollReply { leader, ..EnrollReply::default() }));
         }
+        let claim = self.broker.raft.claim();
         let (node, peer) = (NodeId(node), Peer { address, name: broker.to_string() });
         let votes = self.broker.roster.is_settled(node, &peer);
-        self.broker.roster.take_in(node, peer);
-        Ok(Response::new(EnrollReply { votes, leader: String::new() }))
+        // Whoever has data of another claim sets them aside first.
+        if pristine || (generation, claimant) == (claim.generation, claim.claimant.0) {
+            self.broker.roster.take_in(node, peer);
+        }
+        Ok(Response::new(EnrollReply {
+            votes,
+            leader: String::new(),
+            generation: claim.generation,
+            claimant: claim.claimant.0,
+        }))
     }
 
     async fn remove(
@@ -178,6 +187,20 @@ impl Cooperation for CooperationService {
         let other = self.check(&request)?;
         self.broker.clock.hear_broker(&other, Timestamp(request.into_inner().now_ms));
         Ok(Response::new(ClockReply { now_ms: clock::host().0 }))
+    }
+
+    async fn leader(&self, request: Request<Blank>) -> Result<Response<LeaderReply>, Status> {
+        self.check(&request)?;
+        let heard = self.broker.group().leading_broker();
+        let leader = self.broker.raft.leadership().borrow().leader.clone();
+        let address = leader.filter(|_| heard.is_some()).map(|(_, peer)| peer.address);
+        Ok(Response::new(LeaderReply { address: address.unwrap_or_default() }))
+    }
+
+    async fn greet(&self, request: Request<Greeting>) -> Result<Response<Greeting>, Status> {
+        self.check(&request)?;
+        self.broker.pair.hear(request.get_ref());
+        Ok(Response::new(self.broker.pair.greeting(&self.broker.raft)))
     }
 }
 

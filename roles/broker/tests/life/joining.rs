@@ -1,8 +1,13 @@
 //! A further broker joins.
 
+use std::time::Duration;
+
 use abide_broker::JoinError;
+use abide_peers::{Patience, dial};
 use abide_tls::{BrokerIdentity, JoinToken};
-use serde_json::json;
+use abide_wire::peer::EnrollRequest;
+use abide_wire::peer::cooperation_client::CooperationClient;
+use serde_json::{Value, json};
 
 use super::support::{Broker, Person};
 
@@ -43,4 +48,33 @@ async fn a_broker_joins_once_on_a_token_for_brokers_and_has_all_the_clusters_key
     assert!(!third.settings().identity_dir.join("key.pem").exists());
     let again = abide_broker::join(&second.settings(), &at, &for_brokers).await;
     assert!(matches!(again, Err(JoinError::Exists { .. })), "{again:?}");
+}
+
+/// A broker that has joined asks to take part, once, as a node that answers nobody.
+async fn ask_and_die(broker: &Broker, first: &Broker) {
+    let identity = BrokerIdentity::load(&broker.settings().identity_dir).unwrap().identity;
+    let second = Duration::from_secs(1);
+    let patience = Patience { connect: second * 10, probe_after: second, probe_within: second };
+    let at = first.agents.to_string();
+    let (channel, _) = dial(&at, identity.internal_client(), patience).await.unwrap();
+    let mut client = CooperationClient::new(channel);
+    let address = broker.agents.to_string();
+    let asked = EnrollRequest { node: 7, address, pristine: true, ..EnrollRequest::default() };
+    client.enroll(asked).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_newcomer_that_dies_before_it_has_caught_up_keeps_no_other_waiting() {
+    let first = Broker::start().await;
+    let admin = first.log_in("root").await;
+    let dead = Broker::unmade();
+    let at = [first.agents.to_string()];
+    abide_broker::join(&dead.settings(), &at, &token(&admin, "broker").await).await.unwrap();
+    ask_and_die(&dead, &first).await;
+
+    let _third = Broker::join(&first, &admin).await;
+    let (_, now) = admin.call("GET", "/api/v1/cluster", None, Value::Null).await;
+    assert_eq!(now["voters"], 2, "{now}");
+    let of_dead = now["brokers"].as_array().unwrap().iter().find(|it| it["id"] == dead.id());
+    assert_eq!(of_dead.unwrap()["role"], "joining", "its node is let go: {now}");
 }

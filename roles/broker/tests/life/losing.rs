@@ -149,10 +149,87 @@ async fn without_any_key_a_persons_word_brings_each_agents_sessions_back() {
     })
     .await;
 
+    let expect = json!({"agents": ["host-1"]});
+    assert_eq!(admin.call("POST", "/api/v1/cluster/recovery/expect", None, expect).await.0, 200);
     let confirm = json!({"agent": "host-1"});
     let path = "/api/v1/cluster/recovery/confirm";
     assert_eq!(ada.call("POST", path, None, confirm.clone()).await.0, 403);
     let (status, reply) = admin.call("POST", path, None, confirm).await;
     assert_eq!((status, &reply["sessions"]), (200, &json!(1)), "{reply}");
     assert_eq!(started(&ada, "k1").await, hers);
+    let lines = until("what was said of the recovery is recorded", || async {
+        let text = std::fs::read_to_string(broker.folder.path().join("data/audit.jsonl")).unwrap();
+        let lines = text.lines().map(|it| serde_json::from_str::<Value>(it).unwrap());
+        let lines = lines.filter(|it| it["decision"] == "administer");
+        let lines: Vec<_> =
+            lines.map(|it| format!("{} {} {}", it["user"], it["verdict"], it["reason"])).collect();
+        (lines.len() >= 3).then_some(lines)
+    })
+    .await;
+    let told = [
+        r#""root" "allowed" "recovery: expect""#,
+        r#""ada" "refused" "recovery: confirm""#,
+        r#""root" "allowed" "recovery: confirm""#,
+    ];
+    assert_eq!(lines, told);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_recovery_joins_the_table_that_was_made_anew() {
+    let mut first = Broker::start().await;
+    let admin = first.log_in("root").await;
+    let mut second = Broker::join(&first, &admin).await;
+    for broker in [&mut first, &mut second] {
+        broker.stop().await;
+        broker.lose_data();
+        abide_broker::recover(&broker.settings()).unwrap();
+    }
+    first.run().await;
+    second.run().await;
+    let admin = first.log_in("root").await;
+    let cluster = until("both take part in one table", || async {
+        let cluster = admin.call("GET", "/api/v1/cluster", None, Value::Null).await.1;
+        (cluster["voters"] == 2).then_some(cluster)
+    })
+    .await;
+    let url = second.url("/api/v1/cluster");
+    let seen: Value = reqwest::get(url).await.unwrap().json().await.unwrap();
+    assert_eq!((&seen["leader"], &seen["voters"]), (&cluster["leader"], &json!(2)), "{seen}");
+    // It is not consumed by the next loss of its data.
+    assert!(!second.identity_dir().join("formation").exists());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_tables_made_anew_one_gives_in_and_says_so() {
+    let mut broker = Broker::start().await;
+    let admin = broker.log_in("root").await;
+    let mut agent = Agent::join(&broker, &admin, "host-1").await;
+    drop(agent.connect().await);
+    broker.stop().await;
+    broker.lose_data();
+    abide_broker::recover(&broker.settings()).unwrap();
+    broker.run().await;
+    let generation = || async {
+        let cluster = reqwest::get(broker.url("/api/v1/cluster")).await.ok()?;
+        cluster.json::<Value>().await.ok()?["generation"].as_u64()
+    };
+    let obeyed = |generation| agent::Fence { generation, claimant: 0, term: 1, leader: 1 };
+
+    // What the lost table's last leader had it obey.
+    agent.fence = Some(obeyed(3));
+    drop(agent.connect().await);
+    until("it goes above that", || async { generation().await.filter(|it| *it == 4) }).await;
+    let ready = || async { reqwest::get(broker.url("/readyz")).await.unwrap() };
+    assert!(ready().await.status().is_success());
+
+    // Who else could have gone above this?
+    agent.fence = Some(obeyed(5));
+    let _stream = agent.connect().await;
+    let said = until("it gives in", || async {
+        let ready = ready().await;
+        (ready.status() == 503).then_some(ready.text().await.unwrap())
+    })
+    .await;
+    assert!(said.contains("under generation 5") && said.contains("made anew twice"), "{said}");
+    assert_eq!(generation().await, Some(4));
 }

@@ -28,15 +28,25 @@ async fn with_a_session() -> (Cluster, Value) {
     pids.extend([agent.pid(), cluster.broker().pid()].into_iter().flatten());
     assert!(pids.contains(&keeper.display_server_pid));
     let dir = cluster.dir().to_owned();
-    let display = keeper.display;
-    (cluster, json!({ "dir": dir, "pids": pids, "display": display }))
+    let (display, server) = (keeper.display, keeper.display_server_pid);
+    (cluster, json!({ "dir": dir, "pids": pids, "display": display, "server": server }))
+}
+
+/// The files of this display server. Whichever server comes next may get its number: the lock, which is made
+/// before the socket and removed after it, says whose they are.
+fn display_files(display: &Value, server: &Value) -> Vec<String> {
+    let lock = format!("/tmp/.X{display}-lock");
+    let owner = std::fs::read_to_string(&lock).ok();
+    match owner.and_then(|pid| pid.trim().parse::<u32>().ok()) {
+        Some(pid) if *server != pid => Vec::new(),
+        _ => vec![format!("/tmp/.X11-unix/X{display}"), lock],
+    }
 }
 
 /// What is still there.
 fn left(things: &Value) -> Vec<String> {
     let pids = things["pids"].as_array().unwrap().iter().map(|pid| format!("/proc/{pid}/exe"));
-    let display = &things["display"];
-    let x = [format!("/tmp/.X11-unix/X{display}"), format!("/tmp/.X{display}-lock")];
+    let x = display_files(&things["display"], &things["server"]);
     let dir = things["dir"].as_str().unwrap().to_owned();
     // A zombie has no program any more.
     let there = |path: &String| Path::new(path).read_link().is_ok() || Path::new(path).exists();
@@ -49,6 +59,18 @@ async fn a_dropped_cluster_leaves_no_process_and_no_file() {
     assert!(left(&things).len() >= 6, "{:?}", left(&things));
     drop(cluster);
     assert_eq!(left(&things), [""; 0]);
+}
+
+#[test]
+fn another_display_server_of_the_same_number_is_no_leftover() {
+    // Above what display servers choose by themselves.
+    let display = 10_000 + std::process::id() % 10_000;
+    let lock = PathBuf::from(format!("/tmp/.X{display}-lock"));
+    let things = |server: u32| json!({ "dir": "/nonexistent", "pids": [], "display": display, "server": server });
+    std::fs::write(&lock, format!("{:>10}\n", 7)).unwrap();
+    let (own, others) = (left(&things(7)), left(&things(8)));
+    std::fs::remove_file(&lock).unwrap();
+    assert_eq!((own, others.len()), (vec![lock.to_str().unwrap().to_owned()], 0));
 }
 
 #[tokio::test]

@@ -8,6 +8,8 @@ mod failing_disk;
 mod growing;
 mod guessing;
 mod leftovers;
+mod losing;
 mod metrics;
+mod pair;
 mod three_brokers;
 mod wrong_clocks;

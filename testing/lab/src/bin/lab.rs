@@ -4,7 +4,8 @@ use std::io::{Write, stdout};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use abide_lab::cluster::Plan;
+use abide_lab::cluster::{Lab, Plan};
+use abide_lab::keepalived::Pair;
 use abide_lab::round::{Round, Rounds};
 use abide_lab::scenario::{self, Scenario};
 use abide_lab::{report, world};
@@ -29,6 +30,10 @@ struct Args {
     /// How many people log in, start, connect and end all the time
     #[arg(long, value_name = "N", default_value_t = 4)]
     people: u8,
+    /// For comparison: as many rounds of keepalived as it comes, on the first two brokers' hosts, before
+    /// the brokers are there
+    #[arg(long)]
+    keepalived: bool,
     /// Brokers far from each other (a round trip of 200 ms, 2 % loss), with the timings for that
     #[arg(long)]
     far: bool,
@@ -86,7 +91,17 @@ async fn play(args: &Args, scenarios: &[&'static Scenario]) -> anyhow::Result<bo
     let mut results = Vec::new();
     writeln!(stdout(), "{}", report::HEAD)?;
     let Args { brokers, agents, far: is_far, .. } = *args;
-    let mut stage = Rounds::prepare(Plan { brokers, agents, is_far }, args.people).await?;
+    let plan = Plan { brokers, agents, is_far };
+    let network = plan.hosts()?;
+    let mut keepalived = Vec::new();
+    if args.keepalived {
+        let [first, second, ..] = *network.hosts() else { bail!("keepalived needs two hosts") };
+        for _ in 0..args.rounds {
+            keepalived.push(Pair::start(first, second).await?.first_host_dies().await?);
+        }
+        writeln!(stdout(), "{}", report::reference("keepalived", &keepalived))?;
+    }
+    let mut stage = Rounds::prepare(Lab::start_on(network, plan).await?, args.people).await?;
     for scenario in scenarios {
         let mut rounds: Vec<Round> = Vec::new();
         for number in 1..=args.rounds {
@@ -99,7 +114,9 @@ async fn play(args: &Args, scenarios: &[&'static Scenario]) -> anyhow::Result<bo
         results.push((scenario.name, rounds));
     }
     if args.json.is_some() {
-        let text = serde_json::to_string_pretty(&report::json(&args.commit, &results))? + "\n";
+        let text =
+            serde_json::to_string_pretty(&report::json(&args.commit, &keepalived, &results))?
+                + "\n";
         std::fs::write(world::outcome(), text)?;
     }
     Ok(results.iter().flat_map(|(_, rounds)| rounds).all(Round::is_clean))

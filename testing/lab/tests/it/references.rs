@@ -12,7 +12,7 @@ use abide_lab::world;
 fn keepalived_moves_its_address_when_the_host_dies() {
     world::test(keepalived_moves_its_address_when_the_host_dies, async {
         let network = Network::new([1, 2])?;
-        let mut pair = Pair::start(network.hosts()[0], network.hosts()[1]).await?;
+        let pair = Pair::start(network.hosts()[0], network.hosts()[1]).await?;
         let took = pair.first_host_dies().await?;
         println!("keepalived, stock: {took:?}");
         // Three adverts and a bit, at one a second.

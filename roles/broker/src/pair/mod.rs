@@ -1,0 +1,171 @@
+//! Two brokers between which a cluster manager decides: what each knows of the other, and when one goes on
+//! alone.
+//!
+//! ```text
+//! abide ha ─ orders ─▶ keep ─ what is known ─▶ core/pair: decide ─▶ wait, refuse, force, rejoin
+//!                       ▲                                                      │       │
+//!  peer ◀── greet ──▶ what it told                       io/raft: take_over ◀──┘       │
+//!                                                        run: data aside, start anew ◀─┘
+//! ```
+//! Every broker answers `abide ha status`; the rest is for those that have `[pair]` in their configuration.
+
+mod aside;
+mod greet;
+mod keep;
+mod mark;
+mod record;
+mod status;
+
+pub(crate) use aside::{finish_setting_aside, set_aside, tidy};
+pub(crate) use greet::{greet, may_retire, meet, retire};
+pub(crate) use keep::keep;
+pub(crate) use record::drop_order;
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use abide_pair::Claim;
+use abide_raft::Raft;
+use abide_wire::peer::Greeting;
+use tokio::sync::Notify;
+
+use crate::replica::Replica;
+use crate::settings::{PairSettings, Settings};
+use mark::Mark;
+use record::Record;
+
+/// A peer that greeted so lately lives: it does once a second.
+const LIVES: Duration = Duration::from_millis(1_600);
+
+/// What is known of the other one, and what must not be forgotten. Clones are the same.
+#[derive(Clone)]
+pub struct Pair(Arc<Shared>);
+
+struct Shared {
+    settings: Option<PairSettings>,
+    told: Mutex<Told>,
+    record: Mutex<Record>,
+    /// Something was told.
+    news: Notify,
+    /// The peer is to be greeted now.
+    hurry: Notify,
+}
+
+/// What the peer told last.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Told {
+    /// Its words.
+    pub(crate) greeting: Option<Greeting>,
+    /// When it was heard.
+    pub(crate) at: Option<Instant>,
+    /// When it did not answer since then.
+    pub(crate) missed: Option<Instant>,
+}
+
+impl Told {
+    /// Whether it answers, as far as anybody has tried.
+    pub(crate) fn answers(&self) -> bool {
+        let heard = self.at.filter(|at| at.elapsed() < LIVES);
+        heard.is_some_and(|at| self.missed.is_none_or(|missed| missed < at))
+    }
+
+    /// The claim it stands on.
+    pub(crate) fn claim(&self) -> Option<Claim> {
+        self.greeting.map(|it| Claim { generation: it.generation, claimant: it.claimant })
+    }
+}
+
+impl Pair {
+    /// Nothing was told yet; what was not to be forgotten is read.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub(crate) fn open(settings: &Settings) -> std::io::Result<Self> {
+        Ok(Self(Arc::new(Shared {
+            settings: settings.pair.clone(),
+            told: Mutex::default(),
+            record: Mutex::new(Record::open(&settings.data_dir)?),
+            news: Notify::new(),
+            hurry: Notify::new(),
+        })))
+    }
+
+    /// The other one tells how it stands.
+    pub fn hear(&self, greeting: &Greeting) {
+        let now = Instant::now();
+        *lock(&self.0.told) = Told { greeting: Some(*greeting), at: Some(now), missed: None };
+        let mark = Mark::of(greeting);
+        let retired = greeting.retired.then_some(mark);
+        self.change(|record| {
+            if retired.is_some() || record.peer_retired.is_some_and(|it| it.node == mark.node) {
+                record.peer_retired = retired;
+            }
+        });
+        self.0.news.notify_one();
+    }
+
+    /// How this one stands.
+    pub fn greeting(&self, raft: &Raft<Replica>) -> Greeting {
+        let claim = raft.claim();
+        let mark = Mark::here(raft);
+        let record = lock(&self.0.record);
+        Greeting {
+            generation: claim.generation,
+            claimant: claim.claimant.0,
+            node: mark.node,
+            pristine: raft.is_pristine(),
+            retired: record.retired == Some(mark),
+            ordered: record.is_ordered(),
+        }
+    }
+
+    pub(crate) fn settings(&self) -> Option<&PairSettings> {
+        self.0.settings.as_ref()
+    }
+
+    pub(crate) fn told(&self) -> Told {
+        *lock(&self.0.told)
+    }
+
+    fn missed(&self) {
+        lock(&self.0.told).missed = Some(Instant::now());
+        self.0.news.notify_one();
+    }
+
+    pub(crate) fn record(&self) -> Record {
+        lock(&self.0.record).clone()
+    }
+
+    /// Changes what must not be forgotten. Durable when it returns, or said why it is not.
+    pub(crate) fn change(&self, change: impl FnOnce(&mut Record)) {
+        let mut record = lock(&self.0.record);
+        let mut new = record.clone();
+        change(&mut new);
+        if new == *record {
+            return;
+        }
+        if let Err(cause) = new.save() {
+            tracing::error!(%cause, "What the cluster manager said cannot be written");
+        }
+        *record = new;
+    }
+
+    pub(crate) async fn news(&self) {
+        self.0.news.notified().await;
+    }
+
+    pub(crate) fn hurry(&self) {
+        self.0.hurry.notify_one();
+    }
+}
+
+fn lock<T>(it: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Each is replaced as a whole.
+    it.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Where what must not be forgotten lies.
+pub(super) fn record_file(data_dir: &Path) -> std::path::PathBuf {
+    data_dir.join("pair.json")
+}
