@@ -3,7 +3,7 @@
 use abide_hosts::site::{Plan, Site, add_person, fact, start};
 use abide_hosts::{Hosts, Person, package, tell};
 
-const PLAN: Plan<'_> = Plan { brokers: &["h1"], agents: &["h2"], broker_config: "" };
+const PLAN: Plan<'_> = Plan { brokers: &["h1"], agents: &["h2"], pair: None };
 
 async fn site() -> anyhow::Result<(Hosts, Site, Person)> {
     let lab = Hosts::boot(["h1", "h2"])?;

@@ -8,7 +8,7 @@ use abide_hosts::site::{Plan, Site, add_person, start};
 use abide_hosts::{Host, Hosts, Person, install, newer_package, package, tell};
 use abide_lab::viewer::Viewer;
 
-const PLAN: Plan<'_> = Plan { brokers: &["h1"], agents: &["h1"], broker_config: "" };
+const PLAN: Plan<'_> = Plan { brokers: &["h1"], agents: &["h1"], pair: None };
 
 /// The desktop's processes, with when each began.
 fn processes(host: &Host) -> anyhow::Result<String> {

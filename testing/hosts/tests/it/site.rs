@@ -10,8 +10,7 @@ use abide_hosts::site::{Plan, Site, add_person, start};
 use abide_hosts::{Host, Hosts, Person, package, tell};
 use abide_lab::viewer::Viewer;
 
-const PLAN: Plan<'_> =
-    Plan { brokers: &["h1", "h2"], agents: &["h1", "h2", "h3"], broker_config: "" };
+const PLAN: Plan<'_> = Plan { brokers: &["h1", "h2"], agents: &["h1", "h2", "h3"], pair: None };
 /// A host that is gone is noticed in three seconds.
 const NOTICED: Duration = Duration::from_secs(3);
 
