@@ -19,6 +19,11 @@ const COMPLETIONS: [(&str, &str); 3] =
 
 /// Builds the package, and says where it is.
 pub fn run(args: &DistArgs) -> anyhow::Result<()> {
+    Ok(writeln!(std::io::stdout(), "{}", package(args)?.display())?)
+}
+
+/// Builds the package; gives where it is.
+pub fn package(args: &DistArgs) -> anyhow::Result<PathBuf> {
     install(Purpose::Dist)?;
     install_cargo_deb()?;
     let release = matches!(args.profile, Profile::Release);
@@ -31,8 +36,7 @@ pub fn run(args: &DistArgs) -> anyhow::Result<()> {
         ensure!(path.is_file(), "{} is not built", path.display());
     }
     shell::step("Writing manual pages and completions", || write_pages(&programs))?;
-    let package = shell::step("Packing", || pack(args))?;
-    Ok(writeln!(std::io::stdout(), "{}", package.display())?)
+    shell::step("Packing", || pack(args))
 }
 
 fn install_cargo_deb() -> anyhow::Result<()> {

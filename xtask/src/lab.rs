@@ -1,26 +1,76 @@
-//! `cargo xtask lab`: whole hosts, their faults, and what people notice.
+//! `cargo xtask lab`: hosts, their faults, and what people notice.
 
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::install::{Purpose, ensure as install};
-use crate::shell;
+use anyhow::Context;
 
-/// Without arguments the tests run; with some, the lab's own program, built for speed.
+use crate::install::{Purpose, ensure as install};
+use crate::{DistArgs, Profile, dist, shell};
+
+/// Means the stories on whole Debian hosts alone; a filter for their names may follow.
+const HOSTS: &str = "hosts";
+
+/// Without arguments all tests run; with others than [`HOSTS`], the lab's own program, built for speed.
 pub fn run(arguments: &[String]) -> anyhow::Result<()> {
     install(Purpose::Lab)?;
-    let programs = ["abide", "abide-keeper", "abide-e2e-scene", "abide-lab"];
-    if arguments.is_empty() {
-        shell::build(&programs, false)?;
-        let (mut words, package) = (vec!["test"], ["--package", "abide-lab"]);
-        if shell::run_quietly(shell::cargo().args(["nextest", "--version"])).is_ok() {
-            words = vec!["nextest", "run"];
+    match arguments {
+        [] => {
+            shell::build(&["abide", "abide-keeper", "abide-e2e-scene", "abide-lab"], false)?;
+            tests(&mut shell::cargo(), "abide-lab", &[])?;
+            stories(&[])
         }
-        return shell::run(shell::cargo().args(words).args(package));
+        [first, filter @ ..] if first == HOSTS => stories(filter),
+        _ => measure(arguments),
     }
-    let bins = shell::build(&programs, true)?;
+}
+
+fn measure(arguments: &[String]) -> anyhow::Result<()> {
+    let bins = shell::build(&["abide", "abide-keeper", "abide-e2e-scene", "abide-lab"], true)?;
     let mut lab = Command::new(bins.join("abide-lab"));
     let head = ["-C", env!("CARGO_MANIFEST_DIR"), "rev-parse", "HEAD"];
     let commit = shell::run_quietly(Command::new("git").args(head));
     lab.args(arguments).args(["--commit", commit.unwrap_or_default().trim()]);
     shell::run(&mut lab)
+}
+
+/// Stories on whole Debian hosts, with the package as it is now.
+fn stories(filter: &[String]) -> anyhow::Result<()> {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("Whole hosts need root: their stories are left out.");
+        return Ok(());
+    }
+    let bins = shell::build(&["abide", "abide-keeper", "abide-hosts"], false)?;
+    let package = |revision: Option<&str>| {
+        let revision = revision.map(str::to_owned);
+        let package = DistArgs { profile: Profile::Dev, revision, no_build: true };
+        beside(&bins, &dist::package(&package)?)
+    };
+    // The second differs in its version alone.
+    let (package, newer) = (package(None)?, package(Some("1"))?);
+    shell::step("Making the hosts' base, if it is not there", || {
+        shell::run_quietly(&mut Command::new(bins.join("abide-hosts")))
+    })?;
+    let mut cargo = shell::cargo();
+    cargo.env("ABIDE_PACKAGE", package).env("ABIDE_PACKAGE_NEWER", newer);
+    tests(&mut cargo, "abide-hosts", filter)
+}
+
+fn tests(cargo: &mut Command, package: &str, filter: &[String]) -> anyhow::Result<()> {
+    if shell::run_quietly(shell::cargo().args(["nextest", "--version"])).is_ok() {
+        cargo.args(["nextest", "run"]);
+    } else {
+        cargo.arg("test");
+    }
+    shell::run(cargo.args(["--package", package]).args(filter))
+}
+
+/// Stories see what lies beside the programs.
+fn beside(bins: &Path, package: &Path) -> anyhow::Result<PathBuf> {
+    let name = package.file_name().context("the package has no name")?;
+    let there = bins.join("packages").join(name);
+    fs::create_dir_all(bins.join("packages"))?;
+    fs::copy(package, &there).with_context(|| format!("cannot write {}", there.display()))?;
+    Ok(there)
 }

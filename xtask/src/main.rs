@@ -39,8 +39,8 @@ enum Task {
     },
     /// Run the whole cluster in a deterministic simulation
     Sim(SimArgs),
-    /// Play failures on whole hosts (root on Linux); what follows is for the lab itself, and nothing
-    /// means the tests, with three rounds of each
+    /// Play failures on hosts (root on Linux): nothing means all tests, with three rounds of each;
+    /// `hosts [FILTER]` the stories on whole Debian hosts alone; what else follows is for the lab itself
     Lab {
         /// See `cargo xtask lab -- --help`
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]

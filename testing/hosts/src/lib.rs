@@ -25,4 +25,4 @@ pub use base::{Base, ensure as ensure_base};
 pub use host::{Host, Said};
 pub use hosts::{Hosts, install};
 pub use person::Person;
-pub use story::{package, tell};
+pub use story::{newer_package, package, tell};

@@ -28,8 +28,8 @@ pub struct Plan<'a> {
     pub brokers: &'a [&'a str],
     /// Agents.
     pub agents: &'a [&'a str],
-    /// What each broker's configuration says besides.
-    pub broker_config: &'a str,
+    /// Two brokers are a pair, with this for `takeover`.
+    pub pair: Option<&'a str>,
 }
 
 /// A site whose hosts all have the package.
@@ -57,8 +57,8 @@ impl Site {
         })?;
         let (first, others) = plan.brokers.split_first().context("a site needs a broker")?;
         let first = lab.host(first);
-        first.write("/etc/abide/broker.toml", &broker_config(first, plan))?;
-        first.run("runuser -u abide-broker -- abide broker init")?;
+        first.write("/etc/abide/broker.toml", &broker_config(lab, first, plan))?;
+        first.run("abide broker init")?;
         start_broker(first)?;
         let urls: Vec<String> =
             plan.brokers.iter().map(|name| url(lab.host(name), BROKER)).collect();
@@ -71,18 +71,15 @@ impl Site {
         for name in others {
             let (host, token) =
                 (lab.host(name), at_first.join_token(JoinRole::Broker, None).await?);
-            host.write("/etc/abide/broker.toml", &broker_config(host, plan))?;
-            let join = format!(
-                "runuser -u abide-broker -- abide broker join --broker {at} --token-file -"
-            );
+            host.write("/etc/abide/broker.toml", &broker_config(lab, host, plan))?;
+            let join = format!("abide broker join --broker {at} --token-file -");
             host.feed(&join, &token.token)?;
             start_broker(host)?;
         }
         for name in plan.agents {
             let (host, token) = (lab.host(name), at_first.join_token(JoinRole::Agent, None).await?);
             host.write("/etc/abide/agent.toml", &agent_config(host))?;
-            let join =
-                format!("runuser -u abide-agent -- abide agent join --broker {at} --token-file -");
+            let join = format!("abide agent join --broker {at} --token-file -");
             host.feed(&join, &token.token)?;
             host.run("systemctl enable --now abide-agent.service")?;
         }
@@ -184,13 +181,18 @@ fn start_broker(host: &Host) -> anyhow::Result<()> {
     host.run("systemctl enable --now abide-broker.service").map(drop)
 }
 
-fn broker_config(host: &Host, plan: Plan<'_>) -> String {
-    format!(
+fn broker_config(lab: &Hosts, host: &Host, plan: Plan<'_>) -> String {
+    let mut text = format!(
         "public_url = \"{}\"\n[listen]\nhttp = \"0.0.0.0:{BROKER}\"\nagents = \
-         \"0.0.0.0:{INTERNAL}\"\n[login]\nadmin_groups = [\"{ADMINISTRATORS}\"]\n{}",
+         \"0.0.0.0:{INTERNAL}\"\n[login]\nadmin_groups = [\"{ADMINISTRATORS}\"]\n",
         url(host, BROKER),
-        plan.broker_config
-    )
+    );
+    let peer = plan.brokers.iter().find(|name| **name != host.name);
+    if let (Some(takeover), Some(peer)) = (plan.pair, peer) {
+        let peer = lab.host(peer).place.v4();
+        text += &format!("[pair]\npeer = \"{peer}:{INTERNAL}\"\ntakeover = \"{takeover}\"\n");
+    }
+    text
 }
 
 fn agent_config(host: &Host) -> String {

@@ -10,6 +10,8 @@ use crate::host::Host;
 
 /// Names the package under test. `cargo xtask lab` sets it; then nothing is left out.
 const PACKAGE: &str = "ABIDE_PACKAGE";
+/// Names a newer one, to upgrade to.
+const NEWER: &str = "ABIDE_PACKAGE_NEWER";
 const TOOLS: [&str; 4] = ["systemd-nspawn", "nsenter", "mkfs.ext4", "mount"];
 
 /// The package under test.
@@ -17,7 +19,21 @@ const TOOLS: [&str; 4] = ["systemd-nspawn", "nsenter", "mkfs.ext4", "mount"];
 /// # Errors
 /// When nobody named one.
 pub fn package() -> anyhow::Result<PathBuf> {
-    std::env::var_os(PACKAGE).map(PathBuf::from).context("no package; run: cargo xtask lab hosts")
+    named(PACKAGE)
+}
+
+/// A newer package than that under test.
+///
+/// # Errors
+/// When nobody named one.
+pub fn newer_package() -> anyhow::Result<PathBuf> {
+    named(NEWER)
+}
+
+fn named(name: &str) -> anyhow::Result<PathBuf> {
+    let path = std::env::var_os(name).map(PathBuf::from);
+    let path = path.context("no package; run: cargo xtask lab hosts")?;
+    if world::is_inside() { world::inside(&path) } else { Ok(path) }
 }
 
 /// Tells the story `body` of the test function `test` in a world of its own. Without a package to

@@ -1,6 +1,6 @@
 //! Somebody who looks at a moving picture the whole time, through the product's client.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -15,14 +15,15 @@ use tokio::task::JoinHandle;
 
 use crate::world::ROOM;
 
+/// Between two tries of a viewer whose line was cut.
+const AGAIN: Duration = Duration::from_millis(10);
 /// The first picture, and any other, comes within this, or the viewer counts as dead.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A viewer at work. Dropped, it goes.
 #[derive(Debug)]
 pub struct Viewer {
-    /// The longest time between two pictures since the last look, nanoseconds.
-    longest: Arc<AtomicU64>,
+    seen: Arc<Seen>,
     line: JoinHandle<()>,
     looks: JoinHandle<anyhow::Result<()>>,
 }
@@ -33,6 +34,18 @@ impl Viewer {
     /// # Errors
     /// When there is no way in, or no picture comes.
     pub async fn attach(api: Arc<Api>, reply: SessionReply) -> anyhow::Result<Self> {
+        Self::look(api, reply, After::Ends).await
+    }
+
+    /// The same; when the line is cut, it looks on over the next. The time between is a gap too.
+    ///
+    /// # Errors
+    /// The same.
+    pub async fn attach_for_good(api: Arc<Api>, reply: SessionReply) -> anyhow::Result<Self> {
+        Self::look(api, reply, After::LooksOn).await
+    }
+
+    async fn look(api: Arc<Api>, reply: SessionReply, after: After) -> anyhow::Result<Self> {
         let path = Path::new(ROOM).join(format!("viewer-{}", reply.session.id));
         let way = enter(&api, reply).await?;
         let local = Local::Socket(Socket::bind(path.clone())?);
@@ -40,12 +53,10 @@ impl Viewer {
             // How it ends is seen by who looks.
             let _ = Attachment::new(&api, way, &|_| {}).run(local).await;
         });
-        let stream = UnixStream::connect(path).await?;
-        let mut look = Look::begin(stream).await?;
-        look.picture().await?;
-        let longest = Arc::new(AtomicU64::new(0));
-        let looks = tokio::spawn(look.on(longest.clone()));
-        Ok(Self { longest, line, looks })
+        let look = Look::begin(&path).await?;
+        let seen = Arc::new(Seen::default());
+        let looks = tokio::spawn(look.on(path, after, seen.clone()));
+        Ok(Self { seen, line, looks })
     }
 
     /// The longest time without a new picture since this was asked last.
@@ -54,7 +65,12 @@ impl Viewer {
     /// When the viewer has lost its line.
     pub fn longest_gap(&self) -> anyhow::Result<Duration> {
         ensure!(!self.looks.is_finished(), "the viewer lost its line");
-        Ok(Duration::from_nanos(self.longest.swap(0, Ordering::Relaxed)))
+        Ok(Duration::from_nanos(self.seen.longest.swap(0, Ordering::Relaxed)))
+    }
+
+    /// How many pictures it has seen.
+    pub fn pictures(&self) -> u64 {
+        self.seen.pictures.load(Ordering::Relaxed)
     }
 }
 
@@ -65,6 +81,20 @@ impl Drop for Viewer {
     }
 }
 
+#[derive(Debug, Default)]
+struct Seen {
+    /// The longest time between two pictures since the last look, nanoseconds.
+    longest: AtomicU64,
+    pictures: AtomicU64,
+}
+
+/// What becomes of a viewer whose line was cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum After {
+    Ends,
+    LooksOn,
+}
+
 struct Look {
     stream: UnixStream,
     screen: Screen,
@@ -72,7 +102,9 @@ struct Look {
 }
 
 impl Look {
-    async fn begin(mut stream: UnixStream) -> anyhow::Result<Self> {
+    /// Waits for the first picture.
+    async fn begin(path: &Path) -> anyhow::Result<Self> {
+        let mut stream = UnixStream::connect(path).await?;
         let mut handshake = ClientHandshake::new(ClientSecurity::None);
         let mut piece = vec![0; 64 * 1024];
         let init = loop {
@@ -86,16 +118,28 @@ impl Look {
         };
         let screen = Screen::new(&init)?;
         stream.write_all(&screen.opening()).await?;
-        Ok(Self { stream, screen, piece })
+        let mut look = Self { stream, screen, piece };
+        look.picture().await?;
+        Ok(look)
     }
 
-    async fn on(mut self, longest: Arc<AtomicU64>) -> anyhow::Result<()> {
+    async fn on(mut self, path: PathBuf, after: After, seen: Arc<Seen>) -> anyhow::Result<()> {
         let mut last = Instant::now();
         loop {
-            self.picture().await?;
+            if let Err(cut) = self.picture().await {
+                ensure!(after == After::LooksOn && last.elapsed() < PATIENCE, cut);
+                match Self::begin(&path).await {
+                    Ok(look) => self = look,
+                    Err(_) => {
+                        tokio::time::sleep(AGAIN).await;
+                        continue;
+                    }
+                }
+            }
             let now = Instant::now();
             let gap = u64::try_from((now - last).as_nanos()).unwrap_or(u64::MAX);
-            longest.fetch_max(gap, Ordering::Relaxed);
+            seen.longest.fetch_max(gap, Ordering::Relaxed);
+            seen.pictures.fetch_add(1, Ordering::Relaxed);
             last = now;
         }
     }

@@ -114,6 +114,17 @@ pub fn enter_with(arguments: &[&str], file: Option<&Path>) -> anyhow::Result<Exi
     Ok(status)
 }
 
+/// Where something that lies beside the programs is found, inside.
+///
+/// # Errors
+/// Outside, or when it lies elsewhere.
+pub fn inside(path: &Path) -> anyhow::Result<PathBuf> {
+    let folder = std::env::var_os("LAB_BIN").context("this is no world")?;
+    let below = path.strip_prefix(&folder);
+    let below = below.with_context(|| format!("{} is not beside the programs", path.display()))?;
+    Ok(Path::new(PROGRAMS).join(below))
+}
+
 /// The name of the cgroups that whatever runs inside may make, at the top of each hierarchy: those
 /// below it go with the world.
 ///

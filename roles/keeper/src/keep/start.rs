@@ -22,7 +22,7 @@ use super::desktop::Desktop;
 use super::display;
 use super::environment::{self, Sources};
 use super::household::Household;
-use super::pam::PamSession;
+use super::pam::{NoSession, PamSession};
 use super::plan::{Identity, Plan};
 use super::slate::Slate;
 use super::start_error::StartError;
@@ -171,7 +171,7 @@ fn identify(house: &mut Household, plan: &Plan) -> Result<Slate, StartError> {
             let opened = PamSession::open(service, user);
             let mask = umask(own_mask);
             let pam = house.pam.insert(opened?);
-            let found = pam.user()?;
+            let found = pam.user().map_err(NoSession::from)?;
             if found != user {
                 let asked = user.to_owned();
                 return Err(StartError::Renamed { asked, found });

@@ -4,9 +4,8 @@ use std::error::Error;
 use std::io;
 use std::path::PathBuf;
 
-use abide_pam::PamError;
-
 use super::account::AccountError;
+use super::pam::NoSession;
 use super::plan::PlanError;
 
 /// Which step failed, and why.
@@ -31,8 +30,8 @@ pub enum StartError {
     #[error("cannot run as this user")]
     Account(#[from] AccountError),
     /// PAM says no, or does not work.
-    #[error("PAM gives no session")]
-    Pam(#[from] PamError),
+    #[error(transparent)]
+    Pam(#[from] NoSession),
     /// PAM made somebody else of the user.
     #[error("PAM made {found} of user {asked}")]
     Renamed {

@@ -26,6 +26,13 @@ impl Relay {
         Self { stream, told: Vec::new(), gone: false }
     }
 
+    /// Tells the person something. A module that stands twice in the rules says all of it twice.
+    pub fn tell(&mut self, message: LoginMessage) {
+        if !self.told.contains(&message) {
+            self.told.push(message);
+        }
+    }
+
     /// What was told and not yet passed on.
     pub fn take_told(&mut self) -> Vec<LoginMessage> {
         std::mem::take(&mut self.told)
@@ -76,7 +83,7 @@ impl Conversation for Relay {
                     prompts.push(LoginPrompt { echo: message.style == Style::Visible, text });
                 }
                 Style::Info | Style::Error => {
-                    self.told.push(LoginMessage { is_error: message.style == Style::Error, text });
+                    self.tell(LoginMessage { is_error: message.style == Style::Error, text });
                 }
             }
         }

@@ -4,13 +4,14 @@ use std::ffi::CString;
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 
 use abide_model::UserName;
 use abide_pam::{Code, Item, PamError, Transaction};
 use abide_wire::keeper::login_refused::Kind;
 use abide_wire::keeper::login_reply::Reply;
 use abide_wire::keeper::login_request::Request;
-use abide_wire::keeper::{LoginAccepted, LoginRefused, LoginStart};
+use abide_wire::keeper::{LoginAccepted, LoginMessage, LoginRefused, LoginStart};
 use nix::sys::resource::{Resource, setrlimit};
 use nix::unistd::{Group, User, alarm, getgrouplist};
 
@@ -63,6 +64,9 @@ pub fn one(service: &str, seconds: u32) -> Result<(), LoginError> {
     let relay = pam.conversation();
     if relay.gone {
         return Ok(());
+    }
+    if let Err(no) = &outcome {
+        unsaid(no, &start.user).into_iter().for_each(|text| relay.tell(text));
     }
     let messages = relay.take_told();
     let reply = match outcome {
@@ -124,6 +128,22 @@ fn groups(user: &User) -> io::Result<Vec<String>> {
     Ok(names)
 }
 
+/// What pam_shells(8) keeps to itself. The person has proved who it is, and may know.
+fn unsaid(no: &No, user: &str) -> Option<LoginMessage> {
+    let No::Account(PamError { code: Code::Authentication | Code::Denied, .. }) = no else {
+        return None;
+    };
+    let shell = User::from_name(user).ok()??.shell;
+    let shells = std::fs::read_to_string("/etc/shells").ok()?;
+    let text = format!("The account's shell is {}, with which nobody logs in.", shell.display());
+    (!is_listed(&shells, &shell)).then_some(LoginMessage { is_error: true, text })
+}
+
+/// Whether the shell is in a file like /etc/shells (shells(5)).
+fn is_listed(shells: &str, shell: &Path) -> bool {
+    shells.lines().any(|line| Path::new(line.trim()) == shell)
+}
+
 /// What the broker may know. While the proof is being asked for, a rule's no looks like a wrong
 /// answer: modules differ in what they do first, and it must not be told who exists.
 fn kind(no: &No) -> Kind {
@@ -148,6 +168,15 @@ fn kind(no: &No) -> Kind {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn shells_are_listed_line_by_line() {
+        let shells = "# /etc/shells\n/bin/sh\n /bin/bash \n";
+        assert!(is_listed(shells, Path::new("/bin/bash")));
+        for other in ["/usr/sbin/nologin", "/bin", "", "# /etc/shells/x"] {
+            assert!(!is_listed(shells, Path::new(other)), "{other}");
+        }
+    }
 
     #[test]
     fn each_answer_of_pam_has_its_kind() {

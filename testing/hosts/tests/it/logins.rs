@@ -3,7 +3,7 @@
 use abide_hosts::site::{Plan, Site, add_person, fact, start};
 use abide_hosts::{Hosts, Person, package, tell};
 
-const PLAN: Plan<'_> = Plan { brokers: &["h1"], agents: &["h2"], broker_config: "" };
+const PLAN: Plan<'_> = Plan { brokers: &["h1"], agents: &["h2"], pair: None };
 
 async fn site() -> anyhow::Result<(Hosts, Site, Person)> {
     let lab = Hosts::boot(["h1", "h2"])?;
@@ -98,23 +98,34 @@ fn each_refused_login_is_told_in_plain_words() {
     tell(each_refused_login_is_told_in_plain_words, async {
         let (lab, site, ada) = site().await?;
         let broker = lab.host("h1");
-        for name in ["oldword", "gone", "locked", "shell"] {
+        for name in ["oldword", "gone", "longgone", "locked", "shell"] {
             add_person(broker, &Person::new(name, "correct horse"))?;
         }
         broker.run("chage --lastday 0 oldword; chage --expiredate 2020-01-01 gone")?;
+        broker.run("chage --lastday 2020-01-01 --maxdays 30 --inactive 30 longgone")?;
         broker.run("passwd --lock locked; usermod --shell /usr/sbin/nologin shell")?;
         let wrong = "The user name or an answer is wrong.";
-        for (name, password, expected) in [
-            ("ada", "wrong", wrong),
-            ("nobody-here", "correct horse", wrong),
-            ("locked", "correct horse", wrong),
-            ("oldword", "correct horse", "Your password has expired and must be changed first."),
-            ("gone", "correct horse", "Your account has expired. Ask your administrator."),
-            ("shell", "correct horse", "You may not log in here now."),
-            ("root", "correct horse", wrong),
+        let old = "Your password has expired and must be changed first.";
+        for (name, password, expected, text) in [
+            ("ada", "wrong", wrong, ""),
+            ("nobody-here", "correct horse", wrong, ""),
+            // On purpose: PAM does not tell a locked password from a wrong one.
+            ("locked", "correct horse", wrong, ""),
+            ("root", "correct horse", wrong, ""),
+            ("oldword", "correct horse", old, "change your password"),
+            ("longgone", "correct horse", old, "expired"),
+            (
+                "gone",
+                "correct horse",
+                "Your account has expired. Ask your administrator.",
+                "expired",
+            ),
+            ("shell", "correct horse", "You may not log in here now.", "/usr/sbin/nologin"),
         ] {
-            let (said, _) = site.refusal(&mut Person::new(name, password)).await?;
-            assert_eq!(said, expected, "{name}");
+            let (said, texts) = site.refusal(&mut Person::new(name, password)).await?;
+            assert_eq!(said, expected, "{name}: {texts:?}");
+            assert!(texts.concat().contains(text), "{name}: {texts:?}");
+            assert!(texts.len() <= 1, "{name} is told once: {texts:?}");
         }
         broker.write("/run/nologin", "The hosts are cleaned until noon.\n")?;
         let (said, texts) = site.refusal(&mut ada.clone()).await?;

@@ -4,4 +4,6 @@
 mod hosts;
 mod leftovers;
 mod logins;
+mod pair;
 mod restarts;
+mod site;
