@@ -57,9 +57,11 @@ pub struct Report {
 }
 
 impl Report {
-    /// Adds one.
+    /// Adds one. What broker and agent both need is told once.
     pub fn add(&mut self, finding: Finding) {
-        self.findings.push(finding);
+        if !self.findings.contains(&finding) {
+            self.findings.push(finding);
+        }
     }
 
     /// Whether anything does not work.
@@ -120,7 +122,9 @@ mod tests {
         let mut report = Report::default();
         report.add(Finding::wrong("/etc/x", "it is missing", "make it:\ntouch /etc/x"));
         assert!(report.is_wrong());
-        report.add(Finding::fine("/etc/y", "it is there"));
+        for _ in 0..2 {
+            report.add(Finding::fine("/etc/y", "it is there"));
+        }
         let text = "fine     /etc/y: it is there\n\
                     WRONG    /etc/x: it is missing\n          make it:\n          touch /etc/x\n";
         assert_eq!(report.text(), text);

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use crate::{Account, Finding};
 
 /// What is asked of systemd.
-const PROPERTIES: &str = "LoadState,UnitFileState,ActiveState,NeedDaemonReload,User,PrivateTmp,\
+const PROPERTIES: &str = "LoadState,UnitFileState,ActiveState,SubState,NeedDaemonReload,User,PrivateTmp,\
                           Delegate,KillMode,AmbientCapabilities,ControlGroup";
 
 /// When a unit is to run.
@@ -57,7 +57,16 @@ impl Unit {
 
     /// Whether it runs, or is about to.
     pub fn is_active(&self) -> bool {
-        matches!(self.property("ActiveState"), "active" | "activating" | "reloading")
+        match self.property("ActiveState") {
+            "active" | "reloading" => true,
+            "activating" => !self.falls(),
+            _ => false,
+        }
+    }
+
+    /// Whether it ends again and again, and waits for its next try.
+    fn falls(&self) -> bool {
+        self.property("SubState") == "auto-restart"
     }
 
     /// Whether somebody wants it to run.
@@ -79,7 +88,10 @@ impl Unit {
         }
         let enabled = self.property("UnitFileState") == "enabled";
         if !self.is_active() {
-            let state = self.property("ActiveState");
+            let state = match self.falls() {
+                true => "it falls again and again",
+                false => self.property("ActiveState"),
+            };
             let mend = match start {
                 Start::Enabled => {
                     format!(
@@ -135,6 +147,17 @@ mod tests {
             ),
             (
                 "LoadState=loaded\nUnitFileState=enabled\nActiveState=failed",
+                Start::Enabled,
+                Grade::Wrong,
+            ),
+            (
+                "LoadState=loaded\nUnitFileState=enabled\nActiveState=activating\nSubState=start",
+                Start::Enabled,
+                Grade::Fine,
+            ),
+            (
+                "LoadState=loaded\nUnitFileState=enabled\nActiveState=activating\n\
+                 SubState=auto-restart",
                 Start::Enabled,
                 Grade::Wrong,
             ),

@@ -43,6 +43,7 @@ mod store;
 mod takeover;
 mod transport;
 mod types;
+mod yielding;
 
 pub use error::{
     AdoptError, Fault, MembersError, ProposeError, ReadError, StartError, StopError, TakeOverError,

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tokio::sync::{Mutex, MutexGuard, watch};
+use tokio::sync::{Mutex, MutexGuard, RwLock, watch};
 use tokio::task::spawn_blocking;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 use tracing::info;
 use uuid::Uuid;
 
@@ -83,6 +83,8 @@ struct Inner<M: Machine> {
     parts: Parts<M>,
     standing: Standing,
     lives: Lives<M>,
+    /// Read by every change on its way; written while the lead is being let go of.
+    gate: RwLock<()>,
     /// Taken by the first to stop, and by a forced takeover while it lasts.
     running: Mutex<Option<Running>>,
 }
@@ -134,7 +136,8 @@ impl<M: Machine> Raft<M> {
         }
         parts.decide(&lives.now(), &mut running);
         let running = Mutex::new(Some(running));
-        Ok(Self(Arc::new(Inner { parts, standing, lives, running })))
+        let gate = RwLock::new(());
+        Ok(Self(Arc::new(Inner { parts, standing, lives, gate, running })))
     }
 
     /// Proposes one change and waits until it is applied here.
@@ -150,7 +153,11 @@ impl<M: Machine> Raft<M> {
             let Some(life) = self.0.lives.settled(deadline).await else {
                 return Err(ProposeError::NotLeader { leader: None });
             };
+            let Ok(through) = timeout_at(deadline, self.0.gate.read()).await else {
+                return Err(ProposeError::Busy);
+            };
             let result = life.batcher.propose(&command, deadline).await;
+            drop(through);
             // What a life that is over has left open the next one repeats: applied twice it changes
             // nothing the second time.
             let is_open = matches!(
@@ -338,6 +345,10 @@ impl<M: Machine> Raft<M> {
 
     pub(crate) fn parts(&self) -> &Parts<M> {
         &self.0.parts
+    }
+
+    pub(crate) fn gate(&self) -> &RwLock<()> {
+        &self.0.gate
     }
 
     pub(crate) fn lives(&self) -> &Lives<M> {

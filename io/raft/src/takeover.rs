@@ -7,7 +7,6 @@
 //! Whether that may be is for the caller to decide. What was acknowledged is on both voters' disks.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use tokio::time::Instant;
 use tracing::{info, warn};
@@ -132,23 +131,5 @@ impl<M: Machine> Raft<M> {
         parts.me.set(identity);
         info!(generation = claim.generation, "Joining a later generation");
         Ok(())
-    }
-
-    /// Has another voter lead instead: is silent as a leader until one does, and gives it its vote. Whether
-    /// one does.
-    pub async fn yield_lead(&self, within: Duration) -> bool {
-        let parts = self.parts();
-        let mut leadership = self.leadership();
-        let is_other = |now: &crate::Leadership| {
-            now.leader.as_ref().is_some_and(|(leader, _)| *leader != now.me)
-        };
-        if is_other(&leadership.borrow()) {
-            return true;
-        }
-        parts.network.set_yields(true);
-        let other = tokio::time::timeout(within, leadership.wait_for(is_other)).await;
-        let other = matches!(other, Ok(Ok(_)));
-        parts.network.set_yields(false);
-        other
     }
 }

@@ -1,5 +1,7 @@
 //! What a broker needs of its host, and whether it has it: for `abide doctor`.
 
+mod pair;
+
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -47,10 +49,12 @@ pub async fn check_up(config: &Path, report: &mut Report) -> Option<Settings> {
     }
     logins(&settings, report);
     service_address(&settings, &unit, report);
+    pair::settings(&settings, report);
     report.add(unit.finding(Start::Enabled));
     // Of one that does not run there is no more to say.
     if unit.is_active() || !unit.exists() {
         report.add(listens(settings.agents, UNIT).await);
+        pair::standing(&settings, report).await;
         ask(&settings, report).await;
     }
     Some(settings)

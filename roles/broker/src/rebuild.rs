@@ -20,6 +20,7 @@ use tracing::{error, info, warn};
 use crate::broker::Broker;
 use crate::formation::{Files, Mark};
 use crate::hub::Greeting;
+use crate::pair;
 use crate::problem::Refused;
 use crate::rivals;
 use crate::stream::chain;
@@ -124,18 +125,27 @@ pub async fn rise_above(
     }
 }
 
-/// Raises the generation above what an agent has `seen`; whether it is above it now. Only a table that was made anew, or a
-/// broker that is alone, can find agents that obeyed what it does not know of; any other meets them
-/// because it does not lead any more.
+/// Raises the generation above what an agent has `seen`; whether it is above it now. Only a table that was
+/// made anew, or a broker that is alone, can find agents that obeyed what it does not know of; any other
+/// meets them because it does not lead any more.
 pub async fn rise(broker: &Broker, agent: &AgentId, seen: u64) -> bool {
     if broker.fence().is_some_and(|fence| fence.generation > seen) {
         return true;
     }
     let voters = broker.raft.status().members.voters;
-    // One of a pair that finds itself alone may not be: the other one's claim is not to be outbid.
-    let is_alone =
-        broker.settings.pair.is_none() && voters.iter().flatten().eq([&broker.raft.node()]);
-    if !is_alone && broker.raft.latest().0.rebuild().is_none() {
+    let is_alone = voters.iter().flatten().eq([&broker.raft.node()]);
+    let table = broker.raft.latest();
+    if broker.settings.pair.is_some() {
+        // One of a pair that finds itself alone may not be: the other one's claim is not to be outbid. But
+        // where a person accepted that what others know is lost, an agent may come later that knows it.
+        let is_new = table.0.rebuild().is_some_and(|it| !it.reported.contains(agent));
+        if !is_new {
+            return false;
+        }
+        if broker.raft.claim().generation > 0 {
+            return is_alone && pair::outbid(broker, seen).await;
+        }
+    } else if !is_alone && table.0.rebuild().is_none() {
         return false;
     }
     if is_rivals(broker, agent, seen).await {

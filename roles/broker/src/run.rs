@@ -143,7 +143,7 @@ async fn run_once(
     let files = Files::new(&settings.identity_dir);
     let peer = settings.pair.as_ref().map(|it| it.peer.clone());
     let mut known = files.brokers().map_err(BrokerError::Formation)?;
-    known.extend(peer);
+    known.extend(peer.filter(|peer| !known.contains(peer)));
     keep_one_table(settings, &files, &known, &others).await.map_err(BrokerError::Formation)?;
     let raft = start_engine(settings, &identity, &files, &others).await?;
     // Dropped with this function, as the broker is over then.
@@ -220,6 +220,21 @@ async fn run_once(
     end
 }
 
+async fn stop_in_order(raft: &Raft<Replica>) {
+    if let Err(cause) = raft.stop().await {
+        let cause: &dyn std::error::Error = &cause;
+        warn!(cause, "The data folder was not closed in order");
+    }
+}
+
+/// Nobody confirms what waits: it is not waited for.
+async fn cut(raft: &Raft<Replica>) {
+    if let Err(cause) = raft.cut().await {
+        let cause: &dyn std::error::Error = &cause;
+        warn!(cause, "The data folder was not closed in order");
+    }
+}
+
 /// A table that is there is not made anew beside it: a mark that says so is taken back, and this broker joins.
 async fn keep_one_table(
     settings: &Settings,
@@ -238,21 +253,6 @@ async fn keep_one_table(
         files.consume()?;
     }
     Ok(())
-}
-
-async fn stop_in_order(raft: &Raft<Replica>) {
-    if let Err(cause) = raft.stop().await {
-        let cause: &dyn std::error::Error = &cause;
-        warn!(cause, "The data folder was not closed in order");
-    }
-}
-
-/// Nobody confirms what waits: it is not waited for.
-async fn cut(raft: &Raft<Replica>) {
-    if let Err(cause) = raft.cut().await {
-        let cause: &dyn std::error::Error = &cause;
-        warn!(cause, "The data folder was not closed in order");
-    }
 }
 
 async fn start_engine(

@@ -267,8 +267,12 @@ mod tests {
     #[test]
     fn the_shipped_file_shows_every_key_and_its_default() {
         let shipped = Shipped(include_str!("../../../packaging/etc/broker.toml"));
-        let other =
-            ["[tls]\nmode = 'files'", "[login]\nbackend = 'users-file'", "[service_address]"];
+        let other = [
+            "[tls]\nmode = 'files'",
+            "[login]\nbackend = 'users-file'",
+            "[service_address]",
+            "[pair]",
+        ];
         let gaps = shipped.gaps(&other, |root| drop(shape(root)));
         assert_eq!(gaps, [""; 0]);
 
@@ -278,8 +282,11 @@ mod tests {
         };
         let examples =
             ["public_url", "agent_address", "tls.certificate", "tls.key", "login.users_file"];
-        let is_default =
-            |key: &str| !examples.contains(&key) && !key.starts_with("service_address");
+        let is_default = |key: &str| {
+            !examples.contains(&key)
+                && !key.starts_with("service_address")
+                && !key.starts_with("pair")
+        };
         assert_eq!(read(shipped.said(is_default)), read(shipped.0.to_owned()));
     }
 
@@ -344,6 +351,31 @@ mod tests {
             ("interface = 'eth0'\naddresses = ['127.0.0.1']", "of one host"),
             ("interface = 'eth0'\naddresses = ['fe80::1']", "of one host"),
             ("interface = 'eth0'\naddresses = ['192.0.2.10', '192.0.2.10']", "twice"),
+        ] {
+            let problems = read(table).unwrap_err().to_string();
+            assert!(problems.contains(part), "{table}: {part} is not in:\n{problems}");
+        }
+    }
+
+    #[test]
+    fn a_pair_says_how_it_takes_over() {
+        let read = |table: &str| {
+            let text = format!("public_url = 'https://desk.example.org'\n[pair]\n{table}");
+            settings_from(Path::new("broker.toml"), &text).map(|it| it.pair.unwrap())
+        };
+        let pair = read("peer = 'host2:7443'\ntakeover = 'unfenced'").unwrap();
+        assert_eq!(pair.peer, "host2:7443");
+        assert_eq!(pair.policy.takeover, Takeover::Unfenced);
+        assert_eq!(pair.policy.peer_timeout, Duration::from_secs(1));
+        let pair = read("peer = '[fd00::2]:7443'\ntakeover = 'fenced'\npeer_timeout_ms = 2500");
+        assert_eq!(pair.unwrap().policy.peer_timeout, Duration::from_millis(2500));
+        for (table, part) in [
+            ("peer = 'host2:7443'", "takeover: missing"),
+            ("takeover = 'fenced'", "peer: missing"),
+            ("peer = 'host2:7443'\ntakeover = 'maybe'", "\"fenced\" or \"unfenced\""),
+            ("peer = 'https://host2:7443'\ntakeover = 'fenced'", "a host and a port"),
+            ("peer = 'host2'\ntakeover = 'fenced'", "a host and a port"),
+            ("peer = 'host2:7443'\ntakeover = 'fenced'\npeer_timeout_ms = 10", "from 500"),
         ] {
             let problems = read(table).unwrap_err().to_string();
             assert!(problems.contains(part), "{table}: {part} is not in:\n{problems}");

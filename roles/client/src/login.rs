@@ -68,7 +68,7 @@ impl Brokers {
     ) -> Result<LoggedIn, LoginError<A::Error>> {
         let mut held: Vec<Zeroizing<String>> = Vec::new();
         let mut beginnings = 1;
-        let mut reply = self.begin(username, &held).await?;
+        let mut reply = heard(asker, self.begin(username, &held).await)?;
         loop {
             let (conversation, prompts) = match reply {
                 LoginReply::Accepted { token, user, messages, expires_at } => {
@@ -91,9 +91,9 @@ impl Brokers {
                         && beginnings < MOST_BEGINNINGS =>
                 {
                     beginnings += 1;
-                    self.begin(username, &held).await?
+                    heard(asker, self.begin(username, &held).await)?
                 }
-                other => other?,
+                other => heard(asker, other)?,
             };
         }
     }
@@ -118,6 +118,17 @@ impl Brokers {
         let call = Call::new(Method::POST, &path);
         self.call(Call { length: Length::Long, ..call }.body(&request)).await
     }
+}
+
+/// Shows what the login said besides its no, such as until when the host is closed.
+fn heard<A: Asker>(
+    asker: &mut A,
+    reply: Result<LoginReply, CallError>,
+) -> Result<LoginReply, CallError> {
+    if let Err(CallError::Refused { problem, .. }) = &reply {
+        problem.messages.iter().for_each(|message| asker.show(message));
+    }
+    reply
 }
 
 fn plain(answers: &[Zeroizing<String>]) -> Vec<String> {

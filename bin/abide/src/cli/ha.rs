@@ -1,4 +1,4 @@
-//! What cluster managers say of this host's broker, and ask it.
+//! What cluster managers say.
 
 use std::path::PathBuf;
 

@@ -173,6 +173,34 @@ async fn a_newcomer_takes_on_the_claim_of_its_group_and_nobody_else_does() {
 async fn a_leader_that_lets_go_is_followed_by_the_other_whatever_their_ids() {
     let pair = Pair::start().await;
     pair.leader.propose(put(1, "x")).await.unwrap();
+    let mut writers = tokio::task::JoinSet::new();
+    for writer in 0..8_u64 {
+        let nodes = [pair.leader.clone(), pair.follower.clone()];
+        writers.spawn(async move {
+            let mut written = Vec::new();
+            for key in (1000 + writer..).step_by(8) {
+                let until = Instant::now() + DEADLINE;
+                // Whoever leads takes it; while it is let go of, nobody may fail.
+                while let Err(cause) = nodes[(key / 8 % 2) as usize].propose(put(key, "x")).await {
+                    assert!(
+                        matches!(cause, ProposeError::NotLeader { leader: Some(_) }),
+                        "{cause}"
+                    );
+                    assert!(Instant::now() < until);
+                    match nodes[(key / 8 % 2 + 1) as usize % 2].propose(put(key, "x")).await {
+                        Ok(_) => break,
+                        Err(ProposeError::NotLeader { leader: Some(_) }) => {}
+                        Err(cause) => panic!("{cause}"),
+                    }
+                }
+                written.push(key);
+                if key > 1000 + 8 * 400 {
+                    return written;
+                }
+            }
+            written
+        });
+    }
     let (mut from, mut to) = (&pair.leader, &pair.follower);
     for round in 0..4 {
         let began = Instant::now();
@@ -181,6 +209,9 @@ async fn a_leader_that_lets_go_is_followed_by_the_other_whatever_their_ids() {
         println!("let go, first write after {:?}", began.elapsed());
         (from, to) = (to, from);
     }
+    let written: Vec<_> = within(writers.join_all()).await.into_iter().flatten().collect();
+    let table = from.read().await.unwrap();
+    assert!(written.iter().all(|key| table.rows.contains_key(key)));
     pair.stop().await;
 }
 

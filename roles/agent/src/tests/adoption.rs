@@ -2,6 +2,7 @@
 
 use abide_ticket::ViewMode;
 use abide_wire::agent::{self, ClusterView, answer, end_reason, ledger_row};
+use reqwest::StatusCode;
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::broker::Broker;
@@ -140,8 +141,14 @@ async fn a_desktop_that_no_ledger_knows_is_listed_and_left_alone() {
     assert_eq!(row.start_order, "");
     assert_eq!(world.keeper(order.session).await, keeper);
     let ticket = world.ticket(&order);
-    let refused = super::viewer::pass(&world, &ticket).await;
-    assert_eq!(refused, Err(reqwest::StatusCode::NOT_FOUND), "nobody can prove whose it is");
+    let refused = until("the brokers' keys", async || {
+        super::viewer::pass(&world, &ticket)
+            .await
+            .err()
+            .filter(|it| *it != StatusCode::UNAUTHORIZED)
+    })
+    .await;
+    assert_eq!(refused, StatusCode::NOT_FOUND, "nobody can prove whose it is");
     // Until a broker does.
     world.obey(world.start_of(&order)).await;
     super::viewer::pass(&world, &ticket).await.unwrap();

@@ -399,3 +399,18 @@ async fn release(broker: &Broker, deadline: Instant) -> Reply {
     }
     Reply::new(Code::Serves, "released: it does not serve by order any more")
 }
+
+/// Goes above what an agent has seen of what a person has given up; whether that is done.
+pub(crate) async fn outbid(broker: &Broker, seen: u64) -> bool {
+    match broker.raft.take_over(broker.as_peer(), seen, None).await {
+        Ok(claim) => {
+            warn!(generation = claim.generation, "An agent knew of a later generation");
+            true
+        }
+        Err(cause) => {
+            let cause: &dyn std::error::Error = &cause;
+            error!(cause, "The takeover failed");
+            false
+        }
+    }
+}

@@ -59,8 +59,7 @@ async fn ask_and_die(broker: &Broker, first: &Broker) {
     let (channel, _) = dial(&at, identity.internal_client(), patience).await.unwrap();
     let mut client = CooperationClient::new(channel);
     let address = broker.agents.to_string();
-    let asked = EnrollRequest { node: 7, address, pristine: true, ..EnrollRequest::default() };
-    client.enroll(asked).await.unwrap();
+    client.enroll(EnrollRequest { node: 7, address, ..EnrollRequest::default() }).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -83,12 +83,17 @@ async fn answers_that_are_held_are_given_again_where_the_conversation_is_unknown
 #[tokio::test]
 async fn a_refusal_ends_the_login_and_says_why() {
     let refusing: fn() -> Response = || {
-        problem(ProblemKind::LoginRefused.because("wrong user name or password")).into_response()
+        let mut refusal = ProblemKind::LoginRefused.because("wrong user name or password");
+        refusal.messages =
+            vec![Message { style: MessageStyle::Error, text: "Closed until noon".to_owned() }];
+        problem(refusal).into_response()
     };
     let heard = Heard::default();
     let router =
         two_questions(&heard).route("/api/v1/login/{conversation}", post(async move || refusing()));
     let server = Server::start(router).await;
-    let error = brokers(vec![server.url()]).login("ada", &mut Person::default()).await.unwrap_err();
+    let mut person = Person::default();
+    let error = brokers(vec![server.url()]).login("ada", &mut person).await.unwrap_err();
+    assert_eq!(person.shown, ["Closed until noon"]);
     assert!(error.to_string().contains("wrong user name or password"), "{error}");
 }

@@ -96,10 +96,11 @@ async fn listed(admin: &Api) -> BTreeMap<String, String> {
 async fn the_leaders_death_in_the_middle_of_a_rebuild_places_nothing_early_and_nothing_twice() {
     let (mut cluster, admin) = three().await;
     let ada = cluster.add_user("ada").unwrap();
-    let api = cluster.log_in(&ada).await.unwrap();
-    // One on each agent.
-    for _ in 0..4 {
-        start(&api, Want::Start).await.unwrap();
+    let hers = start(&cluster.log_in(&ada).await.unwrap(), Want::Start).await.unwrap();
+    // Somebody on each agent.
+    for name in ["bob", "carol", "dan"] {
+        let other = cluster.add_user(name).unwrap();
+        start(&cluster.log_in(&other).await.unwrap(), Want::Start).await.unwrap();
     }
     let before = listed(&admin).await;
     let of = |agent: &str| before.values().filter(|it| *it == agent).count();
@@ -139,8 +140,7 @@ async fn the_leaders_death_in_the_middle_of_a_rebuild_places_nothing_early_and_n
     .await
     .unwrap();
     assert_eq!(listed(&admin).await, before, "exactly those that there were");
-    let hers = start(&api, Want::ResumeOrStart).await.unwrap();
-    assert!(before.contains_key(&hers), "{hers} is new");
+    assert_eq!(start(&api, Want::ResumeOrStart).await.unwrap(), hers);
     start(&api, Want::Start).await.unwrap();
     let keepers: usize = cluster.agents().iter().map(|agent| agent.keepers().len()).sum();
     assert_eq!(keepers, before.len() + 1);
