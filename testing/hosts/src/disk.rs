@@ -75,6 +75,11 @@ impl Disk {
     }
 }
 
+/// What is mounted and unmounted from now on is so in all copies of this world's mounts.
+pub(crate) fn share_mounts() -> anyhow::Result<()> {
+    run("mount", &["--make-rshared", "/"])
+}
+
 fn run(program: &str, words: &[&str]) -> anyhow::Result<()> {
     let mut command = std::process::Command::new(program);
     let output = command.args(words).output().with_context(|| format!("cannot run {program}"))?;

@@ -79,8 +79,9 @@ impl Host {
         self.disk.mount()?;
         let notify = Notify::bind(&self.folder.join("notify"))?;
         let mut nspawn = self.nspawn()?.spawn().context("cannot run systemd-nspawn")?;
-        let init =
-            notify.wait(BOOTS_WITHIN).with_context(|| format!("{} does not boot", self.name));
+        let init = notify
+            .wait(&mut nspawn, BOOTS_WITHIN)
+            .with_context(|| format!("{} does not boot", self.name));
         let init = init.inspect_err(|_| drop(nspawn.kill().and_then(|()| nspawn.wait())))?;
         *running = Some(Running { nspawn, init });
         Ok(())
@@ -93,9 +94,13 @@ impl Host {
     pub fn power_off(&self) -> anyhow::Result<()> {
         let mut running = self.lock().take().with_context(|| format!("{} is off", self.name))?;
         network::pull_out(self.place)?;
+        // Nothing on it notices the rest: a program that saw its disk fail would act on that.
+        self.freeze("1")?;
         self.disk.lose_power()?;
         let init = Pid::from_raw(running.init).context("no process id")?;
         kill_process(init, Signal::KILL)?;
+        // systemd-nspawn stands still too, and has to see the end.
+        self.freeze("0")?;
         running.nspawn.wait()?;
         self.disk.unmount()
     }
@@ -207,6 +212,13 @@ impl Host {
         let tops = tops.into_iter().filter(|top| Path::new(top).join("cgroup.procs").exists());
         let world = world::cgroup()?;
         Ok(tops.map(|top| Path::new(top).join(&world).join(&self.name)).collect())
+    }
+
+    /// Has its processes stand still ("1") where the machine has a cgroup for that, or go on ("0").
+    fn freeze(&self, how: &str) -> anyhow::Result<()> {
+        let doors = self.cgroups()?.into_iter().map(|it| it.join("cgroup.freeze"));
+        let mut doors = doors.filter(|it| it.exists());
+        Ok(doors.try_for_each(|door| std::fs::write(door, how))?)
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Running>> {

@@ -8,6 +8,7 @@ use abide_lab::network::Network;
 use anyhow::Context;
 
 use crate::base::Base;
+use crate::disk;
 use crate::host::Host;
 
 /// Whatever a story waits for comes within this, also on a busy machine, or not at all.
@@ -30,6 +31,9 @@ impl Hosts {
     pub fn boot<const N: usize>(names: [&str; N]) -> anyhow::Result<Self> {
         let base = Base::find().context("no base to make hosts of; run: cargo xtask lab hosts")?;
         let network = Network::new([])?;
+        // Each host's systemd-nspawn has a copy of the mounts that there were when it began. What the lab
+        // takes down must go from there too, or the disk of a host that fell would stay in use.
+        disk::share_mounts()?;
         let numbered = names.into_iter().zip(1..);
         let hosts = numbered.map(|(name, number)| Host::make(name, number, &base));
         let hosts = hosts.collect::<Result<Vec<_>, _>>()?;

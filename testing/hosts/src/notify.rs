@@ -2,9 +2,13 @@
 
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
+use std::process::Child;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
+
+/// How often it is looked whether systemd-nspawn still runs.
+const GLANCE: Duration = Duration::from_millis(200);
 
 /// Its socket. Dropped, it is gone.
 #[derive(Debug)]
@@ -19,13 +23,16 @@ impl Notify {
         Ok(Self { socket, path: path.to_owned() })
     }
 
-    /// Waits until the host has booted; gives the process id of its init, as the lab sees it.
-    pub fn wait(&self, within: Duration) -> anyhow::Result<i32> {
+    /// Waits until the host that `nspawn` runs has booted; gives the process id of its init, as the lab
+    /// sees it.
+    pub fn wait(&self, nspawn: &mut Child, within: Duration) -> anyhow::Result<i32> {
         let (end, mut init, mut said) = (Instant::now() + within, None, vec![0; 4096]);
         loop {
             let left = end.saturating_duration_since(Instant::now());
             ensure!(!left.is_zero(), "the host has not booted within {within:?}");
-            self.socket.set_read_timeout(Some(left))?;
+            let ended = nspawn.try_wait()?;
+            ensure!(ended.is_none(), "systemd-nspawn ended: {ended:?}");
+            self.socket.set_read_timeout(Some(left.min(GLANCE)))?;
             let Ok(length) = self.socket.recv(&mut said) else { continue };
             let text = String::from_utf8_lossy(&said[..length]);
             let pid = text.lines().find_map(|line| line.strip_prefix("X_NSPAWN_LEADER_PID="));
