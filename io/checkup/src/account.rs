@@ -2,6 +2,8 @@
 
 use nix::unistd::{Uid, User};
 
+use crate::{Finding, Unit};
+
 /// A user of this host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Account {
@@ -17,6 +19,16 @@ impl Account {
         let user = User::from_name(name).ok().flatten()?;
         Some(Self { name: user.name, uid: user.uid.as_raw() })
     }
+}
+
+/// A unit is to run as a user that the host does not know.
+pub fn no_user(unit: &Unit) -> Finding {
+    let what = format!("its user {} does not exist", unit.property("User"));
+    Finding::wrong(
+        unit.name(),
+        what,
+        "systemd-sysusers abide.conf && systemd-tmpfiles --create abide.conf",
+    )
 }
 
 /// What people call this user.

@@ -21,7 +21,7 @@ mod port;
 mod program;
 mod unit;
 
-pub use account::Account;
+pub use account::{Account, no_user};
 pub use certificate::{CertificateOf, certificate};
 pub use cgroup::cgroups;
 pub use clock::clock_is_kept;
