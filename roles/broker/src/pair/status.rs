@@ -44,6 +44,10 @@ pub(super) fn reply(broker: &Broker, view: &View) -> Reply {
         "node": broker.raft.node().0,
         "votes": view.mine.votes,
         "voters": status.members.voters.iter().flatten().count(),
+        "silent_ms": match view.standing {
+            Standing::Alone { silent } => Some(silent.as_millis()),
+            Standing::Leads | Standing::Follows | Standing::Learns => None,
+        },
         "quorum_age_ms": broker.raft.quorum_age().map(|age| age.as_millis()),
         "applied": status.applied,
         "log": status.log,

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use abide_api::{BrokerRole, StartRequest, Want};
 use abide_client::{Api, WishKey};
 use abide_cluster::{Cluster, Options, until};
+use serde_json::Value;
 
 use crate::three_brokers::until_standing;
 
@@ -46,12 +47,40 @@ async fn leader(cluster: &Cluster, admin: &Api) -> (usize, usize) {
     (leader, 1 - leader)
 }
 
-async fn until_both_vote(admin: &Api) {
+/// Both by the leader's account, and by each one's own.
+async fn until_both_vote(cluster: &Cluster, admin: &Api) {
     until_standing(admin, |now| {
         let is_whole = |it: &BrokerRole| matches!(it, BrokerRole::Leader | BrokerRole::Follower);
         now.voters == 2 && now.brokers.iter().all(|it| is_whole(&it.role))
     })
     .await;
+    until("each knows that both vote", DEADLINE, async || {
+        let mut codes = [ha_code(cluster, 0).await?, ha_code(cluster, 1).await?];
+        codes.sort_unstable();
+        (codes == [SERVES, FOLLOWER]).then_some(())
+    })
+    .await
+    .unwrap();
+}
+
+async fn ha_code(cluster: &Cluster, index: usize) -> Option<i32> {
+    cluster.ha(index, &["status"]).await.ok().map(|(code, _)| code)
+}
+
+async fn details(cluster: &Cluster, index: usize) -> Value {
+    let (_, words) = cluster.ha(index, &["status", "--json"]).await.unwrap();
+    let status: Value = serde_json::from_str(&words).unwrap();
+    status["details"].clone()
+}
+
+/// Waits until silence would have been enough, twice over.
+async fn until_long_silent(cluster: &Cluster, index: usize) {
+    until("it has been silent for long", DEADLINE, async || {
+        let silent = details(cluster, index).await["silent_ms"].as_u64()?;
+        (silent > 2_500).then_some(())
+    })
+    .await
+    .unwrap();
 }
 
 fn start() -> StartRequest {
@@ -92,7 +121,7 @@ async fn the_leader_dies_the_other_is_activated_and_the_dead_one_comes_back_by_i
             std::fs::remove_dir_all(data).unwrap();
         }
         cluster.launch_broker(active).unwrap();
-        until_both_vote(&admin).await;
+        until_both_vote(&cluster, &admin).await;
         until_ha(&cluster, active, FOLLOWER).await;
         (active, standby) = (standby, active);
     }
@@ -117,7 +146,7 @@ async fn the_standby_dies_and_writes_go_on_by_themselves_after_peer_timeout() {
         assert!(took < Duration::from_secs(5), "{took:?}");
         assert_eq!(ha(&cluster, active, &["status"]).await, SERVES);
         cluster.launch_broker(standby).unwrap();
-        until_both_vote(&admin).await;
+        until_both_vote(&cluster, &admin).await;
     }
     assert_eq!(api.sessions().await.unwrap().sessions.len(), 3);
 }
@@ -150,7 +179,7 @@ async fn fenced_goes_on_alone_only_on_proof() {
     started.unwrap();
     assert_eq!(api.connect(&session, &WishKey::random()).await.unwrap().session.id, session);
     cluster.launch_broker(active).unwrap();
-    until_both_vote(&admin).await;
+    until_both_vote(&cluster, &admin).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -166,7 +195,7 @@ async fn whoever_stops_in_order_leaves_the_other_to_go_on_at_once_and_does_not_s
     api.start(&start(), &WishKey::random()).await.unwrap();
     eprintln!("standby stopped in order, started after {:?}", began.elapsed());
     cluster.launch_broker(standby).unwrap();
-    until_both_vote(&admin).await;
+    until_both_vote(&cluster, &admin).await;
     // The active one: the manager's word is enough, without proof from elsewhere.
     assert_eq!(ha(&cluster, active, &["release"]).await, SERVES);
     cluster.stop_broker(active);
@@ -177,11 +206,12 @@ async fn whoever_stops_in_order_leaves_the_other_to_go_on_at_once_and_does_not_s
     // Back alone, it knows that it left the other to go on.
     cluster.kill_broker(standby);
     cluster.launch_broker(active).unwrap();
-    until_ha(&cluster, active, STALE).await;
+    until_long_silent(&cluster, active).await;
+    assert_eq!(ha(&cluster, active, &["status"]).await, STALE);
     let code = ha(&cluster, active, &["activate", "--peer-is-down", "--timeout", "6"]).await;
     assert_eq!(code, STALE);
     cluster.launch_broker(standby).unwrap();
-    until_both_vote(&admin).await;
+    until_both_vote(&cluster, &admin).await;
     assert_eq!(api.sessions().await.unwrap().sessions.len(), 2);
 }
 
@@ -199,6 +229,7 @@ async fn who_was_not_last_in_charge_is_refused_and_can_be_told_to_go_on_all_the_
 
     cluster.launch_broker(standby).unwrap();
     // Nobody has said that it shall serve: it waits.
+    until_long_silent(&cluster, standby).await;
     until_ha(&cluster, standby, STALE).await;
     assert_eq!(ha(&cluster, standby, &["activate"]).await, STALE);
     assert_eq!(ha(&cluster, standby, &["activate", "--accept-stale"]).await, SERVES);
@@ -219,7 +250,7 @@ async fn who_was_not_last_in_charge_is_refused_and_can_be_told_to_go_on_all_the_
     // The other one comes back, gives way, and tells what is lost.
     cluster.launch_broker(active).unwrap();
     let admin = cluster.log_in(cluster.admin()).await.unwrap();
-    until_both_vote(&admin).await;
+    until_both_vote(&cluster, &admin).await;
     let (code, words) = cluster.ha(active, &["aside"]).await.unwrap();
     assert_eq!(code, SERVES, "{words}");
     assert!(words.contains("a join token was made"), "{words}");
@@ -247,16 +278,14 @@ async fn where_both_went_on_alone_the_higher_claim_wins_and_the_other_rejoins() 
     cluster.thaw_broker(two);
     assert_eq!(ha(&cluster, two, &["activate", "--timeout", "20"]).await, SERVES);
     let claimant = async |index: usize| {
-        let (_, words) = cluster.ha(index, &["status", "--json"]).await.unwrap();
-        let status: serde_json::Value = serde_json::from_str(&words).unwrap();
-        let details = &status["details"];
+        let details = details(&cluster, index).await;
         (details["generation"].as_u64().unwrap(), details["claimant"].as_u64().unwrap())
     };
     let second = claimant(two).await;
     assert_eq!(second.0, 1, "neither knew of the other");
     cluster.thaw_broker(one);
 
-    until_both_vote(&admin).await;
+    until_both_vote(&cluster, &admin).await;
     let claims = [claimant(one).await, claimant(two).await];
     assert_eq!(claims[0], claims[1]);
     assert!(claims[0] >= second);
@@ -286,7 +315,7 @@ async fn a_process_that_stood_still_gives_way_to_whoever_went_on_meanwhile() {
     assert_eq!(ha(&cluster, standby, &["activate"]).await, SERVES);
     let session = api.start(&start(), &WishKey::random()).await.unwrap().session.id;
     cluster.thaw_broker(active);
-    until_both_vote(&admin).await;
+    until_both_vote(&cluster, &admin).await;
     assert_eq!(admin.cluster().await.unwrap().generation, 1, "it did not go on alone too");
     assert_eq!(ha(&cluster, active, &["status"]).await, FOLLOWER);
     assert_eq!(api.connect(&session, &WishKey::random()).await.unwrap().session.id, session);
@@ -304,7 +333,7 @@ async fn after_a_power_cut_of_both_one_alone_waits_for_its_manager_and_both_need
     for both in 0..2 {
         cluster.launch_broker(both).unwrap();
     }
-    until_both_vote(&admin).await;
+    until_both_vote(&cluster, &admin).await;
     assert_eq!(api.connect(&session, &WishKey::random()).await.unwrap().session.id, session);
     assert_eq!(admin.cluster().await.unwrap().generation, 0);
 
@@ -313,12 +342,13 @@ async fn after_a_power_cut_of_both_one_alone_waits_for_its_manager_and_both_need
             cluster.kill_broker(both);
         }
         cluster.launch_broker(alone).unwrap();
-        until_ha(&cluster, alone, NO_QUORUM).await;
+        until_long_silent(&cluster, alone).await;
+        assert_eq!(ha(&cluster, alone, &["status"]).await, NO_QUORUM);
         assert_eq!(ha(&cluster, alone, &["activate"]).await, SERVES);
         assert_eq!(api.connect(&session, &WishKey::random()).await.unwrap().session.id, session);
         assert_eq!(ha(&cluster, alone, &["release"]).await, SERVES);
         cluster.launch_broker(1 - alone).unwrap();
-        until_both_vote(&admin).await;
+        until_both_vote(&cluster, &admin).await;
     }
 }
 
@@ -343,7 +373,7 @@ async fn a_release_hands_the_lead_over_and_orders_may_be_repeated() {
     cluster.kill_broker(standby);
     assert_eq!(ha(&cluster, standby, &["release"]).await, DOWN);
     cluster.launch_broker(standby).unwrap();
-    until_both_vote(&admin).await;
+    until_both_vote(&cluster, &admin).await;
     let (_, words) = cluster.ha(standby, &["status"]).await.unwrap();
     assert!(words.contains(" passive "), "{words}");
 }
