@@ -146,7 +146,8 @@ fn only_what_pacemaker_knows_for_sure_is_passed_on_as_proof() {
     let third = "<node name=\"host3\" id=\"3\" online=\"true\" unclean=\"false\"/>\n  </nodes>";
     let three = FENCED.replace("</nodes>", third);
     let nodes = [("OCF_RESKEY_nodes", "host1 host2")];
-    let cases: [(&str, &str, &[(&str, &str)], bool); 9] = [
+    type Case<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)], bool);
+    let cases: [Case<'_>; 9] = [
         ("fenced", FENCED, &[], true),
         ("lost, and nobody can fence", &unfenced, &[], false),
         ("lost, and not fenced yet", UNCLEAN, &[], false),
