@@ -61,6 +61,7 @@ fn a_newer_state_ends_what_an_older_one_repeats() {
 #[test]
 fn what_keepalived_never_says_is_refused_and_does_nothing() {
     let stage = Stage::new();
+    stage.runs(false);
     for arguments in [
         &["INSTANCE", "VI_1"][..],
         &["INSTANCE", "VI_1", "PRIMARY"],

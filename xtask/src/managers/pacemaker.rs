@@ -75,7 +75,7 @@ fn a_start_leaves_no_order_from_before() {
             0,
             calls(&[
                 "systemctl start abide-broker.service",
-                "abide release --timeout 25",
+                "abide release --timeout 5",
                 "score -v 100"
             ])
         )
@@ -146,7 +146,8 @@ fn only_what_pacemaker_knows_for_sure_is_passed_on_as_proof() {
     let third = "<node name=\"host3\" id=\"3\" online=\"true\" unclean=\"false\"/>\n  </nodes>";
     let three = FENCED.replace("</nodes>", third);
     let nodes = [("OCF_RESKEY_nodes", "host1 host2")];
-    let cases: [(&str, &str, &[(&str, &str)], bool); 9] = [
+    type Case<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)], bool);
+    let cases: [Case<'_>; 9] = [
         ("fenced", FENCED, &[], true),
         ("lost, and nobody can fence", &unfenced, &[], false),
         ("lost, and not fenced yet", UNCLEAN, &[], false),
@@ -196,7 +197,7 @@ fn a_promotion_or_demotion_fails_for_a_reason_and_in_time() {
     for (answer, code) in [("0 released", 0), ("1 cannot write", 1), ("14 down", 7)] {
         let stage = Stage::new();
         stage.answers("release", &[answer]);
-        let expected = calls(&["abide release --timeout 15"]);
+        let expected = calls(&["abide release --timeout 5"]);
         assert_eq!(done_of(&stage, "demote", &short), (code, expected), "{answer}");
     }
 }
@@ -221,6 +222,19 @@ fn the_peers_end_is_passed_on_when_pacemaker_tells_of_it() {
     // It must not fail.
     stage.answers("status", &["14 down"]);
     assert_eq!(done_of(&stage, "notify", &told("stop")).0, 0);
+}
+
+#[test]
+fn a_broker_that_stands_still_is_not_waited_for() {
+    let stage = Stage::new();
+    stage.runs(true);
+    let still = "12 the broker runs, and has not answered in time";
+    stage.answers("status", &[still, "14 down"]);
+    let stopped =
+        ["kill --signal=KILL", "stop"].map(|it| format!("systemctl {it} abide-broker.service"));
+    let score = "score -D".to_owned();
+    let expected: Vec<_> = stopped.into_iter().chain([score]).collect();
+    assert_eq!(done(act(&stage, "stop")), (0, expected));
 }
 
 #[test]
