@@ -7,6 +7,8 @@ mod imports;
 mod install;
 mod lab;
 mod links;
+#[cfg(test)]
+mod managers;
 mod openapi;
 mod shell;
 mod sim;

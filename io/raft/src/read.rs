@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use openraft::error::{CheckIsLeaderError, RaftError};
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tracing::debug;
 
 use crate::error::ReadError;
@@ -46,6 +46,9 @@ pub(crate) struct Reader<M> {
     queue: mpsc::Sender<oneshot::Sender<Answer<M>>>,
     standing: Standing,
     timeout: Duration,
+    /// Between two questions, where the first found no majority: refused at once, one would be put
+    /// again at once.
+    pause: Duration,
 }
 
 impl<M: Machine> Reader<M> {
@@ -63,7 +66,7 @@ impl<M: Machine> Reader<M> {
         let asker =
             Asker { raft, network, published, standing: standing_of_asker, timing, timeout };
         tokio::spawn(asker.run(readers));
-        Self { queue, standing, timeout: settings.read_timeout }
+        Self { queue, standing, timeout: settings.read_timeout, pause: timing.heartbeat / 4 }
     }
 
     /// See [`Raft::read`](crate::Raft::read).
@@ -86,6 +89,10 @@ impl<M: Machine> Reader<M> {
             match self.ask(deadline).await {
                 // Deposed, and no successor known yet: a failover costs time, not an error.
                 Err(ReadError::NotLeader { leader: None }) if Instant::now() < deadline => {}
+                // Nor does an answer of the others that came late once, or was lost.
+                Err(ReadError::NoQuorum) if Instant::now() + self.pause < deadline => {
+                    sleep(self.pause).await;
+                }
                 result => return result,
             }
         }

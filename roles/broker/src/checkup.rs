@@ -11,6 +11,7 @@ use abide_checkup::{
 };
 use abide_tls::{BrokerIdentity, WebCertificate};
 
+use crate::ha;
 use crate::settings::{LoginBackend, Settings, WebTls, settings_from};
 
 const UNIT: &str = "abide-broker.service";
@@ -56,6 +57,7 @@ pub async fn check_up(config: &Path, report: &mut Report) -> Option<Settings> {
         report.add(listens(settings.agents, UNIT).await);
         pair::standing(&settings, report).await;
         ask(&settings, report).await;
+        pair(&settings, report).await;
     }
     Some(settings)
 }
@@ -151,6 +153,25 @@ async fn ask(settings: &Settings, report: &mut Report) {
         }
         Err(error) => report.add(silent(error)),
     }
+}
+
+/// What one of a pair says of the two.
+async fn pair(settings: &Settings, report: &mut Report) {
+    let Some(pair) = &settings.pair else { return };
+    let reply = ha::ask(settings, ha::Order::Status).await;
+    let warnings = reply.details["warnings"].as_array().into_iter().flatten();
+    for warning in warnings.filter_map(|it| it.as_str()) {
+        report.add(Finding::warning(&pair.peer, warning, "see pair.md"));
+    }
+    report.add(match reply.details["peer"]["answers"].as_bool() {
+        Some(true) => Finding::fine(&pair.peer, "answers as the other broker of the pair"),
+        Some(false) => Finding::warning(
+            &pair.peer,
+            "does not answer: the other broker of the pair",
+            "start it; pair.peer must be its listen.agents",
+        ),
+        None => Finding::wrong(&pair.peer, reply.text, "see pair.md"),
+    });
 }
 
 fn clock(metrics: &Metrics) -> Finding {

@@ -140,3 +140,26 @@ fn the_generation_is_only_raised() {
     drive(&mut table, [(0, raise(3), DONE), (0, raise(3), UNCHANGED), (0, raise(2), UNCHANGED)]);
     assert_eq!(table.generation(), 3);
 }
+
+#[test]
+fn a_table_that_is_doubted_places_nothing_before_all_its_agents_have_reported() {
+    let mut table = with_session(&[running(true)]);
+    let doubt = |generation| Change::DoubtTable { generation };
+    let steps = [
+        (5, doubt(3), DONE),
+        (5, doubt(3), UNCHANGED),
+        (5, start(9, 0, "new", Want::Start), refused(Refusal::Rebuilding)),
+        (6, rebuilt(0), DONE),
+        (6, start(9, 0, "new", Want::Start), refused(Refusal::Rebuilding)),
+        (7, rebuilt(1), DONE),
+        (8, start(9, 0, "new", Want::Start), Outcome::Reserved(session(9))),
+        // Agents that joined while the other table was there are none of strangers.
+        (9, restore(2), DONE),
+    ];
+    drive(&mut table, steps);
+    assert_eq!(table.generation(), 3);
+    assert!(table.is_revoked(&[0; 16], &id("ada"), BEGIN.plus(5)), "logins may have been ended");
+    assert!(!table.is_revoked(&[0; 16], &id("ada"), BEGIN.plus(6)));
+    drive(&mut table, [(10, doubt(4), DONE)]);
+    assert!(table.is_rebuilding(), "it can be doubted again");
+}

@@ -138,6 +138,25 @@ async fn it_survives_a_restart_snapshots_and_further_takeovers() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_folder_that_nobody_runs_on_tells_all_that_it_holds() {
+    let folder = TempDir::new().unwrap();
+    let every = SnapshotEvery { least: 5_000, most: 5_000 };
+    let settings = Settings { snapshot_every: every, ..Settings::default() };
+    let raft = start_with(folder.path(), settings).await;
+    for key in 0..60 {
+        raft.propose(put(key, vec![1; 500])).await.unwrap();
+    }
+    let table = raft.read().await.unwrap();
+    let busy = crate::read_folder(Table::default(), folder.path(), CLUSTER);
+    assert!(busy.is_err(), "somebody runs on it");
+    raft.stop().await.unwrap();
+    let read = crate::read_folder(Table::default(), folder.path(), CLUSTER).unwrap();
+    assert_eq!(read, *table);
+    let again = crate::read_folder(Table::default(), folder.path(), CLUSTER).unwrap();
+    assert_eq!(again, *table, "reading changes nothing");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_node_without_anything_can_take_over_too() {
     let wires = Wires::default();
     let (raft, _folder) = wires.start_node().await;

@@ -11,8 +11,8 @@ use tokio::fs::File;
 use super::*;
 use crate::{
     AppendAnswer, AppendRequest, Ballot, Claim, Hearing, Leadership, NodeId, ProposeError,
-    ReadError, Refusal, SnapshotEvery, SnapshotHeader, Spread, Stamp, Transport, TransportError,
-    VoteAnswer, VoteRequest,
+    ReadError, Refusal, SnapshotEvery, SnapshotHeader, Spread, Stamp, Timing, Transport,
+    TransportError, VoteAnswer, VoteRequest,
 };
 
 #[derive(Clone, Default)]
@@ -228,6 +228,20 @@ async fn a_cut_off_leader_is_replaced_stops_serving_and_comes_back_as_a_follower
     };
     assert_eq!(leader, new.node());
     assert!(!new.read().await.unwrap().rows.contains_key(&3));
+    trio.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_whose_answers_are_lost_for_a_moment_waits_for_others() {
+    let trio = Trio::start().await;
+    let leader = trio.leader().await;
+    leader.propose(put(1, "x")).await.unwrap();
+    trio.wires.cut(leader.node());
+    let mut reading = std::pin::pin!(leader.read());
+    let early = tokio::time::timeout(Timing::LAN.heartbeat, &mut reading).await;
+    assert!(early.is_err(), "it does not wait: {:?}", early.unwrap().err());
+    trio.wires.heal(leader.node());
+    assert!(reading.await.unwrap().rows.contains_key(&1));
     trio.stop().await;
 }
 

@@ -330,3 +330,14 @@ async fn a_pass_ends_when_it_is_not_used() {
     let again = Viewer::open(&world, &order, &headers).await;
     assert_eq!(again.err(), Some(StatusCode::UNAUTHORIZED));
 }
+
+#[tokio::test]
+async fn an_agent_tells_whom_it_obeys() {
+    let world = World::new().await;
+    world.broker.hello().await;
+    let before = world.broker.obeys().await.fence.unwrap();
+    let higher = agent::Fence { generation: before.generation + 4, ..fence(1) };
+    let start = world.start_of(&world.order("sleep"));
+    obeyed(world.broker.command(higher, start).await);
+    assert_eq!(world.broker.obeys().await.fence, Some(higher));
+}

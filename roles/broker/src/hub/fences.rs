@@ -75,3 +75,82 @@ impl Hub {
         here.all(|link| link.obeys.as_ref().is_some_and(|told| told.probe >= probe))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+    use std::sync::Arc;
+
+    use abide_model::{AgentFacts, Timestamp};
+    use abide_wire::agent::{self, BrokerMessage};
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::hub::{Greeting, Heard};
+
+    fn fence(generation: u64) -> Fence {
+        Fence { generation, ..Fence::default() }
+    }
+
+    /// An agent that greeted with this fence.
+    fn greeted(hub: &Hub, n: u8) -> (AgentId, u64, mpsc::Receiver<BrokerMessage>) {
+        let (outbox, said) = mpsc::channel(8);
+        let agent: AgentId = format!("{n:032x}").parse().unwrap();
+        let now = Heard { instant: std::time::Instant::now(), at: Timestamp(0) };
+        let (number, _) = hub.connect(&agent, outbox, now);
+        let facts = Arc::new(AgentFacts {
+            boot: "boot".parse().unwrap(),
+            public_url: String::new(),
+            weight: 1,
+            profiles: Vec::new(),
+        });
+        let (version, hello) = (Version::default(), agent::Hello::default());
+        let greeting = Greeting { facts, fence: fence(n.into()), version, hello };
+        hub.greet(&agent, number, greeting, HashMap::new());
+        (agent, number, said)
+    }
+
+    #[tokio::test]
+    async fn whoever_answers_tells_what_it_obeys_now_and_nobody_is_waited_for_longer() {
+        let hub = Hub::default();
+        let (one, number, mut said) = greeted(&hub, 1);
+        // An agent of an earlier version does not know the question.
+        let (_two, _, _silent) = greeted(&hub, 2);
+        let answering = hub.clone();
+        tokio::spawn(async move {
+            let asked = said.recv().await.unwrap().message.unwrap();
+            let broker_message::Message::Fence(FenceProbe { probe }) = asked else {
+                panic!("not asked: {asked:?}")
+            };
+            let version = Some(Version { generation: 9, ..Version::default() });
+            let obeys = Obeys { probe, fence: Some(fence(5).into()), version };
+            answering.obeys(&one, number, obeys);
+        });
+        let mut told = hub.ask_fences(Duration::from_millis(200)).await;
+        told.sort_by_key(|it| it.fence);
+        let generations: Vec<_> =
+            told.iter().map(|it| (it.fence.generation, it.version.generation)).collect();
+        assert_eq!(generations, [(2, 0), (5, 9)]);
+    }
+
+    #[tokio::test]
+    async fn all_answers_end_the_waiting() {
+        let hub = Hub::default();
+        let (one, number, mut said) = greeted(&hub, 1);
+        let answering = hub.clone();
+        tokio::spawn(async move {
+            while let Some(BrokerMessage { message: Some(broker_message::Message::Fence(it)) }) =
+                said.recv().await
+            {
+                let obeys = Obeys { probe: it.probe, ..Obeys::default() };
+                answering.obeys(&one, number, obeys);
+            }
+        });
+        for _ in 0..3 {
+            let asked = hub.ask_fences(Duration::from_secs(60));
+            let told = tokio::time::timeout(Duration::from_secs(20), asked).await.unwrap();
+            assert_eq!(told.len(), 1);
+            assert_eq!(told[0].fence, fence(1), "an empty answer says no less than the greeting");
+        }
+    }
+}

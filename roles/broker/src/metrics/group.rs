@@ -43,6 +43,15 @@ impl Collector for Standing {
         let age = raft.quorum_age().map(|age| (None, age.as_secs_f64())).into_iter();
         let about = "Time since a majority last acknowledged this leader";
         gauges(to, "quorum_acknowledgement_age", about, Some(&Unit::Seconds), age)?;
+        let generation = ConstGauge::new(self.broker.generation());
+        let about = "Forced takeovers of the cluster, as far as this broker's data know";
+        put(to, "generation", about, None, &generation)?;
+        let pair = &self.broker.pair;
+        let of_pair = |it: bool| pair.settings().map(|_| (None, u64::from(it))).into_iter();
+        let about = "Whether the cluster manager wants this broker of a pair to serve";
+        gauges(to, "activated", about, None, of_pair(pair.record().is_ordered()))?;
+        let about = "Whether the other broker of a pair answers";
+        gauges(to, "peer_answers", about, None, of_pair(pair.told().answers()))?;
         let held = self.held.iter().flat_map(Held::addresses);
         let held = held.map(|(ip, held)| (Some(("address", ip.to_string())), u64::from(held)));
         gauges(to, "service_address_held", "Whether the address is on this host", None, held)

@@ -164,3 +164,65 @@ pub(crate) async fn tidy(broker: Broker) {
         let _ = done.await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use abide_raft::NodeId;
+
+    use super::*;
+    use crate::pair::record_file;
+
+    const LOWER: Claim = Claim { generation: 3, claimant: NodeId(7) };
+
+    fn data() -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        for file in FILES {
+            fs::write(folder.path().join(file), file).unwrap();
+        }
+        fs::write(folder.path().join("audit.jsonl"), "kept").unwrap();
+        let mut record = Record::open(folder.path()).unwrap();
+        record.set_ordered(true);
+        record.save().unwrap();
+        folder
+    }
+
+    fn is_aside(folder: &Path, name: &str) {
+        for file in FILES {
+            assert!(!folder.join(file).exists(), "{file} is still there");
+            assert_eq!(fs::read_to_string(folder.join(ASIDE).join(name).join(file)).unwrap(), file);
+        }
+        assert!(folder.join("audit.jsonl").exists(), "only the engine's files go");
+        assert!(!folder.join(NOTE).exists());
+        assert!(!Record::open(folder).unwrap().is_ordered(), "the order was for those data");
+        assert!(record_file(folder).exists());
+    }
+
+    #[test]
+    fn data_that_lost_are_kept_each_time_in_a_folder_of_their_own() {
+        let folder = data();
+        set_aside(folder.path(), LOWER).unwrap();
+        is_aside(folder.path(), "3-7");
+        for file in FILES {
+            fs::write(folder.path().join(file), file).unwrap();
+        }
+        set_aside(folder.path(), LOWER).unwrap();
+        is_aside(folder.path(), "3-7-2");
+        assert_eq!(kept(folder.path()).len(), 2);
+    }
+
+    #[test]
+    fn a_kill_on_the_way_is_made_good_by_the_next_start() {
+        for moved in 0..=FILES.len() {
+            let folder = data();
+            let path = folder.path();
+            fs::write(path.join(NOTE), "3-7").unwrap();
+            fs::create_dir_all(path.join(ASIDE).join("3-7")).unwrap();
+            for file in &FILES[..moved] {
+                fs::rename(path.join(file), path.join(ASIDE).join("3-7").join(file)).unwrap();
+            }
+            finish_setting_aside(path).unwrap();
+            is_aside(path, "3-7");
+            finish_setting_aside(path).unwrap();
+        }
+    }
+}
