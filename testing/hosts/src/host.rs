@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use abide_lab::network::{self, Host as Place};
 use abide_lab::world;
@@ -18,6 +18,8 @@ use crate::notify::Notify;
 
 /// A host boots in a second or two; on a machine that is busy with others', longer.
 const BOOTS_WITHIN: Duration = Duration::from_secs(90);
+/// All processes of a host die of a kill at once, but one that waits for the machine's disk.
+const ENDS_WITHIN: Duration = Duration::from_secs(20);
 /// How much of a host's console is told when a story fails, lines.
 const TOLD: usize = 250;
 /// What systemd-nspawn gives by itself, and memory locks for the cluster managers. Not the machine's
@@ -99,6 +101,7 @@ impl Host {
         self.disk.lose_power()?;
         let init = Pid::from_raw(running.init).context("no process id")?;
         kill_process(init, Signal::KILL)?;
+        await_end(running.init)?;
         // systemd-nspawn stands still too, and has to see the end.
         self.freeze("0")?;
         running.nspawn.wait()?;
@@ -223,6 +226,19 @@ impl Host {
 
     fn lock(&self) -> MutexGuard<'_, Option<Running>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Waits until this process, and with it all of its namespace, has ended; its parent need not have seen it.
+fn await_end(pid: i32) -> anyhow::Result<()> {
+    let end = Instant::now() + ENDS_WITHIN;
+    loop {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        if stat.rsplit_once(") ").is_none_or(|(_, state)| state.starts_with(['Z', 'X'])) {
+            return Ok(());
+        }
+        ensure!(Instant::now() < end, "the host's processes do not end");
+        std::thread::sleep(Duration::from_millis(1));
     }
 }
 

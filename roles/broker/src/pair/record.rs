@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use abide_config::{Access, replace_file};
 use serde::{Deserialize, Serialize};
@@ -75,13 +76,14 @@ pub(crate) fn drop_order(data_dir: &Path) -> io::Result<()> {
     record.save()
 }
 
-/// Names this run of this host, from its start to its end: also of a container, whose kernel runs on.
+/// Names this run of this host, from its start to its end: also of a container, whose kernel runs on,
+/// by the birth of its /run. Not by process 1: the broker's unit hides others' processes from it.
 fn host_run() -> io::Result<String> {
     let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
-    let first = std::fs::read_to_string("/proc/1/stat")?;
-    // The name, in parentheses, may hold anything; the start time is the 20th field after it.
-    let started = first.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(19));
-    Ok(format!("{} {}", boot.trim(), started.unwrap_or_default()))
+    // Not every kernel tells it.
+    let run = std::fs::metadata("/run").and_then(|run| run.created()).ok();
+    let run = run.and_then(|it| it.duration_since(SystemTime::UNIX_EPOCH).ok());
+    Ok(format!("{} {}", boot.trim(), run.map(|it| it.as_nanos()).unwrap_or_default()))
 }
 
 #[cfg(test)]

@@ -32,10 +32,19 @@ pub struct Roster {
     raft: Raft<Replica>,
     peers: Peers,
     changing: Arc<Mutex<()>>,
-    /// Who is being taken in, and when it asked last.
-    newcomer: Arc<std::sync::Mutex<Option<(NodeId, Instant)>>>,
+    /// Who is being taken in.
+    newcomer: Arc<std::sync::Mutex<Option<Newcomer>>>,
     /// A broker that has not answered for this long does not count when one is removed.
     unheard: Duration,
+}
+
+struct Newcomer {
+    node: NodeId,
+    /// The broker's name, which outlives its node.
+    name: String,
+    asked: Instant,
+    /// Another life of the same broker has asked since: this one does not come back.
+    is_replaced: bool,
 }
 
 /// Why a broker is not taken in.
@@ -94,15 +103,17 @@ impl Roster {
         if self.is_settled(node, &peer) {
             return;
         }
-        let asked = (node, Instant::now());
+        let asked = Instant::now();
         let Ok(one) = Arc::clone(&self.changing).try_lock_owned() else {
-            let mut newcomer = self.newcomer();
-            if newcomer.is_some_and(|(known, _)| known == node) {
-                *newcomer = Some(asked);
+            match &mut *self.newcomer() {
+                Some(known) if known.node == node => known.asked = asked,
+                Some(known) if known.name == peer.name => known.is_replaced = true,
+                _ => {}
             }
             return;
         };
-        *self.newcomer() = Some(asked);
+        let name = peer.name.clone();
+        *self.newcomer() = Some(Newcomer { node, name, asked, is_replaced: false });
         let roster = self.clone();
         tokio::spawn(async move {
             let gone = roster.gone(&peer.address);
@@ -117,7 +128,13 @@ impl Roster {
     /// Returns when the newcomer, at this address, is gone.
     async fn gone(&self, address: &str) {
         loop {
-            let asked = self.newcomer().map(|(_, asked)| asked.elapsed());
+            let (asked, is_replaced) = match &*self.newcomer() {
+                Some(known) => (Some(known.asked.elapsed()), known.is_replaced),
+                None => (None, false),
+            };
+            if is_replaced {
+                return;
+            }
             if asked.into_iter().chain(self.peers.silence(address)).min() > Some(GONE) {
                 return;
             }
@@ -125,7 +142,7 @@ impl Roster {
         }
     }
 
-    fn newcomer(&self) -> MutexGuard<'_, Option<(NodeId, Instant)>> {
+    fn newcomer(&self) -> MutexGuard<'_, Option<Newcomer>> {
         // It is replaced as a whole.
         self.newcomer.lock().unwrap_or_else(PoisonError::into_inner)
     }

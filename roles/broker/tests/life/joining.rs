@@ -77,3 +77,18 @@ async fn a_newcomer_that_dies_before_it_has_caught_up_keeps_no_other_waiting() {
     let of_dead = now["brokers"].as_array().unwrap().iter().find(|it| it["id"] == dead.id());
     assert_eq!(of_dead.unwrap()["role"], "joining", "its node is let go: {now}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broker_whose_data_are_lost_before_it_has_caught_up_is_taken_in_anew() {
+    let first = Broker::start().await;
+    let admin = first.log_in("root").await;
+    let mut second = Broker::unmade();
+    let at = [first.agents.to_string()];
+    abide_broker::join(&second.settings(), &at, &token(&admin, "broker").await).await.unwrap();
+    // Its earlier life. The address answers, but as another node.
+    ask_and_die(&second, &first).await;
+
+    second.run().await;
+    let (_, now) = admin.call("GET", "/api/v1/cluster", None, Value::Null).await;
+    assert_eq!(now["voters"], 2, "{now}");
+}

@@ -6,4 +6,5 @@ mod leftovers;
 mod logins;
 mod pair;
 mod restarts;
+mod rolling;
 mod site;

@@ -50,8 +50,11 @@ fn a_pair_bears_the_loss_of_either_host_and_takes_it_back() {
             let back = async || (status(lab.host(fallen)) == Some(10)).then_some(());
             lab.wait_for("the one that fell follows in sync", back).await?;
             site.settle(&lab, PLAN).await?;
-            lab.host(fallen).run("abide ha activate && abide ha status")?;
+            // The manager gives it back.
+            lab.host(fallen).run("abide ha activate")?;
             lab.host(other).run("abide ha release")?;
+            let leads = async || (status(lab.host(fallen)) == Some(0)).then_some(());
+            lab.wait_for("the one that fell leads again", leads).await?;
         }
         let all = api.sessions().await?.sessions;
         for session in living.iter().map(|it| &it.session) {

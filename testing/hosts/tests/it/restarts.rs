@@ -30,7 +30,13 @@ struct Desk {
 
 impl Desk {
     async fn lay() -> anyhow::Result<Self> {
+        Self::lay_on("true").await
+    }
+
+    /// On a host on which these words were run before.
+    async fn lay_on(words: &str) -> anyhow::Result<Self> {
         let lab = Hosts::boot(["h1"])?;
+        lab.host("h1").run(words)?;
         lab.install(&package()?)?;
         let site = Site::found(&lab, PLAN).await?;
         let mut ada = Person::new("ada", "correct horse");
@@ -66,23 +72,38 @@ impl Desk {
 const SHORT: Duration = Duration::from_secs(3);
 const LONG: Duration = Duration::from_secs(30);
 
+async fn bears_restarts(desk: &Desk) -> anyhow::Result<()> {
+    for units in ["abide-launcher", "abide-broker", "abide-login", "abide-agent", "'abide-*'"] {
+        desk.host().run(&format!("systemctl restart {units}"))?;
+        desk.check(&format!("the restart of {units}"), SHORT).await?;
+    }
+    let host = desk.host();
+    for units in ["abide-launcher", "abide-broker", "abide-agent"] {
+        host.run(&format!("systemctl kill --signal KILL --kill-who main {units}"))?;
+        desk.check(&format!("the killing of {units}"), SHORT).await?;
+    }
+    host.run("systemctl stop 'abide-*.service'")?;
+    assert_eq!(processes(host)?, desk.before, "while all units are stopped");
+    host.run("systemctl start abide-broker abide-agent")?;
+    desk.check("a stop of all units", LONG).await
+}
+
 #[test]
 fn no_restart_of_a_unit_touches_a_desktop() {
     tell(no_restart_of_a_unit_touches_a_desktop, async {
         let desk = Desk::lay().await?;
-        for units in ["abide-launcher", "abide-broker", "abide-login", "abide-agent", "'abide-*'"] {
-            desk.host().run(&format!("systemctl restart {units}"))?;
-            desk.check(&format!("the restart of {units}"), SHORT).await?;
-        }
-        let host = desk.host();
-        for units in ["abide-launcher", "abide-broker", "abide-agent"] {
-            host.run(&format!("systemctl kill --signal KILL --kill-who main {units}"))?;
-            desk.check(&format!("the killing of {units}"), SHORT).await?;
-        }
-        host.run("systemctl stop 'abide-*.service'")?;
-        assert_eq!(processes(host)?, desk.before, "while all units are stopped");
-        host.run("systemctl start abide-broker abide-agent")?;
-        desk.check("a stop of all units", LONG).await
+        assert!(desk.host().run("loginctl list-sessions")?.contains("ada"));
+        bears_restarts(&desk).await
+    });
+}
+
+#[test]
+fn no_restart_of_a_unit_touches_a_desktop_that_logind_knows_nothing_of() {
+    tell(no_restart_of_a_unit_touches_a_desktop_that_logind_knows_nothing_of, async {
+        // It lives in the launcher's own cgroup then.
+        let desk = Desk::lay_on("pam-auth-update --remove systemd").await?;
+        assert!(!desk.host().run("loginctl list-sessions")?.contains("ada"));
+        bears_restarts(&desk).await
     });
 }
 

@@ -90,7 +90,7 @@ fn a_host_without_power_takes_its_own_desktops_along_and_no_others() {
         let lost = async || state().await.filter(|it| it.state == SessionState::Lost);
         let session = lab.wait_for("the desktop is known to be lost", lost).await?;
         let reason = session.reason.unwrap_or_default();
-        assert!(reason.contains("restarted") || reason.contains("boot"), "{reason}");
+        assert!(reason.contains("its keeper") && reason.contains("gone"), "{reason}");
         site.settle(&lab, PLAN).await?;
         assert!(viewer.longest_gap()? < NOTICED, "a viewer on another host was disturbed");
         Ok(())
