@@ -283,6 +283,7 @@ async fn where_both_went_on_alone_the_higher_claim_wins_and_the_other_rejoins() 
     let first = claimant(&cluster, one).await;
     cluster.kill_broker(one);
     cluster.launch_broker(two).unwrap();
+    until_long_silent(&cluster, two).await;
     assert_eq!(ha(&cluster, two, &["activate", "--timeout", "20"]).await, SERVES);
     let second = claimant(&cluster, two).await;
     assert_eq!((first.0, second.0), (1, 1), "neither knew of the other");
