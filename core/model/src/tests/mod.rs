@@ -4,6 +4,7 @@ mod random;
 mod rebuild;
 mod report;
 mod reserve;
+mod unhealed;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
