@@ -11,6 +11,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use abide_pair::Decision;
 use tokio::time::{Instant, sleep};
 
 use super::manager::take_power;
@@ -19,6 +20,8 @@ use crate::broker;
 use crate::net::End;
 use crate::world::World;
 
+/// How long a manager waits for it that a broker serves.
+const ACTIVATE: Duration = Duration::from_secs(10);
 /// How many kinds there are.
 pub const KINDS: u64 = 10;
 
@@ -101,18 +104,22 @@ async fn stop(world: &Arc<World>, broker: usize) {
     }
 }
 
-/// One order to one of them, or to the other where that one refuses: the pair is to converge of it.
+/// One order to one of them, or to the other where that one refuses or does not serve in time: the pair is to
+/// converge of it.
 pub async fn activate_one(world: Arc<World>) {
     let mut host = world.chance.below(2) as usize;
     loop {
         while !order(&world, host, super::Asked::Activate { peer_is_down: false }) {
             sleep(world.chance.millis(50, 200)).await;
         }
-        loop {
+        let mut served = Instant::now();
+        while served.elapsed() < ACTIVATE {
             sleep(world.chance.millis(100, 200)).await;
-            let decided = world.brokers[host].state().pair.decided;
-            if matches!(decided, Some(abide_pair::Decision::Refuse(_))) {
-                break;
+            let state = world.brokers[host].state();
+            match state.pair.decided {
+                _ if state.pair.refused => break,
+                Some(Decision::Serve | Decision::Follow) => served = Instant::now(),
+                _ => {}
             }
         }
         host = 1 - host;

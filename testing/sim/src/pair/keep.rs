@@ -34,7 +34,7 @@ pub fn order(world: &World, broker: usize, asked: Asked) -> bool {
     let is_up = state.raft.is_some();
     if is_up {
         state.pair.asks.push(asked);
-        state.pair.decided = None;
+        (state.pair.decided, state.pair.refused) = (None, false);
     } else if asked == Asked::Release {
         state.pair.drop_order();
     }
@@ -135,7 +135,9 @@ impl Keeper {
             }
             Decision::Refuse(stale) => {
                 self.world.trace.add(&format!("b{} refuses: {stale:?}", self.broker));
-                self.world.brokers[self.broker].state().pair.drop_order();
+                let mut state = self.world.brokers[self.broker].state();
+                state.pair.drop_order();
+                state.pair.refused = true;
             }
             Decision::Unproven | Decision::Wait(_) => {}
         }

@@ -8,7 +8,6 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use abide_pair::Decision;
 use tokio::time::Instant;
 
 use super::{Asked, order};
@@ -114,11 +113,11 @@ fn beat(world: &Arc<World>, host: usize) {
 fn judge(world: &World, host: usize) -> Option<Asked> {
     let managers = &world.pair.as_ref()?.managers;
     let mut daemon = managers.daemon(host);
-    let (decided, is_up) = {
+    let (refused, is_up) = {
         let state = world.brokers[host].state();
-        (state.pair.decided, state.raft.is_some())
+        (state.pair.refused, state.raft.is_some())
     };
-    if daemon.active && (!is_up || matches!(decided, Some(Decision::Refuse(_)))) {
+    if daemon.active && (!is_up || refused) {
         daemon.active = false;
         daemon.unfit = Some(Instant::now() + UNFIT);
         // Some forget that they had wanted it.

@@ -61,8 +61,10 @@ pub struct State {
     pub told: Told,
     /// What the manager said and was not taken yet.
     asks: Vec<Asked>,
-    /// What was decided since the last order.
+    /// What was decided last.
     pub decided: Option<Decision>,
+    /// It has refused to serve since it was last ordered to.
+    pub refused: bool,
     /// It is being stopped in order: nothing is decided any more.
     leaves: bool,
     /// Durable, in the data folder.
@@ -78,7 +80,8 @@ pub struct State {
 impl State {
     /// The process dies.
     pub fn crash(&mut self) {
-        (self.told, self.decided, self.leaves) = (Told::default(), None, false);
+        (self.told, self.decided) = (Told::default(), None);
+        (self.refused, self.leaves) = (false, false);
         self.asks.clear();
     }
 
