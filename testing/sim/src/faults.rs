@@ -137,14 +137,15 @@ async fn empty(world: &Arc<World>, broker: usize) {
     broker::start(world, broker).await;
 }
 
-/// Whether all brokers vote, of several, and all know it.
+/// Whether all brokers vote, of several, and all know it; and none of them is about to leave its data to another.
 fn is_whole(world: &World) -> bool {
     let nodes: Vec<_> = world.brokers.iter().map(|broker| broker.state().node).collect();
     let knows = |number: usize| {
         let voters = world.raft(number).map(|raft| raft.status().members.voters);
         voters.is_some_and(|sets| sets == [nodes.iter().copied().collect()])
     };
-    nodes.len() > 1 && (0..nodes.len()).all(knows)
+    let stays = |broker: &broker::Broker| !broker.state().pair.leaves();
+    nodes.len() > 1 && (0..nodes.len()).all(knows) && world.brokers.iter().all(stays)
 }
 
 async fn lose_everything(world: &Arc<World>, founder: usize) {

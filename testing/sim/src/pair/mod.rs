@@ -91,7 +91,11 @@ impl State {
         self.run += 1;
     }
 
-    /// It is being stopped in order.
+    /// Whether it is being stopped in order.
+    pub fn leaves(&self) -> bool {
+        self.leaves
+    }
+
     fn leave(&mut self) {
         self.leaves = true;
     }
