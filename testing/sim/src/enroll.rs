@@ -42,7 +42,8 @@ async fn take_on(
     newcomer: &Raft<Replica>,
     claim: Option<Claim>,
 ) {
-    let Some(claim) = claim.filter(|claim| newcomer.is_pristine() && *claim > newcomer.claim()) else {
+    let Some(claim) = claim.filter(|claim| newcomer.is_pristine() && *claim > newcomer.claim())
+    else {
         return;
     };
     if world.carry(End::Broker(leader), End::Broker(broker)).await.is_some() {

@@ -110,7 +110,9 @@ async fn one(world: &Arc<World>) {
         }
         14..=15 if is_whole(world) => empty(world, broker).await,
         19.. => pair::faults::one(world, broker, what - 19).await,
-        14..=16 if world.pair.is_none() && chance.per_mille(350) => lose_everything(world, broker).await,
+        14..=16 if world.pair.is_none() && chance.per_mille(350) => {
+            lose_everything(world, broker).await
+        }
         _ => stall(world, agent).await,
     }
 }

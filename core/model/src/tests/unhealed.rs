@@ -21,7 +21,8 @@ fn a_session_of_whose_end_only_the_lower_claim_was_told_is_listed_however_it_end
     {
         let found = listed(&here, &[Report::Ended { reason: reason.clone() }]);
         let row = here.session(session(1)).unwrap();
-        let over = Unhealed::Over { session: row.id, user: row.user.clone(), reason: reason.clone() };
+        let over =
+            Unhealed::Over { session: row.id, user: row.user.clone(), reason: reason.clone() };
         assert_eq!(found, [over]);
         assert_eq!(found[0].kind(), "session-over");
         // Its agent says so here too: nothing is left to do.

@@ -16,13 +16,7 @@ use crate::world::World;
 const NAME: &str = "no acknowledged session is lost";
 
 /// A start was answered. If its key made the session, every answer to it names that one.
-pub fn started(
-    world: &World,
-    claim: Claim,
-    user: &UserName,
-    key: &IdempotencyKey,
-    row: &Session,
-) {
+pub fn started(world: &World, claim: Claim, user: &UserName, key: &IdempotencyKey, row: &Session) {
     let session = row.id;
     world.history().acknowledged.entry(session).or_default().insert(claim);
     if row.key != *key {
@@ -31,7 +25,8 @@ pub fn started(
 
     let made = world.history().made.get(&(user.clone(), key.clone())).cloned().unwrap_or_default();
     let counts = |before| !world.history().unsure.contains(&before) || lives(world, before);
-    let of_this_line = made.into_iter().filter(|(it, _)| world.history().are_of_one_line(*it, claim));
+    let of_this_line =
+        made.into_iter().filter(|(it, _)| world.history().are_of_one_line(*it, claim));
     let mut others = of_this_line.map(|(_, before)| before).filter(|before| *before != session);
     if let Some(before) = others.find(|before| counts(*before)) {
         let (before, session) = (short(before), short(session));
@@ -72,7 +67,8 @@ pub fn check(world: &World) {
         for broker in 0..world.brokers.len() {
             let Some(raft) = world.raft(broker) else { continue };
             let is_split = !world.history().must_know(pair::claim(&raft), &on);
-            if raft.latest().0.session(session).is_none() && !(is_split && is_aside(world, session)) {
+            if raft.latest().0.session(session).is_none() && !(is_split && is_aside(world, session))
+            {
                 let detail = format!("{} is not at b{broker}", short(session));
                 world.fail(NAME, &detail);
             }

@@ -38,7 +38,10 @@ fn begun(world: &World, broker: usize, before: Claim, claim: Claim) {
     let is_fenced = world.pair.as_ref().is_some_and(pair::Pair::is_fenced);
     if is_fenced && highest != before && could_know(world, broker, before) {
         let name = "under fenced no two go on side by side";
-        world.fail(name, &format!("b{broker} went on from {before:?} beside {highest:?}: {claim:?}"));
+        world.fail(
+            name,
+            &format!("b{broker} went on from {before:?} beside {highest:?}: {claim:?}"),
+        );
     }
     world.history().claims.insert(claim, before);
 }

@@ -73,6 +73,9 @@ fn is_apart(world: &World) -> Option<String> {
     let knows = |raft: &Raft<Replica>| raft.status().members.voters == [nodes.clone()];
     (claims.len() > 1 || !rafts.iter().all(knows)).then(|| {
         let members = rafts.iter().map(|raft| raft.status().members.voters);
-        format!("two are to vote on one claim: {nodes:?}, {claims:?}, {:?}", members.collect::<Vec<_>>())
+        format!(
+            "two are to vote on one claim: {nodes:?}, {claims:?}, {:?}",
+            members.collect::<Vec<_>>()
+        )
     })
 }

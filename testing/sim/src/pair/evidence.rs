@@ -20,7 +20,8 @@ pub async fn ask(world: &Arc<World>, broker: usize, life: u64, within: Duration)
     for agent in 0..world.hosts.len() {
         if world.brokers[broker].state().links.contains_key(&agent) {
             let world = world.clone();
-            asked.spawn(async move { (agent, timeout(within, obeys(&world, broker, agent)).await) });
+            asked
+                .spawn(async move { (agent, timeout(within, obeys(&world, broker, agent)).await) });
         }
     }
     for (agent, told) in asked.join_all().await {

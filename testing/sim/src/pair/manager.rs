@@ -100,7 +100,8 @@ fn beat(world: &Arc<World>, host: usize) {
     let world = world.clone();
     tokio::spawn(async move {
         let came = world.carry(End::Broker(host), End::Broker(1 - host)).await;
-        if let (Some(()), Some(pair), false) = (came, &world.pair, world.brokers[1 - host].is_off()) {
+        if let (Some(()), Some(pair), false) = (came, &world.pair, world.brokers[1 - host].is_off())
+        {
             let mut other = pair.managers.daemon(1 - host);
             if other.deaf.is_none_or(|until| Instant::now() >= until) {
                 other.heard = Some((Instant::now(), beat));

@@ -41,8 +41,7 @@ pub struct Pair {
 
 impl Pair {
     pub fn new(chance: &Chance) -> Self {
-        let takeover =
-            if chance.per_mille(600) { Takeover::Unfenced } else { Takeover::Fenced };
+        let takeover = if chance.per_mille(600) { Takeover::Unfenced } else { Takeover::Fenced };
         Self {
             policy: Policy { takeover, peer_timeout: PEER_TIMEOUT },
             managers: Managers::new(chance),
