@@ -53,6 +53,15 @@ pub enum Unhealed {
         /// By whom.
         by: Arc<str>,
     },
+    /// A session is over, and its agent, which was told that this is recorded, does not say so again.
+    Over {
+        /// Which.
+        session: SessionId,
+        /// Whose it was.
+        user: UserName,
+        /// How it ended.
+        reason: EndReason,
+    },
     /// A session was given up that still counts.
     Abandoned {
         /// Which.
@@ -84,6 +93,7 @@ impl Unhealed {
             Self::LoginsEnded { .. } => "logins-ended",
             Self::LoggedOut { .. } => "logged-out",
             Self::Ended { .. } => "session-ended",
+            Self::Over { .. } => "session-over",
             Self::Abandoned { .. } => "session-abandoned",
             Self::Unreported { .. } => "session-unreported",
         }
@@ -111,6 +121,9 @@ impl fmt::Display for Unhealed {
             }
             Self::Ended { session, user, by } => {
                 write!(f, "session {session} of {user} was ended by {by}, and lives: end it again")
+            }
+            Self::Over { session, user, reason } => {
+                write!(f, "session {session} of {user} is over ({reason}): if it counts on, end it")
             }
             Self::Abandoned { session, user, by } => {
                 write!(f, "session {session} of {user} was abandoned by {by}: abandon it again")
@@ -142,6 +155,9 @@ impl Table {
                 }
                 State::Ended { reason: EndReason::Abandoned { by }, .. } if lives => {
                     Some(Unhealed::Abandoned { session, user, by: by.clone() })
+                }
+                State::Ended { reason, .. } if lives => {
+                    Some(Unhealed::Over { session, user, reason: reason.clone() })
                 }
                 State::Starting | State::Running if now.is_none() => {
                     Some(Unhealed::Unreported { session, user, agent: old.agent.clone() })

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use abide_model::{BootId, EndReason, Fence, SessionId};
+use abide_pair::Claim;
 use abide_session::{
     Effect, Event, Evidence, FenceGate, Fenced, KeeperMark, Order, Phase, Row, Session,
 };
@@ -44,6 +45,8 @@ pub struct Greeting {
     pub number: u64,
     pub boot: BootId,
     pub fence: Fence,
+    /// The highest claim that it was told of.
+    pub view: Claim,
     pub rows: BTreeMap<SessionId, Row>,
 }
 
@@ -59,6 +62,8 @@ pub struct State {
     mail: Option<UnboundedSender<Mail>>,
     /// Durable.
     pub fence: Fence,
+    /// Durable: the highest claim that a leader told it of.
+    pub view: Claim,
     /// Durable.
     pub rows: BTreeMap<SessionId, Row>,
     pub keepers: BTreeMap<SessionId, Keeper>,
@@ -181,8 +186,8 @@ async fn greet(world: Arc<World>, agent: usize, life: u64) {
             let mut state = world.hosts[agent].state();
             state.greetings += 1;
             let boot = names::boot(agent, state.boot);
-            let (fence, rows) = (state.fence, state.rows.clone());
-            Greeting { life, number: state.greetings, boot, fence, rows }
+            let (fence, view, rows) = (state.fence, state.view, state.rows.clone());
+            Greeting { life, number: state.greetings, boot, fence, view, rows }
         };
         for broker in 0..world.brokers.len() {
             let (world, greeting) = (world.clone(), greeting.clone());
@@ -214,7 +219,7 @@ struct Turn {
     rows: Vec<(SessionId, Option<Row>)>,
     obeyed: Vec<Fence>,
     refused: Vec<(usize, u64, Fence)>,
-    launches: Vec<SessionId>,
+    launches: Vec<(SessionId, Claim)>,
     ends: Vec<(SessionId, Arc<str>)>,
 }
 
@@ -287,6 +292,7 @@ impl Daemon {
             Fenced::Same => {}
         }
         self.turn.obeyed.push(command.fence);
+        let Fence { generation, claimant, .. } = command.fence;
         let (session, event) = match command.order {
             Ordered::Start(text) => match self.world.ring.verify_order(&text) {
                 Ok(order) if order.agent == names::agent(self.agent) => {
@@ -301,10 +307,17 @@ impl Daemon {
             Ordered::Cancel(session) => (session, Event::CancelOrdered),
             Ordered::Forget(session) => (session, Event::ForgetOrdered),
         };
-        self.step(session, event);
+        self.step_on(Claim { generation, claimant }, session, event);
     }
 
     fn step(&mut self, id: SessionId, event: Event) {
+        let fence = self.gate.highest();
+        let on = Claim { generation: fence.generation, claimant: fence.claimant };
+        self.step_on(on, id, event);
+    }
+
+    /// On the claim of whoever ordered it.
+    fn step_on(&mut self, on: Claim, id: SessionId, event: Event) {
         let boot = self.boot.clone();
         let session = self.sessions.entry(id).or_insert_with(|| Session::new(id, boot));
         let mut out = Vec::new();
@@ -315,7 +328,7 @@ impl Daemon {
             match effect {
                 Effect::WriteRow => self.turn.rows.push((id, Some(row.clone()))),
                 Effect::DeleteRow => self.turn.rows.push((id, None)),
-                Effect::Launch => self.turn.launches.push(id),
+                Effect::Launch => self.turn.launches.push((id, on)),
                 Effect::EndKeeper { by } => self.turn.ends.push((id, by)),
                 Effect::Report | Effect::CleanUp | Effect::CloseViewers(_) => {}
             }
@@ -360,7 +373,7 @@ impl Daemon {
                 }
             });
         }
-        turn.launches.into_iter().for_each(|id| self.launch(id));
+        turn.launches.into_iter().for_each(|(id, on)| self.launch(id, on));
         for (id, by) in turn.ends {
             let (world, agent) = (self.world.clone(), self.agent);
             tokio::spawn(async move {
@@ -371,9 +384,9 @@ impl Daemon {
         true
     }
 
-    fn launch(&self, id: SessionId) {
+    fn launch(&self, id: SessionId, on: Claim) {
         let (world, agent) = (self.world.clone(), self.agent);
-        invariants::double::launched(&world, agent, id);
+        invariants::double::launched(&world, agent, id, on);
         let pid = self.world.chance.below(1 << 20) as u32 + 2;
         let keeper = Keeper { pid, is_ready: false, ended: None };
         self.host().state().keepers.insert(id, keeper);

@@ -1,10 +1,13 @@
 //! A broker's host: its disk, its clock, the engine, and what its agents told it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use abide_broker::Replica;
-use abide_model::SessionId;
+use abide_model::{Fence, SessionId};
+use abide_pair::Claim;
 use abide_raft::{Disk, Formation, NodeId, Peer, Raft, Settings, SnapshotEvery, Start};
 use tempfile::TempDir;
 use tokio::time::Instant;
@@ -12,7 +15,9 @@ use tokio::time::Instant;
 use crate::agent::Greeting;
 use crate::driver;
 use crate::enroll;
+use crate::invariants::claims;
 use crate::names;
+use crate::pair::{self, greet};
 use crate::wires::Wires;
 use crate::world::World;
 
@@ -41,6 +46,12 @@ pub struct State {
     pub stalled: Option<Instant>,
     /// Whether it takes another broker in at the moment.
     pub admits: bool,
+    /// The node that asked last to be taken in, and when.
+    pub newcomer: Option<(NodeId, Instant)>,
+    /// Its host has no power.
+    is_off: bool,
+    /// As one of a pair.
+    pub pair: pair::State,
 }
 
 /// What an agent told this life of the broker.
@@ -49,15 +60,17 @@ pub struct Link {
     pub greeting: Greeting,
     pub unread: bool,
     pub heard: Instant,
+    /// Whom it obeys, and the highest claim it was told of, when it was last asked.
+    pub obeys: Option<(Fence, Claim)>,
 }
 
 impl Broker {
-    pub fn new(chance: u128, founds: bool) -> Self {
+    pub fn new(folder: &Path, chance: u128, founds: bool) -> Self {
         let node = NodeId((chance as u64 >> 12).max(1));
         Self(Mutex::new(State {
             disk: Disk::new(names::CLUSTER.0, node),
             node,
-            folder: TempDir::new().unwrap_or_else(|cause| panic!("no folder: {cause}")),
+            folder: TempDir::new_in(folder).unwrap_or_else(|cause| panic!("no folder: {cause}")),
             life: 0,
             raft: None,
             skew: 0,
@@ -69,6 +82,9 @@ impl Broker {
             rebuilds: false,
             stalled: None,
             admits: false,
+            newcomer: None,
+            is_off: false,
+            pair: pair::State::default(),
         }))
     }
 
@@ -88,7 +104,8 @@ impl Broker {
             (link.greeting.life, link.greeting.number) >= (greeting.life, greeting.number)
         });
         if !is_old {
-            state.links.insert(agent, Link { greeting, unread: true, heard });
+            let obeys = known.and_then(|link| link.obeys);
+            state.links.insert(agent, Link { greeting, unread: true, heard, obeys });
         }
     }
 
@@ -100,6 +117,8 @@ impl Broker {
         state.busy.clear();
         state.stalled = None;
         state.admits = false;
+        state.newcomer = None;
+        state.pair.crash();
         if let Some(raft) = state.raft.take() {
             raft.crash(&state.disk);
             // Nobody hears it any more; this only tidies its tasks away.
@@ -111,11 +130,44 @@ impl Broker {
     pub fn wipe(&self, chance: u128, empty: Empty) {
         self.crash();
         let rebuilds = empty == Empty::Founds;
-        let fresh = Self::new(chance, rebuilds);
+        let parent = self.state().folder.path().with_file_name("");
+        let fresh = Self::new(&parent, chance, rebuilds);
         let fresh = fresh.0.into_inner().unwrap_or_else(PoisonError::into_inner);
         let mut state = self.state();
         let (life, skew, is_starting) = (state.life, state.skew, state.is_starting);
-        *state = State { life, skew, is_starting, rebuilds, ..fresh };
+        let (is_off, mut pair) = (state.is_off, std::mem::take(&mut state.pair));
+        pair.wipe();
+        *state = State { life, skew, is_starting, rebuilds, is_off, pair, ..fresh };
+    }
+
+    /// As one of a pair, it begins anew on a fresh disk; what the old one holds is kept aside.
+    pub fn set_aside(&self, chance: u128) {
+        self.crash();
+        let aside = {
+            let state = self.state();
+            state.disk.state(Replica::default(), state.folder.path())
+        };
+        let aside = aside.unwrap_or_else(|cause| panic!("it cannot be read: {cause:?}"));
+        self.wipe(chance, Empty::Joins);
+        self.state().pair.aside.push(aside.0);
+    }
+
+    /// Its host loses its power.
+    pub fn power_off(&self) {
+        self.crash();
+        let mut state = self.state();
+        state.is_off = true;
+        state.pair.reboot();
+    }
+
+    /// Its host has it again.
+    pub fn power_on(&self) {
+        self.state().is_off = false;
+    }
+
+    /// Whether its host has no power.
+    pub fn is_off(&self) -> bool {
+        self.state().is_off
     }
 }
 
@@ -132,7 +184,7 @@ pub enum Empty {
 pub async fn start(world: &Arc<World>, broker: usize) -> Option<Raft<Replica>> {
     let life = {
         let mut state = world.brokers[broker].state();
-        if state.raft.is_some() || state.is_starting {
+        if state.raft.is_some() || state.is_starting || state.is_off {
             return None;
         }
         state.is_starting = true;
@@ -142,7 +194,52 @@ pub async fn start(world: &Arc<World>, broker: usize) -> Option<Raft<Replica>> {
     tokio::spawn(boot(world.clone(), broker, life)).await.ok().flatten()
 }
 
-async fn boot(world: Arc<World>, broker: usize, life: u64) -> Option<Raft<Replica>> {
+/// Boxed, since what it starts may start it again.
+fn boot(world: Arc<World>, broker: usize, life: u64) -> Booting {
+    Box::pin(boot_now(world, broker, life))
+}
+
+type Booting = Pin<Box<dyn Future<Output = Option<Raft<Replica>>> + Send>>;
+
+async fn boot_now(world: Arc<World>, broker: usize, life: u64) -> Option<Raft<Replica>> {
+    let (raft, disk) = loop {
+        let (raft, disk) = start_engine(&world, broker, life).await;
+        let is_outbid =
+            world.pair.is_some() && greet::meet(&world, broker, life, &raft).await.is_some();
+        if !is_outbid || world.brokers[broker].state().life != life {
+            break (raft, disk);
+        }
+        end_engine(raft, &disk);
+        pair::set_aside(&world, broker);
+        // The same process goes on.
+        world.brokers[broker].state().life = life;
+    };
+    let is_alive = {
+        let mut state = world.brokers[broker].state();
+        state.is_starting = false;
+        let is_alive = state.life == life;
+        if is_alive {
+            state.node = raft.node();
+            state.raft = Some(raft.clone());
+        }
+        is_alive
+    };
+    if !is_alive {
+        // It died while it started.
+        end_engine(raft, &disk);
+        return None;
+    }
+    if let Some(pair) = &world.pair {
+        claims::of(&world, broker, &raft);
+        tokio::spawn(pair::run(world.clone(), broker, life, raft.clone(), pair.policy));
+        tokio::spawn(greet::run(world.clone(), broker, life, raft.clone()));
+    }
+    tokio::spawn(driver::run(world.clone(), broker, life, raft.clone()));
+    tokio::spawn(enroll::run(world, broker, life, raft.clone()));
+    Some(raft)
+}
+
+async fn start_engine(world: &Arc<World>, broker: usize, life: u64) -> (Raft<Replica>, Disk) {
     let (disk, folder, founds) = {
         let state = world.brokers[broker].state();
         (state.disk.clone(), state.folder.path().to_owned(), state.founds)
@@ -161,23 +258,12 @@ async fn boot(world: Arc<World>, broker: usize, life: u64) -> Option<Raft<Replic
     let chance = world.clone();
     let pace = Arc::new(move || chance.sync_time(broker));
     let raft = Raft::start_simulated(Replica::default(), start, &disk, pace).await;
-    let raft = raft.unwrap_or_else(|cause| panic!("broker {broker} does not start: {cause:?}"));
-    let is_alive = {
-        let mut state = world.brokers[broker].state();
-        state.is_starting = false;
-        let is_alive = state.life == life;
-        state.raft = is_alive.then(|| raft.clone());
-        is_alive
-    };
-    if !is_alive {
-        // It died while it started.
-        raft.crash(&disk);
-        tokio::spawn(async move { drop(raft.stop().await) });
-        return None;
-    }
-    tokio::spawn(driver::run(world.clone(), broker, life, raft.clone()));
-    tokio::spawn(enroll::run(world, broker, life, raft.clone()));
-    Some(raft)
+    (raft.unwrap_or_else(|cause| panic!("broker {broker} does not start: {cause:?}")), disk)
+}
+
+fn end_engine(raft: Raft<Replica>, disk: &Disk) {
+    raft.crash(disk);
+    tokio::spawn(async move { drop(raft.stop().await) });
 }
 
 /// How a broker is known among the others.

@@ -9,6 +9,7 @@ use abide_model::{
     AgentFacts, AgentId, Change, Command, Fence, Joins, Outcome, Profile, Reach, Report, Session,
     SessionId, State, Table,
 };
+use abide_pair::Claim;
 use abide_raft::{ProposeError, Raft};
 use abide_reconcile::{Heard, Listening, Reservation, Wanted};
 use abide_session::{Phase, Row};
@@ -17,10 +18,12 @@ use tokio::time::Instant;
 use crate::agent::{self, Greeting, Ordered};
 use crate::names;
 use crate::net::End;
+use crate::pair;
 use crate::world::World;
 
 const TICK: Duration = Duration::from_millis(100);
-const SILENCE: Duration = Duration::from_millis(2_200);
+/// For so long an agent may be silent.
+pub const SILENCE: Duration = Duration::from_millis(2_200);
 
 /// Runs until this life of the broker ends.
 pub async fn run(world: Arc<World>, broker: usize, life: u64, raft: Raft<Replica>) {
@@ -58,6 +61,10 @@ pub async fn run(world: Arc<World>, broker: usize, life: u64, raft: Raft<Replica
         };
         leading = Some((fence, since));
         listening.look(Instant::now(), driver.raft.leadership().borrow().is_serving());
+        if world.pair.is_some() {
+            let Fence { generation, claimant, .. } = fence;
+            pair::tell_views(&world, broker, Claim { generation, claimant });
+        }
         driver.look(fence, since, listening);
     }
 }
@@ -75,7 +82,8 @@ async fn rise(world: &World, broker: usize, raft: &Raft<Replica>, seen: u64) {
     let voters = raft.status().members.voters;
     let is_alone = voters.iter().flatten().eq([&raft.node()]);
     if fence(raft).is_none_or(|fence| fence.generation > seen)
-        || !is_alone && table.0.rebuild().is_none()
+        // One of a pair that finds itself alone may not be: the other one's claim is not to be outbid.
+        || !(is_alone && world.pair.is_none()) && table.0.rebuild().is_none()
     {
         return;
     }

@@ -19,6 +19,7 @@ use tokio::time::Instant;
 use crate::agent;
 use crate::broker::{self, Empty};
 use crate::net::End;
+use crate::pair;
 use crate::world::World;
 
 /// How far ahead a clock may jump, milliseconds. Less than a day, after which a table forgets what ended.
@@ -43,6 +44,7 @@ pub async fn heal(world: &Arc<World>) -> Option<usize> {
             let mut state = broker.state();
             (state.skew, state.stalled) = (0, None);
         }
+        broker.power_on();
         broker::start(world, number).await;
     }
     // A table that is made anew waits for all of them.
@@ -62,7 +64,8 @@ async fn one(world: &Arc<World>) {
     let chance = &world.chance;
     let broker = chance.below(world.brokers.len() as u64) as usize;
     let agent = any_agent(world);
-    let what = chance.below(19);
+    let kinds = if world.pair.is_some() { 19 + pair::faults::KINDS } else { 19 };
+    let what = chance.below(kinds);
     world.trace.add(&format!("fault {what} at b{broker} or a{agent}"));
     match what {
         0..=1 => crash(world, broker, 0, 3_000).await,
@@ -106,7 +109,10 @@ async fn one(world: &Arc<World>) {
             agent::start(world, agent);
         }
         14..=15 if is_whole(world) => empty(world, broker).await,
-        14..=16 if chance.per_mille(350) => lose_everything(world, broker).await,
+        19.. => pair::faults::one(world, broker, what - 19).await,
+        14..=16 if world.pair.is_none() && chance.per_mille(350) => {
+            lose_everything(world, broker).await
+        }
         _ => stall(world, agent).await,
     }
 }
@@ -133,14 +139,15 @@ async fn empty(world: &Arc<World>, broker: usize) {
     broker::start(world, broker).await;
 }
 
-/// Whether all brokers vote, of several, and all know it.
+/// Whether all brokers vote, of several, and all know it; and none of them is about to leave its data to another.
 fn is_whole(world: &World) -> bool {
     let nodes: Vec<_> = world.brokers.iter().map(|broker| broker.state().node).collect();
     let knows = |number: usize| {
         let voters = world.raft(number).map(|raft| raft.status().members.voters);
         voters.is_some_and(|sets| sets == [nodes.iter().copied().collect()])
     };
-    nodes.len() > 1 && (0..nodes.len()).all(knows)
+    let stays = |broker: &broker::Broker| !broker.state().pair.leaves();
+    nodes.len() > 1 && (0..nodes.len()).all(knows) && world.brokers.iter().all(stays)
 }
 
 async fn lose_everything(world: &Arc<World>, founder: usize) {

@@ -15,12 +15,14 @@ mod history;
 mod invariants;
 mod names;
 mod net;
+mod pair;
 mod runs;
 mod trace;
 mod user;
 mod wires;
 mod world;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -49,8 +51,11 @@ fn main() -> ExitCode {
     let Some(seed) = cli.seed else {
         return runs::run(cli.first, cli.seeds);
     };
+    // Gone when this function ends, however the run does.
+    let folder = tempfile::tempdir().unwrap_or_else(|cause| panic!("no folder: {cause}"));
+    let path = folder.path().to_owned();
     // A thread of its own: what the standard library drew before was not from the seed.
-    let run = std::thread::spawn(move || one(seed, !cli.quiet));
+    let run = std::thread::spawn(move || one(seed, !cli.quiet, path));
     match run.join() {
         Ok(hash) => {
             println!("{hash:08x}");
@@ -63,14 +68,14 @@ fn main() -> ExitCode {
     }
 }
 
-fn one(seed: u64, shown: bool) -> u32 {
+fn one(seed: u64, shown: bool, folder: PathBuf) -> u32 {
     chance::seed(seed);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
         .build()
         .unwrap_or_else(|cause| panic!("no runtime: {cause}"));
-    let hash = runtime.block_on(async { World::new(seed, shown).run().await });
+    let hash = runtime.block_on(async { World::new(seed, shown, folder).run().await });
     // Tasks of dead brokers need no farewell.
     std::mem::forget(runtime);
     hash

@@ -8,6 +8,7 @@ use abide_model::{
     Change, EndReason, IdempotencyKey, Outcome, Place, Reach, Session, SessionId, State, Table,
     UserName, Want,
 };
+use abide_pair::Claim;
 use abide_placement::{Candidate, choose};
 use abide_raft::Raft;
 use abide_reconcile::{REPLACE_AFTER, Watch};
@@ -15,7 +16,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::agent;
 use crate::driver::propose;
-use crate::invariants::{acknowledged, liveness};
+use crate::invariants::{acknowledged, claims, liveness};
 use crate::names;
 use crate::net::End;
 use crate::world::{LIVENESS, World};
@@ -73,10 +74,10 @@ async fn start(
     loop {
         let broker = any_broker(world);
         let found = at_broker(world, broker, |raft| desk(world, broker, raft, user, key, &want));
-        if let Some(Some(row)) = found.await {
+        if let Some((claim, Some(row))) = found.await {
             let session = row.id;
             world.trace.add(&format!("{user} has {key}: {}", names::short(session)));
-            acknowledged::started(world, user, key, &row);
+            acknowledged::started(world, claim, user, key, &row);
             return Some(session);
         }
         if enough(world) {
@@ -174,9 +175,9 @@ async fn end(world: &Arc<World>, session: SessionId) {
             let outcome = propose(world, broker, &raft, change).await.ok()?;
             matches!(outcome, Outcome::Done | Outcome::Unchanged).then_some(())
         });
-        if let Some(Some(())) = ended.await {
+        if let Some((claim, Some(()))) = ended.await {
             world.trace.add(&format!("the end of {} is acknowledged", names::short(session)));
-            world.history().ended.insert(session);
+            world.history().ended.entry(session).or_default().insert(claim);
             return;
         }
         tokio::time::sleep(world.chance.millis(10, 300)).await;
@@ -203,12 +204,13 @@ pub fn any_broker(world: &World) -> usize {
     world.chance.below(world.brokers.len() as u64) as usize
 }
 
-/// Does work at a broker; `None` if the question or the answer was lost, or the broker died.
+/// Does work at a broker; `None` if the question or the answer was lost, or the broker died. Gives the claim
+/// that it stood on when it answered.
 pub async fn at_broker<F: Future>(
     world: &World,
     broker: usize,
     work: impl FnOnce(Raft<Replica>) -> F,
-) -> Option<F::Output> {
+) -> Option<(Claim, F::Output)> {
     let losses = world.history().losses;
     world.carry(End::User, End::Broker(broker)).await?;
     let (raft, life) = {
@@ -217,11 +219,12 @@ pub async fn at_broker<F: Future>(
         let serves = state.raft.clone().filter(|_| !state.rebuilds);
         (serves?, state.life)
     };
-    let done = timeout(PATIENCE, work(raft)).await.ok()?;
+    let done = timeout(PATIENCE, work(raft.clone())).await.ok()?;
     if !world.is_alive(broker, life) {
         return None;
     }
+    let claim = claims::of(world, broker, &raft);
     world.carry(End::Broker(broker), End::User).await?;
     // What was true of a lost table is not promised any more.
-    (world.history().losses == losses).then_some(done)
+    (world.history().losses == losses).then_some((claim, done))
 }

@@ -1,5 +1,6 @@
 //! Everything in one run, and its two phases.
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -19,6 +20,7 @@ use crate::history::History;
 use crate::invariants;
 use crate::names;
 use crate::net::{End, Net};
+use crate::pair::{self, Pair};
 use crate::trace::Trace;
 use crate::user;
 
@@ -32,6 +34,8 @@ pub const LIVENESS: Duration = Duration::from_secs(60);
 /// One run.
 pub struct World {
     seed: u64,
+    /// Of the brokers' snapshots.
+    folder: PathBuf,
     pub chance: Chance,
     pub trace: Trace,
     pub net: Net,
@@ -39,16 +43,22 @@ pub struct World {
     pub hosts: Vec<Host>,
     pub keys: Vec<SigningKey>,
     pub ring: KeyRing,
+    /// If the brokers are two, and a cluster manager decides.
+    pub pair: Option<Pair>,
     history: Mutex<History>,
     calm: AtomicBool,
     slow_disks: AtomicU32,
 }
 
 impl World {
-    /// A world from a seed: of three brokers as a rule, of one in every fourth.
-    pub fn new(seed: u64, shown: bool) -> Arc<Self> {
+    /// A world from a seed: of three brokers as a rule, of one in every fourth, of two in every other fourth.
+    pub fn new(seed: u64, shown: bool, folder: PathBuf) -> Arc<Self> {
         let chance = Chance::new(seed);
-        let brokers = if seed % 4 == 3 { 1 } else { 3 };
+        let brokers = match seed % 4 {
+            1 => 2,
+            3 => 1,
+            _ => 3,
+        };
         let root = SigningKey::from_seed(&[1; 32]);
         let keys: Vec<_> = (0..brokers).map(|n| SigningKey::from_seed(&[n + 2; 32])).collect();
         let mut ring = KeyRing::new(names::CLUSTER, root.verifying_key());
@@ -65,10 +75,14 @@ impl World {
             seed,
             trace: Trace::new(shown),
             net: Net::default(),
-            brokers: (0..brokers).map(|_| Broker::new(chance.number(), brokers == 1)).collect(),
+            brokers: (0..brokers)
+                .map(|_| Broker::new(&folder, chance.number(), brokers == 1))
+                .collect(),
+            folder,
             hosts: (0..3).map(|_| Host::default()).collect(),
             keys,
             ring,
+            pair: (brokers == 2).then(|| Pair::new(&chance)),
             chance,
             history: Mutex::default(),
             calm: AtomicBool::new(false),
@@ -84,6 +98,11 @@ impl World {
         }
         let users: Vec<_> =
             (0..user::USERS).map(|number| tokio::spawn(user::run(self.clone(), number))).collect();
+        if self.pair.is_some() {
+            for host in [0, 1] {
+                tokio::spawn(pair::manager::run(self.clone(), host));
+            }
+        }
         // Two at once, so that faults meet.
         let faults = [(); 2].map(|()| tokio::spawn(faults::run(self.clone())));
         tokio::time::sleep(SAFETY).await;
@@ -91,6 +110,9 @@ impl World {
         self.calm.store(true, Ordering::Relaxed);
         let away = faults::heal(self).await;
         self.trace.add(&format!("all is healed, but {away:?}"));
+        if self.pair.is_some() {
+            tokio::spawn(pair::faults::activate_one(self.clone()));
+        }
         for user in users {
             if user.await.is_err() {
                 self.fail("liveness", "a user's task has panicked");
@@ -110,6 +132,8 @@ impl World {
         self.trace.add(&format!("VIOLATED {invariant}: {detail}"));
         eprintln!("seed {}: {invariant} is violated: {detail}", self.seed);
         eprintln!("replay it with: cargo xtask sim --seed {}", self.seed);
+        // Nobody else does; what is left of it is of no use.
+        let _ = std::fs::remove_dir_all(&self.folder);
         std::process::exit(1);
     }
 
@@ -176,7 +200,11 @@ impl World {
     }
 
     pub fn broker_of(&self, node: NodeId) -> Option<usize> {
-        (0..self.brokers.len()).find(|broker| self.brokers[*broker].state().node == node)
+        let is_it = |broker: &usize| {
+            let state = self.brokers[*broker].state();
+            state.raft.as_ref().map_or(state.node, Raft::node) == node
+        };
+        (0..self.brokers.len()).find(is_it)
     }
 
     pub fn agent_of(&self, id: &AgentId) -> Option<usize> {

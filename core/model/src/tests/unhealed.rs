@@ -56,7 +56,7 @@ fn what_a_person_did_to_a_session_counts_and_what_its_agent_says_heals() {
     drive(&mut lower, [(1, end(1), DONE)]);
     assert_eq!(kinds(&both, &lower), ["session-ended"]);
     drive(&mut lower, [(2, report(1, Report::Ended { reason: EndReason::LoggedOut }), DONE)]);
-    assert_eq!(kinds(&both, &lower), [""; 0], "its agent tells the winner too");
+    assert_eq!(kinds(&both, &lower), ["session-over"], "its agent may not say so again");
 
     let mut lower = both.clone();
     drive(&mut lower, [(1, unheard(0), DONE), (2, abandon(1), DONE)]);
@@ -73,4 +73,37 @@ fn what_a_person_did_to_a_session_counts_and_what_its_agent_says_heals() {
         both.unhealed(&lower),
         [Unhealed::Unreported { session: session(3), user: id("ada"), agent: agent(0) }]
     );
+}
+
+const RUNNING: Report = Report::Running { ever_attached: false };
+
+/// What is listed of a session that runs here, and there went on with these reports.
+fn listed(here: &Table, reports: &[Report]) -> Vec<Unhealed> {
+    let mut lower = here.clone();
+    for said in reports {
+        drive(&mut lower, [(1, report(1, said.clone()), DONE)]);
+    }
+    here.unhealed(&lower)
+}
+
+#[test]
+fn a_session_of_whose_end_only_the_lower_claim_was_told_is_listed_however_it_ended() {
+    let here = with_session(&[RUNNING]);
+    assert_eq!(listed(&here, &[]), []);
+    for reason in [EndReason::LoggedOut, EndReason::HostShutDown, EndReason::LostKeeper { pid: 7 }]
+    {
+        let found = listed(&here, &[Report::Ended { reason: reason.clone() }]);
+        let row = here.session(session(1)).unwrap();
+        let over =
+            Unhealed::Over { session: row.id, user: row.user.clone(), reason: reason.clone() };
+        assert_eq!(found, [over]);
+        assert_eq!(found[0].kind(), "session-over");
+        // Its agent says so here too: nothing is left to do.
+        let mut told = here.clone();
+        let ended = Report::Ended { reason };
+        drive(&mut told, [(1, report(1, ended.clone()), DONE)]);
+        let mut lower = here.clone();
+        drive(&mut lower, [(1, report(1, ended), DONE)]);
+        assert_eq!(told.unhealed(&lower), []);
+    }
 }

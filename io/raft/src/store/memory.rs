@@ -16,9 +16,10 @@ use super::log::LogStore;
 use super::schema::{Identity, OpenError};
 use super::snapshot::{Snapshots, Work};
 use super::writer::{Cause, Done, Job, Marks, StoreFault, TakeOver, Write};
+use crate::batch::Batch;
 use crate::ids::{Claim, NodeId, Position};
 use crate::machine::Machine;
-use crate::record::Record;
+use crate::record::{Body, Record};
 
 /// How long the next sync takes.
 pub type Pace = Arc<dyn Fn() -> Duration + Send + Sync>;
@@ -64,6 +65,27 @@ impl Disk {
         let log = LogStore::simulated(jobs, platter.marks);
         tokio::spawn(serve(self.clone(), platter.life, queue, pace));
         Ok(Store { identity: platter.identity, log, snapshots, machine })
+    }
+
+    /// What it holds, with the snapshot in `folder`, while nobody runs on it: as
+    /// [`read_folder`](super::read_folder) of a real one.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn state<M: Machine>(&self, empty: M, folder: &Path) -> Result<M, OpenError> {
+        let (snapshots, machine) = Snapshots::open::<M>(folder, Work::AtOnce)?;
+        let mut machine = machine.unwrap_or(empty);
+        let covered = snapshots.header().and_then(|header| header.last);
+        let since = covered.map_or(0, |last| last.index + 1);
+        let damaged = |cause: String| OpenError::damaged(folder, cause);
+        for record in self.platter().log.range(since..).map(|(_, record)| record) {
+            let Body::Commands(bytes) = &record.body else { continue };
+            for command in Batch(bytes.clone()).commands() {
+                let command = command.map_err(|cause| damaged(cause.to_string()))?;
+                machine.apply(M::decode(&command).map_err(|cause| damaged(cause.to_string()))?);
+            }
+        }
+        Ok(machine)
     }
 
     fn platter(&self) -> MutexGuard<'_, Platter> {
@@ -131,7 +153,7 @@ impl Disk {
         let platter = self.platter();
         let mut total = 0;
         let within = |(n, record): &(usize, &Record)| {
-            if let crate::Body::Commands(body) = &record.body {
+            if let Body::Commands(body) = &record.body {
                 total += body.len();
             }
             *n == 0 || total <= bytes

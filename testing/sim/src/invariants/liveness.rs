@@ -1,8 +1,11 @@
 //! Once all is healed, everything converges within bounded simulated time.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
+use abide_broker::Replica;
 use abide_model::{Reach, Table};
+use abide_raft::Raft;
 use abide_session::Phase;
 use tokio::time::Instant;
 
@@ -36,6 +39,9 @@ fn what_is_open(world: &World) -> Option<String> {
     if tables.windows(2).any(|pair| pair[0] != pair[1]) {
         return Some("the brokers' tables differ".to_owned());
     }
+    if let Some(what) = world.pair.as_ref().and_then(|_| is_apart(world)) {
+        return Some(what);
+    }
     let table = tables.first()?;
     if let Some(session) = table.unsettled().next() {
         return Some(format!("{session:?} is not settled"));
@@ -57,4 +63,19 @@ fn what_is_open(world: &World) -> Option<String> {
         }
     }
     None
+}
+
+/// A pair converges to two voters on one claim.
+fn is_apart(world: &World) -> Option<String> {
+    let rafts: Vec<_> = (0..world.brokers.len()).filter_map(|it| world.raft(it)).collect();
+    let nodes: BTreeSet<_> = rafts.iter().map(Raft::node).collect();
+    let claims: BTreeSet<_> = rafts.iter().map(Raft::claim).collect();
+    let knows = |raft: &Raft<Replica>| raft.status().members.voters == [nodes.clone()];
+    (claims.len() > 1 || !rafts.iter().all(knows)).then(|| {
+        let members = rafts.iter().map(|raft| raft.status().members.voters);
+        format!(
+            "two are to vote on one claim: {nodes:?}, {claims:?}, {:?}",
+            members.collect::<Vec<_>>()
+        )
+    })
 }

@@ -12,7 +12,7 @@ pub fn keeper_ends(world: &World, agent: usize, session: SessionId, reason: &End
     let EndReason::Asked { by } = reason else { return };
     let seen = world.hosts[agent].state().rows.get(&session).is_some_and(|row| row.ever_attached);
     let superseded = world.history().superseded.contains(&session);
-    let told = world.history().acknowledged.contains(&session);
+    let told = world.history().acknowledged.contains_key(&session);
     let asked = world.history().asked.contains(&session);
     let may_end = asked || superseded && !seen && !told;
     if !may_end {

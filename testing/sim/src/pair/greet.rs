@@ -1,0 +1,97 @@
+//! Greeting the other one: once a second, when there is doubt, before anything is served, and as the last
+//! word of an ordered stop.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use abide_broker::Replica;
+use abide_pair::Claim;
+use abide_raft::Raft;
+use tokio::time::{Instant, timeout};
+
+use super::{Greeting, Mark, Told, claim};
+use crate::net::End;
+use crate::world::World;
+
+/// Between two greetings.
+const EVERY: Duration = Duration::from_secs(1);
+/// The same, while nobody leads.
+const HURRY: Duration = Duration::from_millis(300);
+/// For an answer.
+const WITHIN: Duration = Duration::from_millis(300);
+
+/// Runs until this life of the broker ends.
+pub async fn run(world: Arc<World>, broker: usize, life: u64, raft: Raft<Replica>) {
+    while world.is_alive(broker, life) {
+        ask(&world, broker, life, &raft, WITHIN).await;
+        let leads = raft.leadership().borrow().is_serving();
+        let is_calm = leads || raft.status().leader_heard < raft.timing().lease;
+        tokio::time::sleep(if is_calm { EVERY } else { HURRY }).await;
+    }
+}
+
+/// Greets it once.
+pub async fn ask(world: &World, broker: usize, life: u64, raft: &Raft<Replica>, within: Duration) {
+    let (me, peer) = (End::Broker(broker), End::Broker(1 - broker));
+    let mine = greeting(world, broker, raft);
+    let answer = async {
+        world.carry(me, peer).await?;
+        let theirs = world.raft(1 - broker)?;
+        hear(world, 1 - broker, mine);
+        let theirs = greeting(world, 1 - broker, &theirs);
+        world.carry(peer, me).await?;
+        Some(theirs)
+    };
+    let answer = timeout(within, answer).await.ok().flatten();
+    if world.brokers[broker].state().life != life {
+        return;
+    }
+    match answer {
+        Some(theirs) => hear(world, broker, theirs),
+        None => world.brokers[broker].state().pair.told.missed = Some(Instant::now()),
+    }
+}
+
+/// Asks the other one, before anything is served, whether its claim is the higher one; gives it if it is, and
+/// there are data here that stand on another.
+pub async fn meet(world: &World, broker: usize, life: u64, raft: &Raft<Replica>) -> Option<Claim> {
+    ask(world, broker, life, raft, WITHIN).await;
+    let theirs = world.brokers[broker].state().pair.told.greeting?.mark.claim;
+    (theirs > claim(raft) && !raft.is_pristine()).then_some(theirs)
+}
+
+/// What an ordered stop is to leave behind; nothing if the peer does not vote, or does not answer.
+pub(super) fn may_retire(world: &World, broker: usize, raft: &Raft<Replica>) -> Option<Mark> {
+    let told = world.brokers[broker].state().pair.told;
+    let peer = told.greeting?.mark.node.into();
+    let votes = raft.status().members.voters.iter().any(|set| set.contains(&peer));
+    (told.answers() && votes).then(|| Mark::here(raft))
+}
+
+/// Leaves the other one to go on alone, once the engine has ended.
+pub(super) async fn retire(world: &World, broker: usize, mark: Mark) {
+    world.trace.add(&format!("b{broker} leaves its peer to go on"));
+    // Durable first: whoever hears it may go on at once.
+    world.brokers[broker].state().pair.record.retired = Some(mark);
+    if world.carry(End::Broker(broker), End::Broker(1 - broker)).await.is_some()
+        && world.raft(1 - broker).is_some()
+    {
+        hear(world, 1 - broker, Greeting { mark, retired: true });
+    }
+}
+
+fn hear(world: &World, broker: usize, greeting: Greeting) {
+    let Greeting { mark, retired } = greeting;
+    let mut state = world.brokers[broker].state();
+    state.pair.told = Told { greeting: Some(greeting), at: Some(Instant::now()), missed: None };
+    let record = &mut state.pair.record;
+    if retired || record.peer_retired.is_some_and(|it| it.node == mark.node) {
+        record.peer_retired = retired.then_some(mark);
+    }
+}
+
+fn greeting(world: &World, broker: usize, raft: &Raft<Replica>) -> Greeting {
+    let mark = Mark::here(raft);
+    let retired = world.brokers[broker].state().pair.record.retired == Some(mark);
+    Greeting { mark, retired }
+}
