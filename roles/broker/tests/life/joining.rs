@@ -88,6 +88,7 @@ async fn a_broker_whose_data_are_lost_before_it_has_caught_up_is_taken_in_anew()
     // Its earlier life. The address answers, but as another node.
     ask_and_die(&second, &first).await;
 
+    second.add_users();
     second.run().await;
     let (_, now) = admin.call("GET", "/api/v1/cluster", None, Value::Null).await;
     assert_eq!(now["voters"], 2, "{now}");
