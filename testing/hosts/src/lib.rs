@@ -20,9 +20,11 @@ mod notify;
 mod person;
 pub mod site;
 mod story;
+mod takeover;
 
 pub use base::{Base, ensure as ensure_base};
 pub use host::{Host, Said};
 pub use hosts::{Hosts, install};
 pub use person::Person;
 pub use story::{newer_package, package, tell};
+pub use takeover::Takeover;

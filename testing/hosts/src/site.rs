@@ -1,11 +1,13 @@
 //! A site: Abide on the hosts, set up from its package as an administrator does, and its people.
 
+use std::net::Ipv4Addr;
 use std::path::Path;
 
 use abide_api::{JoinRole, SessionReply, SessionState, StartRequest, Want};
 use abide_client::{Api, Brokers, LoggedIn, LoginError, Trust, WishKey};
 use abide_tls::certificates_from_pem;
 use anyhow::{Context, ensure};
+use zeroize::Zeroizing;
 
 use crate::host::Host;
 use crate::hosts::Hosts;
@@ -47,6 +49,31 @@ impl Site {
     /// # Errors
     /// The first step that failed.
     pub async fn found(lab: &Hosts, plan: Plan<'_>) -> anyhow::Result<Self> {
+        Self::found_at(lab, plan, None).await
+    }
+
+    /// The same, with all brokers behind this one address, which a cluster manager will move. Until
+    /// that runs, the address is on the first broker's host.
+    ///
+    /// # Errors
+    /// The first step that failed.
+    pub async fn found_behind(
+        lab: &Hosts,
+        plan: Plan<'_>,
+        address: Ipv4Addr,
+    ) -> anyhow::Result<Self> {
+        let first = lab.host(plan.brokers.first().context("a site needs a broker")?);
+        first.run(&format!("ip address add {address}/32 dev eth0"))?;
+        let site = Self::found_at(lab, plan, Some(address)).await?;
+        first.run(&format!("ip address delete {address}/32 dev eth0"))?;
+        Ok(site)
+    }
+
+    async fn found_at(
+        lab: &Hosts,
+        plan: Plan<'_>,
+        service: Option<Ipv4Addr>,
+    ) -> anyhow::Result<Self> {
         let admin = Person::new("admin", "the admin's password");
         lab.on_each(|host| {
             host.run(&format!("groupadd --system {ADMINISTRATORS}"))?;
@@ -57,11 +84,12 @@ impl Site {
         })?;
         let (first, others) = plan.brokers.split_first().context("a site needs a broker")?;
         let first = lab.host(first);
-        first.write("/etc/abide/broker.toml", &broker_config(lab, first, plan))?;
+        first.write("/etc/abide/broker.toml", &broker_config(lab, first, plan, service))?;
         first.run("abide broker init")?;
         start_broker(first)?;
-        let urls: Vec<String> =
-            plan.brokers.iter().map(|name| url(lab.host(name), BROKER)).collect();
+        let urls = plan.brokers.iter().map(|name| public_url(lab.host(name), service));
+        let mut urls: Vec<String> = urls.collect();
+        urls.dedup();
         let pem = first.run("cat /etc/abide/identity/broker/ca.pem")?;
         let ca = certificates_from_pem(&pem).and_then(|all| all.into_iter().next());
         let ca = ca.context("the cluster has no CA")?;
@@ -71,7 +99,7 @@ impl Site {
         for name in others {
             let (host, token) =
                 (lab.host(name), at_first.join_token(JoinRole::Broker, None).await?);
-            host.write("/etc/abide/broker.toml", &broker_config(lab, host, plan))?;
+            host.write("/etc/abide/broker.toml", &broker_config(lab, host, plan, service))?;
             let join = format!("abide broker join --broker {at} --token-file -");
             host.feed(&join, &token.token)?;
             start_broker(host)?;
@@ -109,6 +137,14 @@ impl Site {
     /// When the login is refused.
     pub async fn log_in(&self, person: &mut Person) -> anyhow::Result<Api> {
         api(&self.urls, &self.trust, person).await
+    }
+
+    /// The API with the token of somebody who is logged in; no line that others have used.
+    ///
+    /// # Errors
+    /// When the cluster's CA cannot be used.
+    pub fn anew(&self, token: &Zeroizing<String>) -> anyhow::Result<Api> {
+        Ok(Api::new(client(&self.urls, &self.trust)?, token.clone()))
     }
 
     /// The bare login, at the broker of this number, from 0, alone.
@@ -181,11 +217,17 @@ fn start_broker(host: &Host) -> anyhow::Result<()> {
     host.run("systemctl enable --now abide-broker.service").map(drop)
 }
 
-fn broker_config(lab: &Hosts, host: &Host, plan: Plan<'_>) -> String {
+fn public_url(host: &Host, service: Option<Ipv4Addr>) -> String {
+    format!("https://{}:{BROKER}", service.unwrap_or_else(|| host.place.v4()))
+}
+
+fn broker_config(lab: &Hosts, host: &Host, plan: Plan<'_>, service: Option<Ipv4Addr>) -> String {
     let mut text = format!(
-        "public_url = \"{}\"\n[listen]\nhttp = \"0.0.0.0:{BROKER}\"\nagents = \
-         \"0.0.0.0:{INTERNAL}\"\n[login]\nadmin_groups = [\"{ADMINISTRATORS}\"]\n",
-        url(host, BROKER),
+        "public_url = \"{}\"\nagent_address = \"{}:{INTERNAL}\"\n[listen]\nhttp = \
+         \"0.0.0.0:{BROKER}\"\nagents = \"0.0.0.0:{INTERNAL}\"\n[login]\nadmin_groups = \
+         [\"{ADMINISTRATORS}\"]\n",
+        public_url(host, service),
+        host.place.v4(),
     );
     let peer = plan.brokers.iter().find(|name| **name != host.name);
     if let (Some(takeover), Some(peer)) = (plan.pair, peer) {

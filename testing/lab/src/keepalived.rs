@@ -44,7 +44,7 @@ impl Pair {
             pair.daemons.push((host, daemon(host, state, priority)?));
         }
         until("keepalived holds its address", SOON, async || holds(first).then_some(())).await?;
-        answers().await?;
+        answers(ADDRESS).await?;
         Ok(pair)
     }
 
@@ -58,7 +58,7 @@ impl Pair {
         let began = Instant::now();
         let _cut = Fault::unplugged(host)?;
         kill(&mut daemon)?;
-        answers().await?;
+        answers(ADDRESS).await?;
         Ok(began.elapsed())
     }
 }
@@ -108,10 +108,13 @@ fn holds(host: Host) -> bool {
     String::from_utf8_lossy(&said).contains(&ADDRESS.to_string())
 }
 
-/// Somebody at the address answers. Each look gives up soon, so that none waits for TCP's own
+/// Waits until somebody has the address. Each look gives up soon, so that none waits for TCP's own
 /// second try.
-async fn answers() -> anyhow::Result<()> {
-    let to = SocketAddr::new(ADDRESS.into(), PORT);
+///
+/// # Errors
+/// When nobody has it within half a minute.
+pub async fn answers(address: Ipv4Addr) -> anyhow::Result<()> {
+    let to = SocketAddr::new(address.into(), PORT);
     until("the address answers", SOON, async || {
         match timeout(Duration::from_millis(20), TcpStream::connect(to)).await {
             Ok(Ok(_)) => Some(()),

@@ -1,9 +1,12 @@
 //! Stories of whole hosts with Abide's package on them. `cargo xtask lab` tells them.
 #![expect(clippy::unwrap_used, reason = "what helps a test fails as the test does")]
 
+mod heartbeat;
 mod hosts;
+mod keepalived;
 mod leftovers;
 mod logins;
+mod managed;
 mod pair;
 mod restarts;
 mod rolling;

@@ -1,0 +1,31 @@
+//! A pair under keepalived, as docs/keepalived.md sets it up.
+
+use abide_hosts::{Hosts, tell};
+
+use crate::managed::{ADDRESS, Manager, tell_of};
+
+/// What the page says to change in the package's example.
+fn set_up(lab: &Hosts) -> anyhow::Result<()> {
+    for (name, priority) in [("h1", 100), ("h2", 90)] {
+        let host = lab.host(name);
+        host.run(
+            "cp /usr/share/doc/abide/examples/keepalived.conf /etc/keepalived/keepalived.conf",
+        )?;
+        host.run(&format!(
+            "sed -i -e 's/router_id host1 /router_id {name} /' -e 's/priority 100/priority \
+             {priority}/' -e 's/192.0.2.10/{ADDRESS}/' /etc/keepalived/keepalived.conf"
+        ))?;
+        host.run("keepalived --config-test")?;
+        host.run("systemctl enable --now keepalived")?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_pair_under_keepalived_bears_the_loss_of_either_host() {
+    tell(a_pair_under_keepalived_bears_the_loss_of_either_host, async {
+        // It moves the address by itself; the brokers only hear of it.
+        let leave = Some("systemctl restart keepalived");
+        tell_of(&Manager { name: "keepalived", set_up, alone: ADDRESS, leave }).await
+    });
+}

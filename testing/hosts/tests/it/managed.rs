@@ -1,0 +1,251 @@
+//! What a pair under a cluster manager goes through, whichever manager that is.
+//!
+//! Three hosts: h1 and h2 are broker and agent, h3 is an agent; people come through the service
+//! address alone. `ABIDE_ROUNDS=10` plays so many rounds.
+
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use abide_api::{SessionReply, SessionState};
+use abide_client::{Api, LoggedIn, WishKey};
+use abide_hosts::site::{Plan, Site, add_person, start};
+use abide_hosts::{Host, Hosts, Person, Takeover, package};
+use abide_lab::viewer::Viewer;
+use anyhow::{Context, ensure};
+
+const PLAN: Plan<'_> =
+    Plan { brokers: &["h1", "h2"], agents: &["h1", "h2", "h3"], pair: Some("unfenced") };
+/// Where people find Abide.
+pub const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 200);
+/// What people wait for beyond the manager's own time.
+const BEYOND_THE_MANAGER: Duration = Duration::from_millis(500);
+/// A standby that is gone costs its silence, a second, and half of one.
+const STANDBY_IS_GONE: Duration = Duration::from_millis(1_500);
+/// The picture moves every second.
+const UNDISTURBED: Duration = Duration::from_secs(3);
+
+/// A cluster manager, as far as the story needs it.
+pub struct Manager {
+    /// For the lines that are told.
+    pub name: &'static str,
+    /// Does what the manager's page says, on both hosts.
+    pub set_up: fn(&Hosts) -> anyhow::Result<()>,
+    /// An address that it moves without asking Abide.
+    pub alone: Ipv4Addr,
+    /// Words for a host that has it all, after which the other one has; `None`: a host that comes back
+    /// takes it by itself.
+    pub leave: Option<&'static str>,
+}
+
+/// A round's figures.
+struct Round {
+    took: Takeover,
+    /// Acknowledged sessions that nobody knows any more.
+    lost: usize,
+    /// The longest time without a picture on a living host.
+    gap: Duration,
+}
+
+/// The site in use.
+struct Story<'a> {
+    manager: &'a Manager,
+    lab: Hosts,
+    site: Site,
+    login: LoggedIn,
+    /// Acknowledged, and on no host that has fallen since.
+    desktops: Vec<SessionReply>,
+    viewer: Viewer,
+}
+
+/// How many times host 1 loses power before it also loses its folder.
+fn rounds() -> usize {
+    std::env::var("ABIDE_ROUNDS").map_or(1, |number| number.parse().unwrap())
+}
+
+/// Host 1 loses power and returns, so many times; then it returns with an empty folder; then host
+/// 2, the standby, loses power.
+pub async fn tell_of(manager: &Manager) -> anyhow::Result<()> {
+    let mut story = Story::begin(manager).await?;
+    let mut played = Vec::new();
+    for number in 1..=rounds() {
+        let round = story.round(false).await.with_context(|| format!("round {number}"))?;
+        round.tell(manager.name, &number.to_string());
+        played.push(round);
+    }
+    let emptied = story.round(true).await.context("with an empty folder")?;
+    emptied.tell(manager.name, "folder emptied");
+    sum_up(manager.name, &played);
+    story.standby_dies().await.context("the standby dies")?;
+    for round in played.iter().chain([&emptied]) {
+        let difference = round.took.difference();
+        assert!(difference <= BEYOND_THE_MANAGER, "{difference:?} beyond the manager's own time");
+        assert_eq!(round.lost, 0, "acknowledged sessions are lost");
+        assert!(round.gap < UNDISTURBED, "no picture for {:?}", round.gap);
+    }
+    Ok(())
+}
+
+impl<'a> Story<'a> {
+    async fn begin(manager: &'a Manager) -> anyhow::Result<Self> {
+        let lab = Hosts::boot(["h1", "h2", "h3"])?;
+        lab.install(&package()?)?;
+        let site = Site::found_behind(&lab, PLAN, ADDRESS).await?;
+        (manager.set_up)(&lab)?;
+        serves(&lab, "h1").await?;
+        let mut ada = Person::new("ada", "correct horse");
+        lab.on_each(|host| add_person(host, &ada))?;
+        let login = site.log_in_at(0, &mut ada).await?;
+        let api = Arc::new(site.anew(&login.token)?);
+        let mut desktops = Vec::new();
+        let at = desktop_on(&api, &mut desktops, "h3").await?;
+        let viewer = Viewer::attach(api, at).await?;
+        Ok(Self { manager, lab, site, login, desktops, viewer })
+    }
+
+    fn api(&self) -> anyhow::Result<Api> {
+        self.site.anew(&self.login.token)
+    }
+
+    async fn round(&mut self, emptied: bool) -> anyhow::Result<Round> {
+        let api = self.api()?;
+        for host in PLAN.agents {
+            desktop_on(&api, &mut self.desktops, host).await?;
+        }
+        self.viewer.longest_gap()?;
+        let cut = Instant::now();
+        self.lab.host("h1").power_off()?;
+        let alone = self.manager.alone;
+        let took = Takeover::watch(&self.site, &self.login.token, alone, cut).await?;
+        ensure!(took.reply.session.state == SessionState::Running, "{:?}", took.reply);
+        // Somebody who comes now is let in.
+        let mut ada = Person::new("ada", "correct horse");
+        self.site.log_in_at(0, &mut ada).await.context("a login after the takeover")?;
+        self.desktops.push(took.reply.clone());
+        let lost = self.missing().await?;
+        self.desktops.retain(|it| it.session.agent_name != "h1");
+        self.enter_all().await?;
+        self.host_1_returns(emptied).await?;
+        self.enter_all().await?;
+        let gap = self.viewer.longest_gap()?;
+        self.desktops.retain(|it| it.session.id != took.reply.session.id);
+        self.api()?.end(&took.reply.session.id).await?;
+        Ok(Round { took, lost, gap })
+    }
+
+    /// It is brought up to date, and serves again.
+    async fn host_1_returns(&self, emptied: bool) -> anyhow::Result<()> {
+        let h1 = self.lab.host("h1");
+        h1.boot()?;
+        if emptied {
+            h1.run("systemctl stop abide-broker; rm -r /var/lib/abide/broker/*")?;
+            h1.run("systemctl start abide-broker")?;
+        }
+        let in_sync = async || matches!(status(h1), Some(0 | 10)).then_some(());
+        self.lab.wait_for("host 1 is up to date", in_sync).await?;
+        self.site.settle(&self.lab, PLAN).await?;
+        if let Some(leave) = self.manager.leave {
+            ensure!(has_address(self.lab.host("h2")), "host 1 has taken it back unasked");
+            self.lab.host("h2").run(leave)?;
+        }
+        serves(&self.lab, "h1").await
+    }
+
+    /// Writes go on without a word from the manager.
+    async fn standby_dies(&mut self) -> anyhow::Result<()> {
+        let cut = Instant::now();
+        self.lab.host("h2").power_off()?;
+        let took = Takeover::watch(&self.site, &self.login.token, ADDRESS, cut).await?;
+        println!("{}: the standby dies: start {} ms", self.manager.name, took.start.as_millis());
+        ensure!(took.start <= STANDBY_IS_GONE, "the first start took {:?}", took.start);
+        self.desktops.retain(|it| it.session.agent_name != "h2");
+        self.desktops.push(took.reply);
+        ensure!(self.missing().await? == 0, "acknowledged sessions are lost");
+        self.enter_all().await?;
+        let h2 = self.lab.host("h2");
+        h2.boot()?;
+        let in_sync = async || (status(h2) == Some(10)).then_some(());
+        self.lab.wait_for("the standby is up to date", in_sync).await?;
+        ensure!(has_address(self.lab.host("h1")), "the address has moved");
+        ensure!(self.viewer.longest_gap()? < UNDISTURBED, "the viewer was disturbed");
+        Ok(())
+    }
+
+    /// How many of the acknowledged sessions nobody knows any more.
+    async fn missing(&self) -> anyhow::Result<usize> {
+        let all = self.api()?.sessions().await?.sessions;
+        let is_there = |it: &SessionReply| all.iter().any(|now| now.id == it.session.id);
+        Ok(self.desktops.iter().filter(|it| !is_there(it)).count())
+    }
+
+    /// Every desktop lives and can be entered.
+    async fn enter_all(&self) -> anyhow::Result<()> {
+        let api = self.api()?;
+        for session in self.desktops.iter().map(|it| &it.session) {
+            let entered = api.connect(&session.id, &WishKey::random()).await;
+            let entered = entered.with_context(|| format!("into {session:?}"))?;
+            ensure!(entered.session.state == SessionState::Running, "{entered:?}");
+        }
+        Ok(())
+    }
+}
+
+impl Round {
+    fn tell(&self, manager: &str, which: &str) {
+        println!(
+            "{manager}: {which}: alone {} ms, start {} ms, difference {} ms, lost {}, gap {} ms",
+            self.took.alone.as_millis(),
+            self.took.start.as_millis(),
+            self.took.difference().as_millis(),
+            self.lost,
+            self.gap.as_millis(),
+        );
+    }
+}
+
+/// The median and the most of all rounds.
+fn sum_up(manager: &str, rounds: &[Round]) {
+    let of = |what: fn(&Takeover) -> Duration| {
+        let mut all: Vec<u128> = rounds.iter().map(|it| what(&it.took).as_millis()).collect();
+        all.sort_unstable();
+        let (median, most) = (all[(all.len() - 1) / 2], all[all.len() - 1]);
+        format!("{median} / {most} ms")
+    };
+    let (alone, start) = (of(|it| it.alone), of(|it| it.start));
+    let (number, difference) = (rounds.len(), of(Takeover::difference));
+    println!("{manager}: {number} rounds, p50 / most: alone {alone}, start {start}, {difference}");
+}
+
+/// Starts desktops until one is on this host; gives that one.
+async fn desktop_on(
+    api: &Api,
+    desktops: &mut Vec<SessionReply>,
+    host: &str,
+) -> anyhow::Result<SessionReply> {
+    for _ in 0..12 {
+        if let Some(found) = desktops.iter().find(|it| it.session.agent_name == host) {
+            return Ok(found.clone());
+        }
+        desktops.push(start(api).await?);
+    }
+    anyhow::bail!("none of 12 desktops is on {host}")
+}
+
+/// How `abide ha status` exits on this host: docs/pair.md has the numbers.
+fn status(host: &Host) -> Option<i32> {
+    host.try_run("abide ha status", "").ok()?.status.code()
+}
+
+fn has_address(host: &Host) -> bool {
+    host.run(&format!("ip address show dev eth0 | grep -w {ADDRESS}")).is_ok()
+}
+
+/// Waits until this host is activated and has the address.
+async fn serves(lab: &Hosts, host: &str) -> anyhow::Result<()> {
+    let is_active = || lab.host(host).try_run("abide ha status", "").ok();
+    let look = async || {
+        let active = is_active()?.out.contains(" active ");
+        (active && has_address(lab.host(host))).then_some(())
+    };
+    lab.wait_for(&format!("{host} has the address and serves"), look).await
+}
