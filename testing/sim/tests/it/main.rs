@@ -22,9 +22,16 @@ fn a_reservation_is_placed_anew_although_the_clock_that_saw_the_silence_was_hour
 }
 
 #[test]
+fn a_session_of_whose_end_only_the_lower_claim_was_told_is_listed() {
+    replay(293);
+}
+
+#[test]
 fn one_seed_gives_the_same_trace_every_time() {
     assert_eq!(replay(7), replay(7));
     assert_ne!(replay(7), replay(8));
+    // A pair.
+    assert_eq!(replay(9), replay(9));
 }
 
 /// Gives the hash of the seed's trace.
