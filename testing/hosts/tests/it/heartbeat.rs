@@ -41,14 +41,12 @@ fn set_up(lab: &Hosts) -> anyhow::Result<()> {
     Ok(())
 }
 
+const STANDBY: Option<&str> = Some("/usr/share/heartbeat/hb_standby");
+
 #[test]
 fn a_pair_under_heartbeat_bears_the_loss_of_either_host() {
     tell(a_pair_under_heartbeat_bears_the_loss_of_either_host, async {
-        // Asked for while it still makes up its mind about the other's return, it does nothing.
-        let leave = Some(
-            "until [ \"$(cl_status rscstatus)\" = all ]; do sleep 0.1; done; \
-             /usr/share/heartbeat/hb_standby",
-        );
-        tell_of(&Manager { name: "Heartbeat", set_up, alone: ALONE, leave }).await
+        let is_fit = r#"test "$(cl_status rscstatus)" = none"#;
+        tell_of(&Manager { name: "Heartbeat", set_up, alone: ALONE, is_fit, leave: STANDBY }).await
     });
 }

@@ -33,6 +33,8 @@ pub struct Manager {
     pub set_up: fn(&Hosts) -> anyhow::Result<()>,
     /// An address that it moves without asking Abide.
     pub alone: Ipv4Addr,
+    /// Words that succeed on a host that has come back as soon as it could take over.
+    pub is_fit: &'static str,
     /// Words for a host that has it all, after which the other one has; `None`: a host that comes back
     /// takes it by itself.
     pub leave: Option<&'static str>,
@@ -174,6 +176,8 @@ impl<'a> Story<'a> {
         let in_sync = async || matches!(status(h1), Some(0 | 10)).then_some(());
         self.lab.wait_for("host 1 is up to date", in_sync).await?;
         self.site.settle(&self.lab, PLAN).await?;
+        let is_fit = async || h1.run(self.manager.is_fit).ok();
+        self.lab.wait_for("the manager could give it to host 1", is_fit).await?;
         if let Some(leave) = self.manager.leave {
             ensure!(has_address(self.lab.host("h2")), "host 1 has taken it back unasked");
             self.lab.host("h2").run(leave)?;
