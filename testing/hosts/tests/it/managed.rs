@@ -145,7 +145,8 @@ impl<'a> Story<'a> {
         self.gap()?;
         let cut = Instant::now();
         self.lab.host("h1").power_off()?;
-        let took = Takeover::watch(&self.site, &starter.token, self.manager.alone, cut).await?;
+        let addresses = [ADDRESS, self.manager.alone];
+        let took = Takeover::watch(&self.site, &starter.token, addresses, cut).await?;
         ensure!(took.reply.session.state == SessionState::Running, "{:?}", took.reply);
         let mut known = Person::new("user0", "correct horse");
         self.site.log_in_at(0, &mut known).await.context("a login after the takeover")?;
@@ -191,7 +192,7 @@ impl<'a> Story<'a> {
         self.gap()?;
         let cut = Instant::now();
         self.lab.host("h2").power_off()?;
-        let took = Takeover::watch(&self.site, &starter.token, ADDRESS, cut).await?;
+        let took = Takeover::watch(&self.site, &starter.token, [ADDRESS; 2], cut).await?;
         println!("{}: the standby dies: start {} ms", self.manager.name, took.start.as_millis());
         ensure!(took.start <= STANDBY_IS_GONE, "the first start took {:?}", took.start);
         ensure!(self.missing().await? == 0, "acknowledged sessions are lost");
