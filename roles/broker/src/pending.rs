@@ -43,6 +43,7 @@ impl Pending {
         session: SessionId,
         user: &UserName,
         profile: &ProfileName,
+        is_heard: impl Fn(&AgentId) -> bool,
     ) -> Result<Placed<'a>, Choice> {
         let mut pending = self.lock();
         // Read under the lock: each placement is either still pending or in this table, and what is
@@ -57,7 +58,7 @@ impl Pending {
         for session in table.sessions_of(user).filter(|it| it.state.is_live()) {
             *of_user.entry(&session.agent).or_default() += 1;
         }
-        let candidates: Vec<_> = table
+        let mut candidates: Vec<_> = table
             .agents()
             .map(|agent| {
                 let facts = agent.facts.as_deref();
@@ -74,6 +75,7 @@ impl Pending {
                 }
             })
             .collect();
+        prefer_heard(&mut candidates, is_heard);
         let choice = choose(&candidates);
         let Some(taken) = choice.taken else { return Err(choice) };
         let agent = candidates[taken].agent.clone();
@@ -88,8 +90,50 @@ impl Pending {
     }
 }
 
+/// Passes over agents that nobody hears, where another could be taken. The table calls them reachable
+/// for a while yet: whoever leads anew gives each its time, also one that fell with the former leader's
+/// host.
+fn prefer_heard(candidates: &mut [Candidate<'_>], is_heard: impl Fn(&AgentId) -> bool) {
+    let is_good = |it: &Candidate<'_>| it.is_reachable && it.offers_profile && is_heard(it.agent);
+    if candidates.iter().any(is_good) {
+        for candidate in candidates {
+            candidate.is_reachable &= is_heard(candidate.agent);
+        }
+    }
+}
+
 impl Drop for Placed<'_> {
     fn drop(&mut self) {
         self.pending.lock().remove(&self.session);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_agent_that_nobody_hears_is_taken_only_where_no_other_can_be() {
+        let ids = [1, 2].map(|n| format!("{n:032x}").parse::<AgentId>().unwrap());
+        let all = || {
+            let of = |(agent, sessions)| Candidate {
+                agent,
+                weight: 1,
+                sessions,
+                of_user: 0,
+                is_reachable: true,
+                offers_profile: true,
+            };
+            [(&ids[0], 0), (&ids[1], 5)].map(of)
+        };
+        for (heard, taken) in [(vec![], 0), (vec![0], 0), (vec![1], 1), (vec![0, 1], 0)] {
+            let mut candidates = all();
+            prefer_heard(&mut candidates, |agent| heard.iter().any(|it| ids[*it] == *agent));
+            assert_eq!(choose(&candidates).taken, Some(taken), "heard: {heard:?}");
+        }
+        let mut candidates = all();
+        candidates[1].offers_profile = false;
+        prefer_heard(&mut candidates, |agent| *agent == ids[1]);
+        assert_eq!(choose(&candidates).taken, Some(0), "the other offers something else");
     }
 }

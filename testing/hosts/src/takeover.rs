@@ -1,7 +1,8 @@
 //! How long a service is away when its host loses power: to the cluster manager alone, and to people.
 //!
-//! One client that tries, fails and waits would tell its own waits. So a new one comes every few
-//! milliseconds, all with the same wish; the first acknowledgement counts.
+//! One client that tries, fails and waits would tell its own waits. So from when somebody has the
+//! address a new one comes every few milliseconds, all with the same wish; the first acknowledgement
+//! counts.
 
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
@@ -18,6 +19,8 @@ use crate::site::Site;
 
 /// Between two tries.
 const EVERY: Duration = Duration::from_millis(50);
+/// So many wait at once.
+const MOST: usize = 6;
 /// A manager that takes longer is not at work.
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -33,15 +36,15 @@ pub struct Takeover {
 }
 
 impl Takeover {
-    /// Watches it; the fault was at `fault`, `alone` is the address that the manager moves without
-    /// asking Abide. The person of `token` starts a desktop.
+    /// Watches it; the fault was at `fault`, `service` is where people come, `alone` the address that the
+    /// manager moves without asking Abide. The person of `token` starts a desktop.
     ///
     /// # Errors
     /// When one of the two does not come.
     pub async fn watch(
         site: &Site,
         token: &Zeroizing<String>,
-        alone: Ipv4Addr,
+        [service, alone]: [Ipv4Addr; 2],
         fault: Instant,
     ) -> anyhow::Result<Self> {
         let manager = async {
@@ -49,6 +52,7 @@ impl Takeover {
             anyhow::Ok(fault.elapsed())
         };
         let person = async {
+            answers(service).await?;
             let reply = first_start(site, token).await?;
             anyhow::Ok((fault.elapsed(), reply))
         };
@@ -69,7 +73,7 @@ async fn first_start(site: &Site, token: &Zeroizing<String>) -> anyhow::Result<S
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {
         tokio::select! {
-            _ = ticks.tick() => {
+            _ = ticks.tick(), if tries.len() < MOST => {
                 let late = began.elapsed() > LIMIT;
                 ensure!(!late, "no start is acknowledged within {LIMIT:?}: {failed:?}");
                 tries.spawn(attempt(site.anew(token)?, key.clone()));

@@ -41,10 +41,16 @@ fn set_up(lab: &Hosts) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Asked for while one of the two still makes up its mind, it does nothing: then once more.
+const STANDBY: Option<&str> = Some(
+    "for try in 1 2 3 4 5 6 7 8; do /usr/share/heartbeat/hb_standby; sleep 3; test \"$(cl_status \
+     rscstatus)\" = none && exit; done; exit 1",
+);
+
 #[test]
 fn a_pair_under_heartbeat_bears_the_loss_of_either_host() {
     tell(a_pair_under_heartbeat_bears_the_loss_of_either_host, async {
-        let leave = Some("/usr/share/heartbeat/hb_standby");
-        tell_of(&Manager { name: "Heartbeat", set_up, alone: ALONE, leave }).await
+        let is_fit = r#"test "$(cl_status rscstatus)" = none"#;
+        tell_of(&Manager { name: "Heartbeat", set_up, alone: ALONE, is_fit, leave: STANDBY }).await
     });
 }

@@ -21,11 +21,13 @@ fn set_up(lab: &Hosts) -> anyhow::Result<()> {
     Ok(())
 }
 
+const RESTART: Option<&str> = Some("systemctl restart keepalived");
+
 #[test]
 fn a_pair_under_keepalived_bears_the_loss_of_either_host() {
     tell(a_pair_under_keepalived_bears_the_loss_of_either_host, async {
         // It moves the address by itself; the brokers only hear of it.
-        let leave = Some("systemctl restart keepalived");
-        tell_of(&Manager { name: "keepalived", set_up, alone: ADDRESS, leave }).await
+        let (is_fit, leave) = ("grep BACKUP /run/abide/keepalived/abide", RESTART);
+        tell_of(&Manager { name: "keepalived", set_up, alone: ADDRESS, is_fit, leave }).await
     });
 }

@@ -33,6 +33,8 @@ pub struct Manager {
     pub set_up: fn(&Hosts) -> anyhow::Result<()>,
     /// An address that it moves without asking Abide.
     pub alone: Ipv4Addr,
+    /// Words that succeed on a host that has come back as soon as it could take over.
+    pub is_fit: &'static str,
     /// Words for a host that has it all, after which the other one has; `None`: a host that comes back
     /// takes it by itself.
     pub leave: Option<&'static str>,
@@ -52,10 +54,22 @@ struct Story<'a> {
     manager: &'a Manager,
     lab: Hosts,
     site: Site,
-    login: LoggedIn,
+    people: usize,
     /// Acknowledged, and on no host that has fallen since.
-    desktops: Vec<SessionReply>,
-    viewer: Viewer,
+    desktops: Vec<Desktop>,
+    viewer: Option<Viewer>,
+}
+
+/// Somebody's.
+struct Desktop {
+    api: Arc<Api>,
+    reply: SessionReply,
+}
+
+impl Desktop {
+    fn host(&self) -> &str {
+        &self.reply.session.agent_name
+    }
 }
 
 /// How many times host 1 loses power before it also loses its folder.
@@ -93,44 +107,63 @@ impl<'a> Story<'a> {
         let site = Site::found_behind(&lab, PLAN, ADDRESS).await?;
         (manager.set_up)(&lab)?;
         serves(&lab, "h1").await?;
-        let mut ada = Person::new("ada", "correct horse");
-        lab.on_each(|host| add_person(host, &ada))?;
-        let login = site.log_in_at(0, &mut ada).await?;
-        let api = Arc::new(site.anew(&login.token)?);
-        let mut desktops = Vec::new();
-        let at = desktop_on(&api, &mut desktops, "h3").await?;
-        let viewer = Viewer::attach(api, at).await?;
-        Ok(Self { manager, lab, site, login, desktops, viewer })
+        let (desktops, viewer) = (Vec::new(), None);
+        let mut story = Self { manager, lab, site, people: 0, desktops, viewer };
+        let looked_at = story.desktop_on("h3").await?;
+        let viewer = Viewer::attach(looked_at.api.clone(), looked_at.reply.clone()).await?;
+        story.viewer = Some(viewer);
+        Ok(story)
     }
 
-    fn api(&self) -> anyhow::Result<Api> {
-        self.site.anew(&self.login.token)
+    /// Somebody new, who logs in through the service address.
+    async fn person(&mut self) -> anyhow::Result<LoggedIn> {
+        let mut person = Person::new(&format!("user{}", self.people), "correct horse");
+        self.people += 1;
+        self.lab.on_each(|host| add_person(host, &person))?;
+        Ok(self.site.log_in_at(0, &mut person).await?)
+    }
+
+    /// One that is on this host. People come until there is one.
+    async fn desktop_on(&mut self, host: &str) -> anyhow::Result<&Desktop> {
+        for _ in 0..12 {
+            if let Some(found) = self.desktops.iter().position(|it| it.host() == host) {
+                return Ok(&self.desktops[found]);
+            }
+            let login = self.person().await?;
+            let api = Arc::new(self.site.anew(&login.token)?);
+            let reply = start(&api).await?;
+            self.desktops.push(Desktop { api, reply });
+        }
+        anyhow::bail!("none of 12 desktops is on {host}")
     }
 
     async fn round(&mut self, emptied: bool) -> anyhow::Result<Round> {
-        let api = self.api()?;
         for host in PLAN.agents {
-            desktop_on(&api, &mut self.desktops, host).await?;
+            self.desktop_on(host).await?;
         }
-        self.viewer.longest_gap()?;
+        let starter = self.person().await?;
+        self.gap()?;
         let cut = Instant::now();
         self.lab.host("h1").power_off()?;
-        let alone = self.manager.alone;
-        let took = Takeover::watch(&self.site, &self.login.token, alone, cut).await?;
+        let addresses = [ADDRESS, self.manager.alone];
+        let took = Takeover::watch(&self.site, &starter.token, addresses, cut).await?;
         ensure!(took.reply.session.state == SessionState::Running, "{:?}", took.reply);
-        // Somebody who comes now is let in.
-        let mut ada = Person::new("ada", "correct horse");
-        self.site.log_in_at(0, &mut ada).await.context("a login after the takeover")?;
-        self.desktops.push(took.reply.clone());
+        let mut known = Person::new("user0", "correct horse");
+        self.site.log_in_at(0, &mut known).await.context("a login after the takeover")?;
         let lost = self.missing().await?;
-        self.desktops.retain(|it| it.session.agent_name != "h1");
+        self.desktops.retain(|it| it.host() != "h1");
+        let api = Arc::new(self.site.anew(&starter.token)?);
+        self.desktops.push(Desktop { api, reply: took.reply.clone() });
         self.enter_all().await?;
         self.host_1_returns(emptied).await?;
         self.enter_all().await?;
-        let gap = self.viewer.longest_gap()?;
-        self.desktops.retain(|it| it.session.id != took.reply.session.id);
-        self.api()?.end(&took.reply.session.id).await?;
+        let gap = self.gap()?;
         Ok(Round { took, lost, gap })
+    }
+
+    /// The longest time without a picture since the last look.
+    fn gap(&self) -> anyhow::Result<Duration> {
+        self.viewer.as_ref().context("nobody looks")?.longest_gap()
     }
 
     /// It is brought up to date, and serves again.
@@ -144,6 +177,8 @@ impl<'a> Story<'a> {
         let in_sync = async || matches!(status(h1), Some(0 | 10)).then_some(());
         self.lab.wait_for("host 1 is up to date", in_sync).await?;
         self.site.settle(&self.lab, PLAN).await?;
+        let is_fit = async || h1.run(self.manager.is_fit).ok();
+        self.lab.wait_for("the manager could give it to host 1", is_fit).await?;
         if let Some(leave) = self.manager.leave {
             ensure!(has_address(self.lab.host("h2")), "host 1 has taken it back unasked");
             self.lab.host("h2").run(leave)?;
@@ -153,37 +188,42 @@ impl<'a> Story<'a> {
 
     /// Writes go on without a word from the manager.
     async fn standby_dies(&mut self) -> anyhow::Result<()> {
+        let starter = self.person().await?;
+        self.gap()?;
         let cut = Instant::now();
         self.lab.host("h2").power_off()?;
-        let took = Takeover::watch(&self.site, &self.login.token, ADDRESS, cut).await?;
+        let took = Takeover::watch(&self.site, &starter.token, [ADDRESS; 2], cut).await?;
         println!("{}: the standby dies: start {} ms", self.manager.name, took.start.as_millis());
         ensure!(took.start <= STANDBY_IS_GONE, "the first start took {:?}", took.start);
-        self.desktops.retain(|it| it.session.agent_name != "h2");
-        self.desktops.push(took.reply);
         ensure!(self.missing().await? == 0, "acknowledged sessions are lost");
+        self.desktops.retain(|it| it.host() != "h2");
+        let api = Arc::new(self.site.anew(&starter.token)?);
+        self.desktops.push(Desktop { api, reply: took.reply });
         self.enter_all().await?;
         let h2 = self.lab.host("h2");
         h2.boot()?;
         let in_sync = async || (status(h2) == Some(10)).then_some(());
         self.lab.wait_for("the standby is up to date", in_sync).await?;
         ensure!(has_address(self.lab.host("h1")), "the address has moved");
-        ensure!(self.viewer.longest_gap()? < UNDISTURBED, "the viewer was disturbed");
+        ensure!(self.gap()? < UNDISTURBED, "the viewer was disturbed");
         Ok(())
     }
 
     /// How many of the acknowledged sessions nobody knows any more.
     async fn missing(&self) -> anyhow::Result<usize> {
-        let all = self.api()?.sessions().await?.sessions;
-        let is_there = |it: &SessionReply| all.iter().any(|now| now.id == it.session.id);
-        Ok(self.desktops.iter().filter(|it| !is_there(it)).count())
+        let mut missing = 0;
+        for desktop in &self.desktops {
+            let all = desktop.api.sessions().await?.sessions;
+            missing += usize::from(!all.iter().any(|it| it.id == desktop.reply.session.id));
+        }
+        Ok(missing)
     }
 
     /// Every desktop lives and can be entered.
     async fn enter_all(&self) -> anyhow::Result<()> {
-        let api = self.api()?;
-        for session in self.desktops.iter().map(|it| &it.session) {
-            let entered = api.connect(&session.id, &WishKey::random()).await;
-            let entered = entered.with_context(|| format!("into {session:?}"))?;
+        for Desktop { api, reply } in &self.desktops {
+            let entered = api.connect(&reply.session.id, &WishKey::random()).await;
+            let entered = entered.with_context(|| format!("into {:?}", reply.session))?;
             ensure!(entered.session.state == SessionState::Running, "{entered:?}");
         }
         Ok(())
@@ -214,21 +254,6 @@ fn sum_up(manager: &str, rounds: &[Round]) {
     let (alone, start) = (of(|it| it.alone), of(|it| it.start));
     let (number, difference) = (rounds.len(), of(Takeover::difference));
     println!("{manager}: {number} rounds, p50 / most: alone {alone}, start {start}, {difference}");
-}
-
-/// Starts desktops until one is on this host; gives that one.
-async fn desktop_on(
-    api: &Api,
-    desktops: &mut Vec<SessionReply>,
-    host: &str,
-) -> anyhow::Result<SessionReply> {
-    for _ in 0..12 {
-        if let Some(found) = desktops.iter().find(|it| it.session.agent_name == host) {
-            return Ok(found.clone());
-        }
-        desktops.push(start(api).await?);
-    }
-    anyhow::bail!("none of 12 desktops is on {host}")
 }
 
 /// How `abide ha status` exits on this host: docs/pair.md has the numbers.
