@@ -34,7 +34,7 @@ const ROUNDS: &str = "ABIDE_ROUNDS";
 /// Step 3 and 4 of the page; the fence agent is the lab's.
 const CLUSTER: &[&str] = &[
     "pcs host auth h1 h2 -u hacluster -p lab",
-    "pcs cluster setup abide h1 addr=10.77.0.1 h2 addr=10.77.0.2 --force",
+    "pcs cluster setup abide h1 addr=10.77.0.1 h2 addr=10.77.0.2",
     "pcs cluster start --all --wait=120",
     "pcs cluster enable --all",
     "pcs stonith create fence-h1 fence_lab plug=h1 pcmk_host_list=h1 pcmk_delay_base=3s \
@@ -86,6 +86,7 @@ async fn pair() -> anyhow::Result<Pair> {
         host.write("/usr/sbin/fence_lab", FENCE_AGENT)?;
         host.run("chmod 755 /usr/sbin/fence_lab; systemctl enable --now pcsd")?;
         host.feed("chpasswd", "hacluster:lab\n")?;
+        host.run("pcs cluster destroy")?;
     }
     lab.host("h1").run(&format!("ip address del {SERVICE}/32 dev eth0"))?;
     for words in CLUSTER.iter().chain(PAIR).chain(MEASURE) {
@@ -223,6 +224,23 @@ impl Pair {
         }
         Ok(())
     }
+}
+
+#[test]
+fn its_resource_agent_passes_ocf_tester() {
+    tell(its_resource_agent_passes_ocf_tester, async {
+        let lab = Hosts::boot(["h1", "h2"])?;
+        lab.install(&package()?)?;
+        Site::found(&lab, Plan { agents: &["h2"], ..PLAN }).await?;
+        lab.host("h1").run("systemctl disable --now abide-broker")?;
+        let said = lab.host("h1").run(
+            "ocf-tester -n abide -o config=/etc/abide/broker.toml \
+             /usr/lib/ocf/resource.d/abide/abide 2>&1",
+        )?;
+        println!("{said}");
+        assert!(said.contains("passed all tests"), "{said}");
+        Ok(())
+    });
 }
 
 fn rounds() -> usize {
