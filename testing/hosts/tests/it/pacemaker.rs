@@ -88,7 +88,6 @@ async fn pair() -> anyhow::Result<Pair> {
         host.feed("chpasswd", "hacluster:lab\n")?;
         host.run("pcs cluster destroy")?;
     }
-    lab.host("h1").run(&format!("ip address del {SERVICE}/32 dev eth0"))?;
     for words in CLUSTER.iter().chain(PAIR).chain(MEASURE) {
         lab.host("h1").run(words)?;
     }
