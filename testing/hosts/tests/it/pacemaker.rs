@@ -272,7 +272,6 @@ fn a_fenced_pair_under_pacemaker_takes_over_as_fast_as_an_address_does() {
             manager.push(round.manager.as_millis());
             starts.push(round.start.as_millis());
             more.push(added.as_millis());
-            assert!(added < BOUND, "{added:?} more than the manager's own {:?}", round.manager);
             pair.lab.host("h1").boot()?;
         }
         println!(
@@ -281,6 +280,8 @@ fn a_fenced_pair_under_pacemaker_takes_over_as_fast_as_an_address_does() {
             told(starts),
             told(more)
         );
+        let most = more.iter().max().copied().unwrap_or_default();
+        assert!(most < BOUND.as_millis(), "{most} ms more than the manager's own time");
         pair.until_promoted("h1", "h2").await?;
         pair.until_whole().await?;
         pair.switch.finish()
