@@ -25,6 +25,7 @@ use tracing::info;
 use uuid::Uuid;
 
 use crate::broker::{Broker, PATIENCE};
+use crate::hearsay;
 use crate::problem::Refused;
 use crate::rebuild;
 use crate::view;
@@ -221,7 +222,8 @@ async fn reserve_by_latest(broker: &Broker, asked: &Asked) -> Result<SessionId, 
     // Another try only when the agent was lost between the choice and the commit.
     for _ in 0..3 {
         let session = SessionId(Uuid::now_v7());
-        let placed = broker.pending.place(&broker.raft, session, &asked.user, &profile);
+        let is_heard = |agent: &AgentId| hearsay::is_heard(broker, agent);
+        let placed = broker.pending.place(&broker.raft, session, &asked.user, &profile, is_heard);
         let placed = placed.map_err(|choice| no_agent(&profile, &choice))?;
         let change = Change::Reserve {
             place: new_place(session, placed.agent.clone()),
@@ -314,7 +316,8 @@ async fn wait_until_running(
 pub async fn supersede_here(broker: &Broker, old: SessionId) -> Result<bool, Refused> {
     let Some(old) = broker.raft.latest().0.session(old).cloned() else { return Ok(false) };
     let session = SessionId(Uuid::now_v7());
-    let placed = broker.pending.place(&broker.raft, session, &old.user, &old.profile);
+    let is_heard = |agent: &AgentId| hearsay::is_heard(broker, agent);
+    let placed = broker.pending.place(&broker.raft, session, &old.user, &old.profile, is_heard);
     let Ok(placed) = placed else { return Ok(false) };
     let place = new_place(session, placed.agent.clone());
     match broker.commit(Change::Supersede { old: old.id, place }).await? {

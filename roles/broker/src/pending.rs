@@ -34,6 +34,8 @@ pub struct Placed<'a> {
 
 impl Pending {
     /// Chooses an agent for a session of this id and counts it there; `Err` says why none can take it.
+    /// Those that `is_heard` knows to speak come first: whoever leads anew gives silent ones their time
+    /// before they are unreachable, and nobody has to wait for that where another can take it.
     ///
     /// # Errors
     /// The choice that took nobody.
@@ -43,6 +45,7 @@ impl Pending {
         session: SessionId,
         user: &UserName,
         profile: &ProfileName,
+        is_heard: impl Fn(&AgentId) -> bool,
     ) -> Result<Placed<'a>, Choice> {
         let mut pending = self.lock();
         // Read under the lock: each placement is either still pending or in this table, and what is
@@ -74,9 +77,15 @@ impl Pending {
                 }
             })
             .collect();
-        let choice = choose(&candidates);
-        let Some(taken) = choice.taken else { return Err(choice) };
-        let agent = candidates[taken].agent.clone();
+        let heard: Vec<_> = candidates.iter().filter(|it| is_heard(it.agent)).cloned().collect();
+        let agent = match choose(&heard).taken {
+            Some(taken) => heard[taken].agent.clone(),
+            None => {
+                let choice = choose(&candidates);
+                let Some(taken) = choice.taken else { return Err(choice) };
+                candidates[taken].agent.clone()
+            }
+        };
         pending.insert(session, Coming { user: user.clone(), agent: agent.clone() });
         drop(pending);
         Ok(Placed { pending: self, session, agent })

@@ -31,7 +31,7 @@ use tokio::sync::Notify;
 
 use crate::broker::Broker;
 use crate::hub::Heard;
-use crate::timing::Silences;
+use crate::timing::{self, Silences};
 use book::Book;
 
 /// What other brokers say of whom they hear. Kept by all, used by the leader, so that a new one knows it.
@@ -66,6 +66,12 @@ impl Hearsay {
         // What one broker says is replaced as a whole.
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether an agent surely speaks with some broker now.
+pub fn is_heard(broker: &Broker, agent: &AgentId) -> bool {
+    let most = timing::silences(broker.settings.timing).quiet;
+    last_heard(broker, agent).is_some_and(|heard| heard.instant.elapsed() < most)
 }
 
 /// When any broker heard an agent last, as far as this one knows.

@@ -247,7 +247,7 @@ fn rounds() -> usize {
 }
 
 /// The middle one and the greatest, in milliseconds.
-fn told(mut all: Vec<u128>) -> String {
+fn told(all: &mut [u128]) -> String {
     all.sort_unstable();
     format!("{} / {}", all[all.len() / 2], all[all.len() - 1])
 }
@@ -274,12 +274,8 @@ fn a_fenced_pair_under_pacemaker_takes_over_as_fast_as_an_address_does() {
             more.push(added.as_millis());
             pair.lab.host("h1").boot()?;
         }
-        println!(
-            "p50 / max: address {}, start {}, more {}",
-            told(manager),
-            told(starts),
-            told(more)
-        );
+        let (manager, starts) = (told(&mut manager), told(&mut starts));
+        println!("p50 / max: address {manager}, start {starts}, more {}", told(&mut more));
         let most = more.iter().max().copied().unwrap_or_default();
         assert!(most < BOUND.as_millis(), "{most} ms more than the manager's own time");
         pair.until_promoted("h1", "h2").await?;
