@@ -280,6 +280,11 @@ fn a_fenced_pair_under_pacemaker_takes_over_as_fast_as_an_address_does() {
         assert!(most < BOUND.as_millis(), "{most} ms more than the manager's own time");
         pair.until_promoted("h1", "h2").await?;
         pair.until_whole().await?;
+        let h1 = pair.lab.host("h1");
+        h1.run("pcs node standby h1 --wait=60")?;
+        h1.run("rm -r /var/lib/abide/broker/*; pcs node unstandby h1")?;
+        pair.until_promoted("h1", "h2").await?;
+        pair.until_whole().await?;
         pair.switch.finish()
     });
 }
