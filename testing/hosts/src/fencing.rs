@@ -6,10 +6,10 @@
 //!   waits  ◀──────────────────────────────   writes ASKS/h1.is-off
 //! ```
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 
@@ -25,6 +25,8 @@ const GLANCE: Duration = Duration::from_millis(10);
 #[derive(Debug)]
 pub struct PowerSwitch {
     is_over: Arc<AtomicBool>,
+    /// Whose power was cut last because somebody asked for it, and when that was answered.
+    last: Arc<Mutex<Option<(String, Instant)>>>,
     watch: Option<JoinHandle<anyhow::Result<()>>>,
 }
 
@@ -36,18 +38,25 @@ impl PowerSwitch {
     pub fn over(lab: &Arc<Hosts>) -> anyhow::Result<Self> {
         lab.on_each(|host| host.run(&format!("mkdir -p {ASKS}")).map(drop))?;
         let is_over = Arc::new(AtomicBool::new(false));
-        let (hosts, over) = (lab.clone(), is_over.clone());
+        let last = Arc::default();
+        let (hosts, over, answered) = (lab.clone(), is_over.clone(), Arc::clone(&last));
         let watch = std::thread::spawn(move || {
             while !over.load(Ordering::Relaxed) {
                 // One after the other: of two that ask for each other's end the second is off by then.
                 for asker in hosts.all().iter().filter(|it| it.is_on()) {
-                    answer(&hosts, asker)?;
+                    answer(&hosts, asker, &answered)?;
                 }
                 std::thread::sleep(GLANCE);
             }
             Ok(())
         });
-        Ok(Self { is_over, watch: Some(watch) })
+        Ok(Self { is_over, last, watch: Some(watch) })
+    }
+
+    /// When it was answered last, if the last that was asked for was this host's end.
+    pub fn answered_for(&self, name: &str) -> Option<Instant> {
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        last.as_ref().filter(|(victim, _)| victim == name).map(|(_, at)| *at)
     }
 
     /// Ends it.
@@ -69,7 +78,11 @@ impl Drop for PowerSwitch {
     }
 }
 
-fn answer(lab: &Hosts, asker: &Host) -> anyhow::Result<()> {
+fn answer(
+    lab: &Hosts,
+    asker: &Host,
+    last: &Mutex<Option<(String, Instant)>>,
+) -> anyhow::Result<()> {
     for victim in lab.all() {
         let asked = asker.file(&format!("{ASKS}/{}.off", victim.name));
         if !asked.exists() || !asker.is_on() {
@@ -83,6 +96,8 @@ fn answer(lab: &Hosts, asker: &Host) -> anyhow::Result<()> {
         }
         std::fs::remove_file(&asked)?;
         std::fs::write(asker.file(&format!("{ASKS}/{}.is-off", victim.name)), "")?;
+        let answered = Some((victim.name.clone(), Instant::now()));
+        *last.lock().unwrap_or_else(PoisonError::into_inner) = answered;
     }
     Ok(())
 }
