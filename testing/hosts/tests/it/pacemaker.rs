@@ -196,17 +196,18 @@ impl Pair {
     }
 
     /// Host 2, the standby, loses its power: nobody but Pacemaker tells host 1 that it may go on.
-    async fn host_2_falls(&self) -> anyhow::Result<()> {
+    /// How long after the proof a start was acknowledged.
+    async fn host_2_falls(&self) -> anyhow::Result<Duration> {
         let fresh = self.log_in().await?;
         self.lab.host("h2").power_off()?;
         let fenced = async || self.switch.answered_for("h2");
         let proof = until("host 2 is fenced", PATIENCE, fenced).await?;
         let found = probe(fresh, Try::Start, proof, PATIENCE).await?;
-        println!("the standby dies: start {} ms after it was fenced", found.after.as_millis());
         assert_eq!(found.failed, Vec::<String>::new());
         self.are_all_known(Vec::new(), "h2").await?;
         self.lab.host("h2").boot()?;
-        self.until_whole().await
+        self.until_whole().await?;
+        Ok(found.after)
     }
 
     /// Somebody works, and has been acknowledged something.
@@ -301,7 +302,8 @@ fn a_fenced_pair_under_pacemaker_takes_over_as_fast_as_an_address_does() {
         h1.run("rm -r /var/lib/abide/broker/*; pcs node unstandby h1")?;
         pair.until_promoted("h1", "h2").await?;
         pair.until_whole().await?;
-        pair.host_2_falls().await?;
+        let after = pair.host_2_falls().await?;
+        println!("the standby dies: start {} ms after it was fenced", after.as_millis());
         pair.switch.finish()
     });
 }
