@@ -39,6 +39,7 @@ const PACKAGES: &[&str] = &[
     "heartbeat",
     "keepalived",
     "pacemaker",
+    "pcs",
     "resource-agents",
 ];
 

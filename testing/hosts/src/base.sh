@@ -24,7 +24,7 @@ umount "$root/dev" "$root/proc"
 rm "$root/usr/sbin/policy-rc.d" "$root/etc/apt/apt.conf.d/90machine"
 
 # Stories start what they need; a host by itself is quiet.
-for unit in corosync heartbeat keepalived logd pacemaker; do
+for unit in corosync heartbeat keepalived logd pacemaker pcsd pcsd-ruby; do
     on systemctl disable "$unit.service" 2>/dev/null || true
 done
 on systemctl mask --quiet console-getty.service apt-daily.timer apt-daily-upgrade.timer \

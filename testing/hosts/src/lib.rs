@@ -14,6 +14,7 @@
 
 mod base;
 mod disk;
+pub mod fencing;
 mod host;
 mod hosts;
 mod notify;

@@ -58,7 +58,7 @@ echo "$now" | tee "$STAGE/now"
 /// As far as the agent uses what comes with resource-agents.
 const OCF: &str = r#"
 OCF_SUCCESS=0 OCF_ERR_GENERIC=1 OCF_ERR_ARGS=2 OCF_ERR_UNIMPLEMENTED=3 OCF_ERR_INSTALLED=5
-OCF_ERR_CONFIGURED=6 OCF_NOT_RUNNING=7 OCF_RUNNING_PROMOTED=8 OCF_FAILED_PROMOTED=9
+OCF_ERR_CONFIGURED=6 OCF_NOT_RUNNING=7 OCF_RUNNING_MASTER=8 OCF_FAILED_MASTER=9
 __OCF_ACTION=$1
 ocf_log() { echo "log $*" >>"$STAGE/said"; }
 ocf_exit_reason() { echo "reason $*" >>"$STAGE/said"; }

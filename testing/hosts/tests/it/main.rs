@@ -7,6 +7,7 @@ mod keepalived;
 mod leftovers;
 mod logins;
 mod managed;
+mod pacemaker;
 mod pair;
 mod restarts;
 mod rolling;
