@@ -172,7 +172,13 @@ impl Pair {
                 .then_some(())
         };
         until("both brokers are there, and one is promoted", PATIENCE, whole).await?;
-        self.site.settle(&self.lab, PLAN).await
+        // Not asked for by the leader's own word: promoted is who has the address, not who leads.
+        let heard = async || {
+            let agents = self.site.admin.agents().await.ok()?.agents;
+            let heard = agents.iter().filter(|it| it.reachable).count();
+            (heard == PLAN.agents.len()).then_some(())
+        };
+        until("every agent is heard", PATIENCE, heard).await
     }
 
     async fn until_promoted(&self, name: &str, as_seen_by: &str) -> anyhow::Result<()> {
