@@ -1,5 +1,6 @@
 //! Stories of whole hosts with Abide's package on them. `cargo xtask lab` tells them.
 #![expect(clippy::unwrap_used, reason = "what helps a test fails as the test does")]
+#![expect(clippy::print_stdout, reason = "stories tell their figures")]
 
 mod heartbeat;
 mod hosts;

@@ -272,6 +272,7 @@ fn told(all: &mut [u128]) -> String {
 }
 
 #[test]
+#[ignore = "by hand: minutes a round, and its end, after host 1 has returned, was not seen yet"]
 fn a_fenced_pair_under_pacemaker_takes_over_as_fast_as_an_address_does() {
     tell(a_fenced_pair_under_pacemaker_takes_over_as_fast_as_an_address_does, async {
         let pair = pair().await?;
