@@ -314,7 +314,12 @@ async fn wait_until_running(
 /// # Errors
 /// The problem, for the person; or this broker does not lead.
 pub async fn supersede_here(broker: &Broker, old: SessionId) -> Result<bool, Refused> {
-    let Some(old) = broker.raft.latest().0.session(old).cloned() else { return Ok(false) };
+    let table = broker.raft.latest();
+    if table.0.successor(old) != old {
+        // Another try of the same start was first.
+        return Ok(true);
+    }
+    let Some(old) = table.0.session(old).cloned() else { return Ok(false) };
     let session = SessionId(Uuid::now_v7());
     let is_heard = |agent: &AgentId| hearsay::is_heard(broker, agent);
     let placed = broker.pending.place(&broker.raft, session, &old.user, &old.profile, is_heard);

@@ -33,8 +33,12 @@ pub async fn cluster_token(
         return Ok(answer_json(&token)?);
     }
     answer(&token.token)?;
+    let role = match options.role {
+        JoinRole::Agent => "agent",
+        JoinRole::Broker => "broker",
+    };
     tell(&format!(
-        "Good once, until {}. On the new machine: abide agent join --broker HOST:7443",
+        "Good once, until {}. On the new machine: abide {role} join --broker HOST:7443",
         words::when(token.expires_at)
     ));
     Ok(())
