@@ -9,6 +9,7 @@
 //! ```
 
 mod account;
+mod belongings;
 mod certificate;
 mod cgroup;
 mod clock;
@@ -21,12 +22,13 @@ mod port;
 mod program;
 mod unit;
 
-pub use account::{Account, no_user};
+pub use account::Account;
+pub use belongings::belongings;
 pub use certificate::{CertificateOf, certificate};
 pub use cgroup::cgroups;
 pub use clock::clock_is_kept;
 pub use finding::{Finding, Grade, Report, with_causes};
-pub use folder::{Closed, folder, space};
+pub use folder::{Closed, folder};
 pub use local::Local;
 pub use metrics::{Metrics, Sample};
 pub use place::{file, free_port, nothing_here, rights};

@@ -4,8 +4,8 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use abide_checkup::{
-    Account, CertificateOf, Closed, Finding, Local, Metrics, Report, Start, Unit, certificate,
-    cgroups, file, find_program, folder, listens, no_user, program, reached, space, with_causes,
+    Account, CertificateOf, Closed, Finding, Local, Metrics, Report, Start, Unit, belongings,
+    certificate, cgroups, file, find_program, folder, listens, program, reached, with_causes,
 };
 use abide_tls::{Identity, WebCertificate};
 
@@ -43,18 +43,7 @@ pub async fn check_up(config: &Path, report: &mut Report) -> Option<Settings> {
         // Nothing can run without: what follows from it is not told too.
         return Some(settings);
     }
-    match unit.user().or_else(|| Account::named(USER)) {
-        Some(owner) => {
-            report.add(folder(&settings.identity_dir, &owner, Closed::ToOthers));
-            report.add(folder(&settings.data_dir, &owner, Closed::ToOthers));
-        }
-        None if unit.exists() => report.add(no_user(&unit)),
-        // Neither unit nor user: it is run by hand, as whoever does.
-        None => {}
-    }
-    if settings.data_dir.exists() {
-        report.add(space(&settings.data_dir));
-    }
+    belongings(&unit, USER, &settings.identity_dir, &settings.data_dir, report);
     programs(&settings, report);
     match settings.run_as {
         RunAs::LoginUser { .. } => launching(&settings, report),
