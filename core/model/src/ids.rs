@@ -129,10 +129,17 @@ text_id! {
 
 text_id! {
     /// A named kind of desktop. 1 to 64 of `a-z 0-9 _ -`.
-    ProfileName, "a profile name", "1 to 64 of a-z, 0-9, _ and -", |t| {
-        (1..=64).contains(&t.len())
-            && t.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_-".contains(&b))
-    }
+    ProfileName, "a profile name", "1 to 64 of a-z, 0-9, _ and -", is_word
+}
+
+text_id! {
+    /// A named set of agents offered to some users or groups. 1 to 64 of `a-z 0-9 _ -`.
+    PoolName, "a pool name", "1 to 64 of a-z, 0-9, _ and -", is_word
+}
+
+text_id! {
+    /// Something that an agent has and a profile can require, such as `gpu`. 1 to 64 of `a-z 0-9 _ -`.
+    Label, "a label", "1 to 64 of a-z, 0-9, _ and -", is_word
 }
 
 text_id! {
@@ -153,6 +160,11 @@ text_id! {
 text_id! {
     /// The part of a session's path on its agent that nobody can guess: 128 random bits in hex.
     ViewKey, "a view key", "32 lower-case hex digits", is_key_id
+}
+
+fn is_word(text: &str) -> bool {
+    (1..=64).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_-".contains(&b))
 }
 
 fn is_key_id(text: &str) -> bool {
