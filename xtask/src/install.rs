@@ -73,22 +73,31 @@ pub fn ensure(purpose: Purpose) -> anyhow::Result<()> {
     }
     let how = if root { "" } else { " with sudo" };
     eprintln!("Installing{how}: {list}");
-    let apt = |arguments: &[&str]| {
-        let mut command = Command::new(if root { "apt-get" } else { "sudo" });
-        if !root {
-            command.args(["DEBIAN_FRONTEND=noninteractive", "apt-get"]);
-        }
-        command.env("DEBIAN_FRONTEND", "noninteractive").args(arguments).arg("--quiet");
-        command
-    };
     let install = [&["install", "--yes", "--no-install-recommends"][..], &missing].concat();
     if !root {
         // The password is asked for before anything hides the question.
         shell::run(Command::new("sudo").arg("--validate"))?;
     }
-    shell::step("Reading the package lists", || shell::run_quietly(&mut apt(&["update"])))?;
+    read_lists()?;
     shell::step("Installing packages", || shell::run_quietly(&mut apt(&install)))?;
     Ok(())
+}
+
+/// Has apt learn what there is.
+pub fn read_lists() -> anyhow::Result<()> {
+    shell::step("Reading the package lists", || shell::run_quietly(&mut apt(&["update"])))?;
+    Ok(())
+}
+
+/// As root, or with sudo.
+fn apt(arguments: &[&str]) -> Command {
+    let root = rustix::process::geteuid().is_root();
+    let mut command = Command::new(if root { "apt-get" } else { "sudo" });
+    if !root {
+        command.args(["DEBIAN_FRONTEND=noninteractive", "apt-get"]);
+    }
+    command.env("DEBIAN_FRONTEND", "noninteractive").args(arguments).arg("--quiet");
+    command
 }
 
 /// Whether the package is installed; or, for what people also get from elsewhere, its program is

@@ -9,6 +9,7 @@ mod lab;
 mod links;
 #[cfg(test)]
 mod managers;
+mod monitoring;
 mod openapi;
 mod shell;
 mod sim;

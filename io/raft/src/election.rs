@@ -24,16 +24,24 @@ use crate::types::RaftOf;
 
 /// When this node last heard a leader, and which. The start counts as hearing one: before it, this node
 /// may have promised its vote.
-pub(crate) struct Ear(Mutex<(Instant, Option<NodeId>)>);
+pub(crate) struct Ear(Mutex<Heard>);
+
+struct Heard {
+    at: Instant,
+    leader: Option<NodeId>,
+    /// Nobody has led after that leader, as far as this node knows.
+    is_last: bool,
+}
 
 impl Ear {
     pub(crate) fn new() -> Self {
-        Self(Mutex::new((Instant::now(), None)))
+        Self(Mutex::new(Heard { at: Instant::now(), leader: None, is_last: false }))
     }
 
     /// A leader's message has come and was accepted.
     pub(crate) fn heard(&self, leader: NodeId) {
-        *self.0.lock().expect("no holder of this lock panics") = (Instant::now(), Some(leader));
+        let now = Heard { at: Instant::now(), leader: Some(leader), is_last: true };
+        *self.0.lock().expect("no holder of this lock panics") = now;
     }
 
     /// How long ago a leader was heard.
@@ -43,8 +51,14 @@ impl Ear {
 
     /// How long ago a leader was heard, and which; nobody yet since the start.
     pub(crate) fn last(&self) -> (Duration, Option<NodeId>) {
-        let (at, leader) = *self.0.lock().expect("no holder of this lock panics");
-        (at.elapsed(), leader)
+        let heard = self.0.lock().expect("no holder of this lock panics");
+        (heard.at.elapsed(), heard.leader)
+    }
+
+    /// This node leads now: how long nobody did, if another node led before it.
+    pub(crate) fn leads(&self) -> Option<Duration> {
+        let mut heard = self.0.lock().expect("no holder of this lock panics");
+        std::mem::take(&mut heard.is_last).then(|| heard.at.elapsed())
     }
 
     pub(crate) fn hears_leader(&self, lease: Duration) -> bool {

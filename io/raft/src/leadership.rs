@@ -19,6 +19,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tracing::{error, info};
 
+use crate::election::Ear;
 use crate::error::Fault;
 use crate::ids::{NodeId, Peer, Position};
 use crate::machine::Machine;
@@ -140,7 +141,7 @@ pub(crate) fn watch<M: Machine>(
     told: Told,
     raft: &RaftOf<M>,
     published: &Arc<Published<M>>,
-    log: &LogStore,
+    (log, ear): (LogStore, Arc<Ear>),
     timing: Timing,
 ) -> JoinHandle<()> {
     let Told { leadership, acknowledged, fault } = told;
@@ -148,7 +149,6 @@ pub(crate) fn watch<M: Machine>(
     let health = log.health();
     // A leader restored by a restart has entries of its own term applied before the end of its log is.
     let floor = log.last();
-    let log = log.clone();
     tokio::spawn(async move {
         let mut tick = tokio::time::interval(timing.lease / 4);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -175,6 +175,11 @@ pub(crate) fn watch<M: Machine>(
                 Role::Stopped
             };
             update(&leadership, &now, role, log.meters());
+            if role == Role::Serving
+                && let Some(gap) = ear.leads()
+            {
+                log.meters().took_over(gap);
+            }
             if role == Role::Stopped {
                 if let Some(fault) = &*fault.borrow() {
                     error!(cause = fault as &dyn std::error::Error, "The engine has stopped");

@@ -70,17 +70,19 @@ impl<M: Machine> Parts<M> {
         (state, ended): (State<M>, StateEnd),
         told: Told,
     ) -> Result<(Life<M>, Running), StartError> {
-        let Self { me, log, published, network, settings, .. } = self;
+        let Self { me, log, published, network, ear, settings, .. } = self;
         let config = config(settings.timing).map_err(StartError::Engine)?;
         let (config, network) = (Arc::new(config), network.clone());
         let engine = RaftOf::<M>::new(me.node(), config, network.clone(), log.clone(), state).await;
         let engine = engine.map_err(|cause| StartError::Engine(cause.to_string()))?;
-        let watching = leadership::watch(told.clone(), &engine, published, log, settings.timing);
+        let (log, timing) = (log.clone(), settings.timing);
+        let watching =
+            leadership::watch(told.clone(), &engine, published, (log, ear.clone()), timing);
         let standing = told.standing();
         let stop = watch::Sender::new(false);
         let (batcher, writing) = Batcher::start(
             engine.clone(),
-            log.clone(),
+            self.log.clone(),
             standing.clone(),
             settings,
             stop.subscribe(),

@@ -34,6 +34,9 @@ const DURATIONS: &[u64] = &[
     2_500 * MS,
     5 * S,
 ];
+/// Nanoseconds. The bounds that are promised are among them: 750 ms and 1.5 s.
+const GAPS: &[u64] =
+    &[100 * MS, 250 * MS, 350 * MS, 500 * MS, 750 * MS, S, 1_500 * MS, 3 * S, 10 * S, 60 * S];
 /// Commands in one entry.
 const COUNTS: &[u64] = &[1, 2, 4, 8, 16, 32, 64, 128, 256, 512];
 
@@ -46,6 +49,7 @@ pub struct Meters {
     elections_started: AtomicU64,
     elections_won: AtomicU64,
     leader_changes: AtomicU64,
+    gaps: Spread,
     commits: Spread,
     batches: Spread,
     syncs: Spread,
@@ -58,6 +62,7 @@ impl Default for Meters {
             elections_started: AtomicU64::new(0),
             elections_won: AtomicU64::new(0),
             leader_changes: AtomicU64::new(0),
+            gaps: Spread::over(GAPS),
             commits: Spread::over(DURATIONS),
             batches: Spread::over(COUNTS),
             syncs: Spread::over(DURATIONS),
@@ -80,6 +85,12 @@ impl Meters {
     /// How often this node saw another leader, or another term of one, than before.
     pub fn leader_changes(&self) -> u64 {
         self.leader_changes.load(Ordering::Relaxed)
+    }
+
+    /// How long nobody led, each time that this node serves after another one led: since that was heard
+    /// last, nanoseconds.
+    pub fn gaps(&self) -> &Spread {
+        &self.gaps
     }
 
     /// From a proposal at this leader until it was committed and applied here, nanoseconds; what it
@@ -114,6 +125,10 @@ impl Meters {
 
     pub(crate) fn leader_changed(&self) {
         self.leader_changes.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn took_over(&self, gap: Duration) {
+        self.gaps.note(nanoseconds(gap));
     }
 
     pub(crate) fn committed(&self, took: Duration) {

@@ -9,6 +9,7 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
 /// The metrics.
@@ -22,6 +23,7 @@ pub(crate) struct Metrics {
     pub(crate) unknown_keepers: Gauge,
     redeemed: Family<Outcome, Counter>,
     relayed: Family<Direction, Counter>,
+    attached: Histogram,
     offsets: Family<Broker, Gauge>,
     expiries: Expiries,
     identity: Arc<Identity>,
@@ -44,6 +46,20 @@ struct Broker {
     broker: String,
 }
 
+/// Seconds. Two handshakes on a LAN take some milliseconds; far away, some round trips.
+const ATTACHED: [f64; 10] = [0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
+
+/// What a relay counts.
+#[derive(Debug, Clone)]
+pub(crate) struct Counters {
+    /// Bytes.
+    pub(crate) to_viewers: Counter,
+    /// Bytes.
+    pub(crate) to_displays: Counter,
+    /// Seconds until both have greeted each other.
+    pub(crate) attached: Histogram,
+}
+
 impl Metrics {
     /// Nothing counted yet. `web` is the certificate for browsers.
     pub(crate) fn new(identity: Arc<Identity>, web: Option<WebCertificate>) -> Self {
@@ -61,6 +77,10 @@ impl Metrics {
         ] {
             it.register(name, about, gauge.clone());
         }
+        let attached = Histogram::new(ATTACHED);
+        let about =
+            "Time from a viewer's connection until it and its display have greeted each other";
+        it.register_with_unit("attach_duration", about, Unit::Seconds, attached.clone());
         it.register("tickets", "Tickets shown, by what came of them", redeemed.clone());
         let about = "RFB relayed";
         it.register_with_unit("relayed", about, Unit::Bytes, relayed.clone());
@@ -77,6 +97,7 @@ impl Metrics {
             unknown_keepers,
             redeemed,
             relayed,
+            attached,
             offsets,
             expiries,
             identity,
@@ -100,10 +121,11 @@ impl Metrics {
         self.redeemed.get_or_create(&Outcome { outcome }).clone()
     }
 
-    /// Counts bytes to viewers and to displays; to be kept by a relay.
-    pub(crate) fn relayed(&self) -> (Counter, Counter) {
+    /// What a relay counts.
+    pub(crate) fn relayed(&self) -> Counters {
         let to = |to| self.relayed.get_or_create(&Direction { to }).clone();
-        (to("viewers"), to("displays"))
+        let attached = self.attached.clone();
+        Counters { to_viewers: to("viewers"), to_displays: to("displays"), attached }
     }
 
     /// A broker's clock was measured.

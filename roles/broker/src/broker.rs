@@ -15,6 +15,7 @@ use tokio::sync::OnceCell;
 use crate::clock::Clock;
 use crate::hearsay::Hearsay;
 use crate::hub::Hub;
+use crate::metrics::Times;
 use crate::pair::Pair;
 use crate::peers::{Peers, Roster};
 use crate::pending::Pending;
@@ -70,6 +71,8 @@ pub struct Parts {
     pub pair: Pair,
     /// Sessions that requests wait for.
     pub waiting: Waiting,
+    /// How long starts take.
+    pub times: Times,
     /// As configured.
     pub settings: Settings,
 }
@@ -114,6 +117,7 @@ impl Broker {
             rivals: Rivals::default(),
             pending: Pending::default(),
             pair,
+            times: Times::default(),
             waiting: Waiting::default(),
             settings,
         }))

@@ -64,11 +64,22 @@ pub async fn start(broker: &Broker, asked: Asked) -> Result<SessionReply, Refuse
         Ok(Some(session)) => session,
         Ok(None) => match table.0.resumable(&asked.user, &want) {
             Some(session) => resume(broker, &asked, session.id, deadline).await?,
-            None => reserve(broker, &asked).await?,
+            None => return begin(broker, &asked, deadline).await,
         },
         Err(refusal) => return Err(refused(refusal)),
     };
     let (session, table) = wait_until_running(broker, session, deadline).await?;
+    Ok(way_in(broker, &table, &session))
+}
+
+/// A session that was not there before; how long its start takes is counted.
+async fn begin(broker: &Broker, asked: &Asked, deadline: Instant) -> Result<SessionReply, Refused> {
+    let asked_at = Instant::now();
+    let session = reserve(broker, asked).await?;
+    broker.times.reserved(asked_at.elapsed());
+    let reserved_at = Instant::now();
+    let (session, table) = wait_until_running(broker, session, deadline).await?;
+    broker.times.started(reserved_at.elapsed());
     Ok(way_in(broker, &table, &session))
 }
 

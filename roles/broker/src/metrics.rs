@@ -3,6 +3,7 @@
 mod engine;
 mod group;
 mod guesses;
+mod times;
 
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -23,6 +24,7 @@ use crate::clock::Trust;
 use engine::Engine;
 use group::Standing;
 use guesses::Guesses;
+pub use times::Times;
 
 /// Seconds. A reconnect takes about a millisecond, a start as long as the desktop.
 const BUCKETS: [f64; 14] =
@@ -95,6 +97,7 @@ impl Metrics {
             Unit::Seconds,
             connects.clone(),
         );
+        broker.times.register(it);
         it.register("sessions", "Sessions in the table", sessions.clone());
         it.register("agents", "Agents in the table", agents.clone());
         it.register(

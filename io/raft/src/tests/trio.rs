@@ -391,6 +391,9 @@ async fn a_takeover_and_what_it_writes_are_counted() {
     }
     let meters = new.meters();
     let counts = |spread: &Spread| spread.ranges().map(|(_, count)| count).sum::<u64>();
+    assert_eq!((counts(meters.gaps()), counts(old.meters().gaps())), (1, 0), "nobody led before");
+    let gap = Duration::from_nanos(meters.gaps().sum());
+    assert!(gap >= new.timing().lease, "it stood after {gap:?} already");
     assert!(meters.elections_started() >= 1);
     assert_eq!(meters.elections_won(), 1);
     assert!(meters.leader_changes() >= 2, "the old leader, then this one");

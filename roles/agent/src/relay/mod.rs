@@ -14,17 +14,17 @@ pub(crate) mod frames;
 mod greet;
 mod pump;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use abide_session::CloseReason;
 use bytes::Bytes;
-use prometheus_client::metrics::counter::Counter;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 use tracing::debug;
 
+use crate::metrics::Counters;
 use crate::owner::Attachment;
 use frames::FrameError;
 
@@ -90,9 +90,6 @@ pub(crate) fn farewell(reason: CloseReason) -> (u16, &'static str) {
     }
 }
 
-/// Bytes to viewers, and to displays.
-pub(crate) type Counters = (Counter, Counter);
-
 /// Relays until one side ends it or the viewer is sent away. `early` is what the viewer sent along
 /// with its request.
 pub(crate) async fn relay<S>(stream: S, early: Bytes, attachment: Attachment, counters: Counters)
@@ -102,8 +99,10 @@ where
     let (reader, mut writer) = tokio::io::split(stream);
     let mut attachment = attachment;
     let mut viewer = greet::FromViewer::new(reader, early);
+    let began = Instant::now();
     let end = match open(&mut viewer, &mut writer, &mut attachment).await {
         Ok((display, rest)) => {
+            counters.attached.observe(began.elapsed().as_secs_f64());
             pump::pump(viewer, &mut writer, display, rest, &mut attachment, counters).await
         }
         Err(end) => end,

@@ -15,7 +15,8 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
 
 use super::frames::{self, HEADER, Kind, Piece};
 use super::greet::FromViewer;
-use super::{Counters, FAREWELL, RelayError};
+use super::{FAREWELL, RelayError};
+use crate::metrics::Counters;
 use crate::owner::Attachment;
 
 /// What is read from the display server at once. Each viewer has such a buffer, and as much again
@@ -48,7 +49,7 @@ where
         to: to_display,
         filter: (attachment.mode == ViewMode::ViewOnly).then(ViewOnlyFilter::new),
         pong,
-        counter: counters.1,
+        counter: counters.to_displays,
     };
     let (stop, stopped) = oneshot::channel();
     let outward = Outward {
@@ -57,7 +58,7 @@ where
         pongs,
         close: &mut attachment.close,
         stopped,
-        counter: counters.0,
+        counter: counters.to_viewers,
         life: &life,
     };
     let outward = outward.run();

@@ -22,6 +22,7 @@ use tracing::warn;
 use super::App;
 use super::answer::Failure;
 use super::door::{Carrier, Place, Shown};
+use crate::metrics::Counters;
 use crate::owner::{Attachment, Denied, Door};
 use crate::relay::{frames, relay};
 
@@ -136,7 +137,7 @@ fn has_word(headers: &HeaderMap, name: HeaderName, word: &str) -> bool {
 }
 
 /// Takes the connection out of hyper's hands: the relay writes to it without a detour.
-async fn receive(upgraded: Upgraded, guest: Guest, counters: crate::relay::Counters) {
+async fn receive(upgraded: Upgraded, guest: Guest, counters: Counters) {
     match downcast::<TokioIo<TcpStream>>(upgraded) {
         Ok(parts) => welcome(parts.io.into_inner(), parts.read_buf, guest, counters).await,
         Err(upgraded) => match downcast::<TokioIo<TlsStream<TcpStream>>>(upgraded) {
@@ -146,12 +147,8 @@ async fn receive(upgraded: Upgraded, guest: Guest, counters: crate::relay::Count
     }
 }
 
-async fn welcome<S>(
-    mut stream: S,
-    early: bytes::Bytes,
-    guest: Guest,
-    counters: crate::relay::Counters,
-) where
+async fn welcome<S>(mut stream: S, early: bytes::Bytes, guest: Guest, counters: Counters)
+where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send,
 {
     match guest {

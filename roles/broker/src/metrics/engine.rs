@@ -39,6 +39,9 @@ impl Collector for Engine {
         ] {
             put(to, name, about, None, &ConstCounter::new(count))?;
         }
+        let about =
+            "Time without a leader, since the former one was heard, when this broker took over";
+        spread(to, "failover_gap", about, Some(&Unit::Seconds), meters.gaps(), SECOND)?;
         let heartbeat = ConstGauge::new(self.0.timing().heartbeat.as_secs_f64());
         let about = "The limit of every append: must exceed a round trip and the slowest sync";
         put(to, "heartbeat_interval", about, Some(&Unit::Seconds), &heartbeat)?;

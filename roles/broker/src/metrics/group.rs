@@ -43,6 +43,11 @@ impl Collector for Standing {
         let age = raft.quorum_age().map(|age| (None, age.as_secs_f64())).into_iter();
         let about = "Time since a majority last acknowledged this leader";
         gauges(to, "quorum_acknowledgement_age", about, Some(&Unit::Seconds), age)?;
+        let group = self.broker.group();
+        let of_leader = |it: u32| raft.quorum_age().map(|_| (None, u64::from(it))).into_iter();
+        let about = "How many more brokers may fail before starts and reconnects stop";
+        gauges(to, "can_lose", about, None, of_leader(group.can_lose()))?;
+        gauges(to, "voters", "Brokers that vote", None, of_leader(group.voters()))?;
         let generation = ConstGauge::new(self.broker.generation());
         let about = "Forced takeovers of the cluster, as far as this broker's data know";
         put(to, "generation", about, None, &generation)?;
