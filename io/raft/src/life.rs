@@ -80,7 +80,7 @@ impl<M: Machine> Parts<M> {
         let stop = watch::Sender::new(false);
         let (batcher, writing) = Batcher::start(
             engine.clone(),
-            log.clone(),
+            (log.clone(), published.clone()),
             standing.clone(),
             settings,
             stop.subscribe(),
