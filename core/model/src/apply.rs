@@ -30,6 +30,7 @@ impl Table {
             // It did, before this was looked at.
             Change::PassTime => Outcome::Unchanged,
             Change::RaiseGeneration { to } => self.raise_generation(to),
+            Change::RaiseWire { to } => self.raise_wire(to),
             Change::AddJoinToken { hash, expires, joins } => {
                 self.add_join_token(hash, expires, joins)
             }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::{
     AgentFacts, AgentId, BootId, Broker, BrokerId, EndReason, IdempotencyKey, ProfileName, Session,
-    SessionId, Timestamp, UserName, ViewKey,
+    SessionId, Timestamp, UserName, ViewKey, WireVersion,
 };
 
 /// One change.
@@ -82,6 +82,11 @@ pub enum Change {
     RaiseGeneration {
         /// Above all that agents have obeyed.
         to: u64,
+    },
+    /// Every broker reads a newer form of commands: they are written in it from now on.
+    RaiseWire {
+        /// The newest that all read.
+        to: WireVersion,
     },
     /// A one-time token may be used to join.
     AddJoinToken {

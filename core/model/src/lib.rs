@@ -15,6 +15,7 @@ mod table;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 mod unhealed;
+mod version;
 
 pub use command::{Change, Command, Joins, Outcome, Place, Refusal, Report, TokenHash, Want};
 pub use ids::*;
@@ -23,6 +24,7 @@ pub use rebuild::{Placing, Rebuild};
 pub use rows::{Agent, AgentFacts, Broker, EndReason, Profile, Reach, Session, State, Timing};
 pub use table::{Admission, ENDED_KEPT_MS, KEYS_KEPT_MS, Removed, Table};
 pub use unhealed::Unhealed;
+pub use version::WireVersion;
 
 #[cfg(test)]
 mod tests;

@@ -5,12 +5,15 @@ use std::sync::Arc;
 use crate::table::{Admission, Expiring, JoinToken, LoggedOut, Removed, Start};
 use crate::{
     Agent, AgentId, Broker, BrokerId, IdempotencyKey, Rebuild, Session, SessionId, Table,
-    Timestamp, TokenHash, UserName, Want,
+    Timestamp, TokenHash, UserName, Want, WireVersion,
 };
 
 /// One part of a table. All of them, in any order that has agents before sessions, are the whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Part {
+    /// The version in which commands are written. The first part: whoever does not read that version reads
+    /// no further. Absent from a table of the first version, as it always was.
+    Wire(WireVersion),
     /// The table's time.
     Now(Timestamp),
     /// A broker.
@@ -105,8 +108,9 @@ impl Table {
         let removed = self.removed.iter().map(|(id, it)| Part::Removed(id.clone(), it.clone()));
         let numbers =
             [Part::Now(self.now), Part::Revision(self.revision), Part::Generation(self.generation)];
-        numbers
-            .into_iter()
+        let wire = (self.wire > WireVersion::FIRST).then_some(Part::Wire(self.wire));
+        wire.into_iter()
+            .chain(numbers)
             .chain(removed)
             .chain(self.rebuild.clone().map(Part::Rebuild))
             .chain(self.brokers.values().cloned().map(Part::Broker))
@@ -124,6 +128,7 @@ impl Table {
     /// [`PartError`] when it does not fit to the parts before.
     pub fn add(&mut self, part: Part) -> Result<(), PartError> {
         match part {
+            Part::Wire(wire) => self.wire = wire,
             Part::Now(now) => self.now = now,
             Part::Broker(broker) => drop(self.brokers.insert(broker.id.clone(), broker)),
             Part::Revision(revision) => self.revision = revision,

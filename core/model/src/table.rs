@@ -6,7 +6,7 @@ use imbl::{OrdMap, OrdSet};
 
 use crate::{
     Agent, AgentId, Broker, BrokerId, IdempotencyKey, ProfileName, Reach, Rebuild, Refusal,
-    Session, SessionId, State, Timestamp, TokenHash, UserName, Want,
+    Session, SessionId, State, Timestamp, TokenHash, UserName, Want, WireVersion,
 };
 
 /// How long a session that ended stays in the table, milliseconds.
@@ -29,6 +29,8 @@ pub struct Table {
     pub(crate) agents: OrdMap<AgentId, Arc<Agent>>,
     /// INVARIANT: never lowered.
     pub(crate) generation: u64,
+    /// INVARIANT: never lowered; no higher than what every broker reads.
+    pub(crate) wire: WireVersion,
     pub(crate) rebuild: Option<Arc<Rebuild>>,
     pub(crate) sessions: OrdMap<SessionId, Arc<Session>>,
     /// INVARIANT: exactly one entry for each session.

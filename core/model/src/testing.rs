@@ -74,6 +74,7 @@ pub fn change() -> impl Strategy<Value = Change> {
         }),
         any_agent().prop_map(|agent| Change::AgentRebuilt { agent }),
         (0..4_u64).prop_map(|to| Change::RaiseGeneration { to }),
+        wire().prop_map(|to| Change::RaiseWire { to }),
         (0..4_u64).prop_map(|generation| Change::DoubtTable { generation }),
         Just(Change::PassTime),
         broker().prop_map(|it| Change::RemoveBroker { broker: it.id }),
@@ -130,6 +131,7 @@ pub fn part() -> impl Strategy<Value = Part> {
         }),
         any::<u64>().prop_map(Part::Revision),
         any::<u64>().prop_map(Part::Generation),
+        wire().prop_map(Part::Wire),
         rebuild().prop_map(|it| Part::Rebuild(Arc::new(it))),
         (broker(), by(), moment())
             .prop_map(|(it, certificate, at)| Part::Removed(it.id, Removed { certificate, at })),
@@ -306,6 +308,11 @@ fn boot() -> impl Strategy<Value = BootId> {
 
 fn hash() -> impl Strategy<Value = TokenHash> {
     (0..3_u8).prop_map(|byte| [byte; 32])
+}
+
+/// A version that every build reads.
+fn wire() -> impl Strategy<Value = WireVersion> {
+    (1..=2_u32).prop_map(WireVersion)
 }
 
 fn jti() -> impl Strategy<Value = [u8; 16]> {

@@ -15,6 +15,7 @@ use crate::error::ProposeError;
 use crate::leadership::{Role, Standing};
 use crate::machine::Machine;
 use crate::settings::{Reserve, Settings};
+use crate::state::Published;
 use crate::store::LogStore;
 use crate::types::{RaftOf, Types};
 
@@ -36,6 +37,7 @@ struct Proposal<O> {
 /// Takes commands from any number of callers.
 pub(crate) struct Batcher<M: Machine> {
     queue: mpsc::Sender<Proposal<M::Outcome>>,
+    published: Arc<Published<M>>,
     log: LogStore,
     standing: Standing,
     reserve: Reserve,
@@ -45,7 +47,7 @@ impl<M: Machine> Batcher<M> {
     /// Starts the task that writes batches until `stop` is true and the queue is empty.
     pub(crate) fn start(
         raft: RaftOf<M>,
-        log: LogStore,
+        (log, published): (LogStore, Arc<Published<M>>),
         standing: Standing,
         settings: &Settings,
         stop: watch::Receiver<bool>,
@@ -53,7 +55,7 @@ impl<M: Machine> Batcher<M> {
         let (queue, proposals) = mpsc::channel(QUEUE);
         let task =
             tokio::spawn(write_batches(raft, log.clone(), standing.clone(), proposals, stop));
-        let batcher = Self { queue, log, standing, reserve: settings.reserve };
+        let batcher = Self { queue, published, log, standing, reserve: settings.reserve };
         (batcher, task)
     }
 
@@ -69,7 +71,7 @@ impl<M: Machine> Batcher<M> {
             false => self.reserve.ordinary,
         };
         check_room(self.log.free_space(), reserve)?;
-        let command = M::encode(command);
+        let command = self.published.latest().encode(command)?;
         if command.len() > MOST_COMMAND {
             return Err(ProposeError::TooLarge { size: command.len(), limit: MOST_COMMAND });
         }

@@ -1,6 +1,7 @@
 //! Why the engine refuses or has stopped.
 
 use crate::ids::{NodeId, Peer};
+use crate::machine::EncodeError;
 use crate::store::{OpenError, StoreFault};
 
 /// Why the engine stopped by itself. Nothing it acknowledged is lost; nothing more is written.
@@ -52,6 +53,9 @@ pub enum ProposeError {
         /// Bytes.
         limit: usize,
     },
+    /// Some of the group could not read it yet. Not written.
+    #[error(transparent)]
+    Unspoken(#[from] EncodeError),
     /// The engine stops in order. Not written.
     #[error("this node is stopping")]
     Stopping,
@@ -123,6 +127,9 @@ pub enum MembersError {
 /// Why there was no forced takeover.
 #[derive(Debug, thiserror::Error)]
 pub enum TakeOverError {
+    /// Its first change could not be read by some of the group yet. Nothing was changed.
+    #[error(transparent)]
+    Unspoken(#[from] EncodeError),
     /// The engine does not run.
     #[error("this node's engine has stopped")]
     Stopped,

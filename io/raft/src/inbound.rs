@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::error::ReadError;
 use crate::ids::{Ballot, Claim, NodeId};
 use crate::leadership::Role;
-use crate::machine::Machine;
+use crate::machine::{DecodeError, Machine};
 use crate::raft::Raft;
 use crate::store::SnapshotHeader;
 use crate::transport::{AppendAnswer, AppendRequest, Hearing, Stamp, VoteAnswer, VoteRequest};
@@ -30,6 +30,9 @@ pub enum Refusal {
     /// It does not lead, or no majority has confirmed in time that it does.
     #[error("no surely right answer can be given here")]
     Read(#[source] ReadError),
+    /// Entries of a newer version. None was stored.
+    #[error("this node cannot read what it is sent")]
+    Unreadable(#[source] DecodeError),
     /// The snapshot did not arrive whole.
     #[error("cannot receive the snapshot")]
     Snapshot(#[source] std::io::Error),
@@ -52,6 +55,9 @@ impl<M: Machine> Inbound<'_, M> {
         request: AppendRequest,
     ) -> Result<AppendAnswer, Refusal> {
         self.check(stamp)?;
+        for record in &request.records {
+            record.check::<M>().map_err(Refusal::Unreadable)?;
+        }
         let rpc = AppendEntriesRequest {
             vote: request.ballot.into(),
             prev_log_id: request.previous.map(LogId::from),

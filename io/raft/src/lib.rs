@@ -51,7 +51,7 @@ pub use error::{
 pub use ids::{Ballot, Claim, CommandFence, Members, NodeId, Peer, Position};
 pub use inbound::{Inbound, Refusal};
 pub use leadership::{Leadership, Role};
-pub use machine::{DecodeError, Machine, RestoreError};
+pub use machine::{DecodeError, EncodeError, Machine, RestoreError};
 pub use meters::{Meters, Spread};
 pub use raft::{Formation, Raft, Start, Status};
 pub use record::{Body, Record};

@@ -82,7 +82,7 @@ impl<M: Machine> Parts<M> {
         let stop = watch::Sender::new(false);
         let (batcher, writing) = Batcher::start(
             engine.clone(),
-            self.log.clone(),
+            (self.log.clone(), published.clone()),
             standing.clone(),
             settings,
             stop.subscribe(),

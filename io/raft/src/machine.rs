@@ -4,6 +4,11 @@ use std::error::Error;
 use std::fmt::Debug;
 use std::io::{self, Read, Write};
 
+/// A command that some of the group could not read yet, in words for people. It is not written.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct EncodeError(pub String);
+
 /// A logged command that this version cannot read.
 ///
 /// The engine stops on it: a node that skipped a command would differ from the others for ever.
@@ -35,14 +40,26 @@ pub trait Machine: Clone + Send + Sync + 'static {
     /// What became of it, for whoever proposed it.
     type Outcome: Clone + Send + Sync + 'static;
 
-    /// The command's bytes, as they stand in the log and go over the network.
-    fn encode(command: &Self::Command) -> Vec<u8>;
+    /// The command's bytes, as they stand in the log and go over the network: in a form that all nodes read
+    /// which have come to this state.
+    ///
+    /// # Errors
+    /// There is none yet.
+    fn encode(&self, command: &Self::Command) -> Result<Vec<u8>, EncodeError>;
 
     /// The opposite of [`encode`](Self::encode), also for bytes that an older version wrote.
     ///
     /// # Errors
     /// The bytes are not a command that this version knows.
     fn decode(bytes: &[u8]) -> Result<Self::Command, DecodeError>;
+
+    /// A quick look at whether this version reads a command and what comes after it. Asked before a data
+    /// folder is used and before an entry is stored, so that an older version changes nothing in data that
+    /// it does not understand.
+    ///
+    /// # Errors
+    /// It does not.
+    fn check(bytes: &[u8]) -> Result<(), DecodeError>;
 
     /// Whether the command may use the disk's last reserve (see [`Reserve`](crate::Reserve)).
     ///

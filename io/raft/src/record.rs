@@ -2,7 +2,9 @@
 
 use bytes::Bytes;
 
+use crate::batch::Batch;
 use crate::ids::{Members, Position};
+use crate::machine::{DecodeError, Machine};
 
 /// One entry of the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,6 +13,24 @@ pub struct Record {
     pub position: Position,
     /// What it says.
     pub body: Body,
+}
+
+impl Record {
+    /// Whether this version reads its commands, and what comes after them.
+    pub(crate) fn check<M: Machine>(&self) -> Result<(), DecodeError> {
+        match &self.body {
+            Body::Commands(batch) => check::<M>(batch),
+            Body::Blank | Body::Members(_) => Ok(()),
+        }
+    }
+}
+
+/// Whether this version reads a batch's commands, and what comes after them.
+pub(crate) fn check<M: Machine>(batch: &Bytes) -> Result<(), DecodeError> {
+    for command in Batch(batch.clone()).commands() {
+        M::check(&command.map_err(|cut| DecodeError(cut.into()))?)?;
+    }
+    Ok(())
 }
 
 /// What a log entry says.
@@ -31,6 +51,12 @@ pub(crate) enum RecordFault {
     Checksum { index: u64 },
     #[error("the {table} is damaged: its checksum is wrong")]
     Row { table: &'static str },
+    #[error("log entry {index} cannot be read by this version")]
+    Version {
+        index: u64,
+        #[source]
+        cause: DecodeError,
+    },
     #[error("log entry {index} is missing")]
     Missing { index: u64 },
     #[error("log entry {index} is of a kind this version does not know: {kind}")]

@@ -48,6 +48,7 @@ impl<M: Machine> Raft<M> {
     ) -> Result<Claim, TakeOverError> {
         let began = Instant::now();
         let parts = self.parts();
+        let first = first.map(|first| self.latest().encode(&first)).transpose()?;
         let mut running = self.running().await;
         let Some(old) = running.take() else { return Err(TakeOverError::Stopped) };
         let life = self.lives().end();
@@ -60,7 +61,7 @@ impl<M: Machine> Raft<M> {
             }
             let state = *parts.published.applied().borrow();
             parts.log.reach(state).await.map_err(Fault::Store)?;
-            let take_over = self.plan(me, above, first.as_ref());
+            let take_over = self.plan(me, above, first.as_deref());
             parts.log.take_over(take_over.clone()).await.map_err(Fault::Store)?;
             parts.me.set(take_over.identity);
             let state = State::resume(parts.published.clone(), parts.snapshots.clone());
@@ -84,7 +85,7 @@ impl<M: Machine> Raft<M> {
         }
     }
 
-    fn plan(&self, me: Peer, above: u64, first: Option<&M::Command>) -> TakeOver {
+    fn plan(&self, me: Peer, above: u64, first: Option<&[u8]>) -> TakeOver {
         let parts = self.parts();
         let (last, ballot) = (parts.log.last(), parts.log.ballot());
         let node = NodeId::random();
@@ -98,7 +99,7 @@ impl<M: Machine> Raft<M> {
         let mut records = vec![Record { position: at(index), body: Body::Members(members) }];
         if let Some(first) = first {
             let mut batch = Gathering::default();
-            batch.push(&M::encode(first));
+            batch.push(first);
             let body = Body::Commands(batch.finish().0);
             records.push(Record { position: at(index + 1), body });
         }

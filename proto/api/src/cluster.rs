@@ -26,6 +26,12 @@ pub struct Cluster {
     pub can_lose: u32,
     /// What is wrong with the answering broker's clock, in words, if anything is.
     pub clock_problem: Option<String>,
+    /// The wire version that all brokers have come to; absent from brokers that know of none.
+    #[serde(default)]
+    pub wire: Option<u32>,
+    /// Which brokers hold up a newer one, or are too old, in words, if any do.
+    #[serde(default)]
+    pub wire_problem: Option<String>,
 }
 
 /// One broker.
@@ -48,6 +54,9 @@ pub struct Broker {
     pub timing: BrokerTiming,
     /// Its clock minus the time that the answering broker goes by, milliseconds, where it knows.
     pub clock_offset_ms: Option<i64>,
+    /// The newest wire version that it speaks, if the answering broker has heard.
+    #[serde(default)]
+    pub wire: Option<u32>,
 }
 
 /// How fast brokers notice that one is gone, and decide.

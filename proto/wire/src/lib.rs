@@ -2,17 +2,20 @@
 //! to each other, and what the log and the snapshots hold.
 //!
 //! Each package of messages is frozen by its version: fields are added, never changed, and a new
-//! version comes with a `From` of the old one.
+//! version comes with a `From` of the old one. When brokers write what older ones could not read is
+//! decided by the wire version: see [`SPOKEN`].
 #![forbid(unsafe_code)]
 
 #[cfg(feature = "grpc")]
 mod convert;
 pub mod frame;
 mod greeting;
+mod version;
 
 #[cfg(feature = "grpc")]
-pub use convert::{ConvertError, report_of};
+pub use convert::{ConvertError, check_command, read_command, report_of, write_command};
 pub use greeting::greeting_in_pieces;
+pub use version::{SPOKEN, Speaks, Unspoken};
 
 /// Broker ⇄ agent.
 #[expect(missing_docs, reason = "generated; the .proto file has the comments")]

@@ -23,6 +23,11 @@ pub async fn broker(
     broker: &Broker,
     request: JoinBrokerRequest,
 ) -> Result<JoinBrokerReply, Status> {
+    broker.suits(&request.speech.into()).map_err(|cause| {
+        Status::failed_precondition(format!(
+            "{cause}; install a newer one on the new broker's host"
+        ))
+    })?;
     let hash = secret_hash(&request.token_secret);
     let authority = &broker.authority;
     let bad = |what: &str| Status::invalid_argument(what.to_owned());

@@ -23,6 +23,7 @@ use crate::rebuild;
 use crate::replica::Replica;
 use crate::rivals::Rivals;
 use crate::settings::Settings;
+use crate::speech::Speeches;
 use crate::standing::Group;
 use crate::timing;
 use crate::waiting::Waiting;
@@ -67,6 +68,8 @@ pub struct Parts {
     pub rivals: Rivals,
     /// Reservations on their way into the table.
     pub pending: Pending,
+    /// Which wire versions the others speak.
+    pub speeches: Speeches,
     /// The other one of a pair.
     pub pair: Pair,
     /// Sessions that requests wait for.
@@ -116,6 +119,7 @@ impl Broker {
             raft,
             rivals: Rivals::default(),
             pending: Pending::default(),
+            speeches: Speeches::default(),
             pair,
             times: Times::default(),
             waiting: Waiting::default(),

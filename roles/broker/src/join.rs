@@ -10,6 +10,7 @@ use abide_ticket::SigningKey;
 use abide_tls::{
     BrokerIdentity, IdentityError, JoinAnswer, JoinToken, NodeKey, NodeRole, join_client,
 };
+use abide_wire::Speaks;
 use abide_wire::agent::brokerage_client::BrokerageClient;
 use abide_wire::agent::{JoinBrokerReply, JoinBrokerRequest};
 use zeroize::Zeroizing;
@@ -92,6 +93,7 @@ pub async fn join(
         signing_key: SigningKey::from_seed(&seed).verifying_key().to_string(),
         public_url: settings.public_url.as_str().to_owned(),
         agent_address: settings.agent_address.clone(),
+        speech: Some(Speaks::here(None).into()),
     };
     let reply = ask_any(brokers, token, &request).await?;
     let (ca_key, root_seed) = (Zeroizing::new(reply.ca_key), Zeroizing::new(reply.root_seed));

@@ -44,6 +44,7 @@ mod run;
 mod serve;
 mod service_address;
 mod settings;
+mod speech;
 mod standing;
 mod stream;
 mod timing;

@@ -35,6 +35,7 @@ impl From<ProposeError> for Refused {
             ProposeError::TooLarge { .. } => {
                 ProblemKind::TooLarge.because(cause.to_string()).into()
             }
+            ProposeError::Unspoken(_) => ProblemKind::Conflict.because(cause.to_string()).into(),
             ProposeError::NotLeader { .. } => Self::NotLeader,
             ProposeError::Busy
             | ProposeError::Unknown

@@ -3,8 +3,8 @@
 use std::io::{self, BufRead, BufReader, Read, Write};
 
 use abide_model::{Change, Command, Outcome, Part, Table};
-use abide_raft::{DecodeError, Machine, RestoreError};
-use abide_wire::{ConvertError, table};
+use abide_raft::{DecodeError, EncodeError, Machine, RestoreError};
+use abide_wire::{ConvertError, check_command, read_command, table, write_command};
 use prost::Message;
 
 /// A part is some hundred bytes, and never larger than the command that brought it, which the engine
@@ -28,13 +28,16 @@ impl Machine for Replica {
     type Command = Command;
     type Outcome = Outcome;
 
-    fn encode(command: &Command) -> Vec<u8> {
-        table::Command::from(command).encode_to_vec()
+    fn encode(&self, command: &Command) -> Result<Vec<u8>, EncodeError> {
+        write_command(command, self.0.wire()).map_err(|cause| EncodeError(cause.to_string()))
     }
 
     fn decode(bytes: &[u8]) -> Result<Command, DecodeError> {
-        let command = table::Command::decode(bytes).map_err(|cause| DecodeError(cause.into()))?;
-        command.try_into().map_err(|cause: ConvertError| DecodeError(cause.into()))
+        read_command(bytes).map_err(|cause| DecodeError(cause.into()))
+    }
+
+    fn check(bytes: &[u8]) -> Result<(), DecodeError> {
+        check_command(bytes).map_err(|cause| DecodeError(cause.into()))
     }
 
     /// Everything but what begins something new: facts, ends, and what a login's end gives back.

@@ -13,9 +13,11 @@ use abide_address::{Holder, PlaceError};
 use abide_auth::{
     AuditLog, Backend, HashPool, LoginDesk, PamBackend, Throttle, UsersBackend, UsersFile,
 };
+use abide_model::WireVersion;
 use abide_peers::Wire;
 use abide_raft::{Claim, Fault, Peer, Raft, Start, StartError};
 use abide_tls::{BrokerIdentity, Clients, IdentityError, WebCertificate, WebError};
+use abide_wire::Speaks;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -30,7 +32,7 @@ use crate::pair::{self, Pair};
 use crate::peers::Peers;
 use crate::replica::Replica;
 use crate::settings::{LoginBackend, Settings, WebTls};
-use crate::{clock, driver, hearsay, peers, pid, renewal, serve, service_address, timing};
+use crate::{clock, driver, hearsay, peers, pid, renewal, serve, service_address, speech, timing};
 
 /// How often the site's certificate files are looked at.
 const CERTIFICATE_CHECK: Duration = Duration::from_secs(10);
@@ -86,6 +88,17 @@ pub enum BrokerError {
     /// What a broker of a pair must not forget, or data that are to be kept aside.
     #[error("cannot use the files of the pair in the data folder")]
     Aside(#[source] io::Error),
+    /// The other brokers have come to a wire version that this build does not speak.
+    #[error(
+        "the cluster speaks wire version {cluster}, and this Abide speaks {here}: install a newer \
+         one on this host. Nothing was changed here"
+    )]
+    Outgrown {
+        /// What the cluster has come to.
+        cluster: WireVersion,
+        /// What this build speaks.
+        here: Speaks,
+    },
     /// The engine stopped by itself.
     #[error("the broker cannot go on")]
     Failed(#[source] Fault),
@@ -97,6 +110,8 @@ enum End {
     Stopped,
     /// These data stand on a lower claim than the peer's.
     Outbid(Claim),
+    /// The cluster has come to a wire version that this build does not speak.
+    Outgrown(WireVersion),
 }
 
 /// Runs a broker until `shutdown` resolves.
@@ -123,6 +138,9 @@ pub async fn run(
             End::Stopped => return Ok(()),
             End::Outbid(lower) => {
                 pair::set_aside(&settings.data_dir, lower).map_err(BrokerError::Aside)?;
+            }
+            End::Outgrown(cluster) => {
+                return Err(BrokerError::Outgrown { cluster, here: Speaks::here(None) });
             }
         }
     }
@@ -169,6 +187,7 @@ async fn run_once(
     tasks.spawn(renewal::keep(broker.clone()));
     tasks.spawn(clock::keep(broker.clone()));
     tasks.spawn(peers::compare_clocks(broker.clone()));
+    tasks.spawn(speech::keep(broker.clone()));
     tasks.spawn(broker.clone().publish());
     tasks.spawn(peers::enroll(broker.clone(), known.clone()));
     tasks.spawn(peers::tell_failures(broker.clone(), failures));
@@ -193,6 +212,7 @@ async fn run_once(
     let end = tokio::select! {
         () = shutdown => Ok(End::Stopped),
         _higher = pair::keep(&broker, asks) => Ok(End::Outbid(raft.claim())),
+        cluster = broker.speeches.outgrown() => Ok(End::Outgrown(cluster)),
         fault = raft.failed() => Err(BrokerError::Failed(fault)),
     };
     drop(holder);
@@ -205,7 +225,7 @@ async fn run_once(
                 pair::retire(&broker, mark).await;
             }
         }
-        Ok(End::Outbid(_)) => {
+        Ok(End::Outbid(_) | End::Outgrown(_)) => {
             stop.send_replace(true);
             cut(&raft).await;
         }

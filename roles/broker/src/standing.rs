@@ -54,6 +54,7 @@ impl Group {
                         Timing::Slow => BrokerTiming::Slow,
                     },
                     clock_offset_ms: None,
+                    wire: None,
                     id,
                 }
             })

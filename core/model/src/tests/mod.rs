@@ -160,3 +160,13 @@ fn expiry(table: &Table) -> BTreeSet<(Timestamp, Expiring)> {
         table.logged_out.iter().map(|(user, it)| (it.until, Expiring::LoggedOut(user.clone())));
     sessions.chain(starts).chain(tokens).chain(revoked).chain(logged_out).collect()
 }
+
+#[test]
+fn the_wire_version_is_raised_and_never_lowered_and_travels_with_the_table() {
+    let mut table = cluster();
+    let raise = |to| Change::RaiseWire { to: WireVersion(to) };
+    assert!(table.parts().all(|part| !matches!(part, Part::Wire(_))), "older brokers read it");
+    drive(&mut table, [(0, raise(1), UNCHANGED), (1, raise(3), DONE), (2, raise(2), UNCHANGED)]);
+    assert_eq!(table.wire(), WireVersion(3));
+    assert_eq!(table.parts().next(), Some(Part::Wire(WireVersion(3))), "the first to be read");
+}

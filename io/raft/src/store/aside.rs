@@ -24,7 +24,7 @@ pub fn read_folder<M: Machine>(empty: M, folder: &Path, cluster: Uuid) -> Result
     let database = folder.join(DATABASE);
     let damaged = |cause: &dyn std::error::Error| OpenError::damaged(&database, cause.to_string());
     let (snapshots, machine) = Snapshots::open::<M>(folder, Work::Apart)?;
-    let (connection, ..) = schema::open(&database, cluster)?;
+    let (connection, ..) = schema::open::<M>(&database, cluster)?;
     let mut machine = machine.unwrap_or(empty);
     let covered = snapshots.header().and_then(|header| header.last);
     let mut next = covered.map_or(0, |last| last.index + 1);

@@ -64,7 +64,7 @@ impl<M: Machine> Store<M> {
             let identity = Identity { cluster, node: NodeId::random(), claim: Claim::default() };
             schema::create(&database, identity)?;
         }
-        let (connection, identity, marks) = schema::open(&database, cluster)?;
+        let (connection, identity, marks) = schema::open::<M>(&database, cluster)?;
         let covered = snapshots.header().and_then(|header| header.last);
         if marks.purged > covered {
             let detail = "it does not reach as far as the log was emptied";

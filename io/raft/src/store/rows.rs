@@ -9,6 +9,7 @@ use rusqlite::{Connection, OptionalExtension, Row as SqlRow};
 use super::schema::Identity;
 use super::writer::Cause;
 use crate::ids::{Ballot, Claim, NodeId, Position};
+use crate::machine::Machine;
 use crate::record::{Record, RecordFault, Row};
 
 /// The last entry known to be committed. May lag behind.
@@ -50,14 +51,17 @@ pub(super) fn read(
     Ok(records)
 }
 
-/// Looks at every entry: each has its checksum, and none is missing in between.
-pub(super) fn verify(all: &Connection) -> Result<(), Cause> {
+/// Looks at every entry: each has its checksum, none is missing in between, and this version reads its
+/// commands.
+pub(super) fn verify<M: Machine>(all: &Connection) -> Result<(), Cause> {
     let mut expected = mark(all, PURGED)?.map_or(0, |purged| purged.index + 1);
     scan(all, 0..u64::MAX, |row| {
         if row.index != expected {
             return Err(RecordFault::Missing { index: expected }.into());
         }
         expected += 1;
+        let (index, record) = (row.index, Record::try_from(row)?);
+        record.check::<M>().map_err(|cause| RecordFault::Version { index, cause })?;
         Ok(ControlFlow::Continue(()))
     })
 }

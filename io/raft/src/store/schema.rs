@@ -15,6 +15,8 @@ use super::snapshot::SnapshotFault;
 use super::writer::{Cause, Marks};
 use super::{rows, wal};
 use crate::ids::{Claim, NodeId};
+use crate::machine::{DecodeError, Machine};
+use crate::record::RecordFault;
 
 /// "ABDR": marks the file as ours.
 const APPLICATION_ID: i32 = 0x4142_4452;
@@ -103,6 +105,18 @@ pub enum OpenError {
         /// Ours.
         known: i64,
     },
+    /// It holds changes of a newer version.
+    #[error(
+        "{path} holds changes that this version cannot read; nothing was changed. Run the version \
+             that wrote them, or a newer one"
+    )]
+    Version {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with the first of them.
+        #[source]
+        cause: DecodeError,
+    },
     /// The folder belongs to another cluster.
     #[error("{path} belongs to cluster {found}, not to {expected}; nothing was changed")]
     OtherCluster {
@@ -185,11 +199,14 @@ fn fill(path: &Path, identity: Identity) -> rusqlite::Result<()> {
 ///
 /// Until all checks have passed the connection only reads, and on a refusal it leaves without
 /// the checkpoint that closing would otherwise do.
-pub(crate) fn open(path: &Path, cluster: Uuid) -> Result<(Connection, Identity, Marks), OpenError> {
+pub(crate) fn open<M: Machine>(
+    path: &Path,
+    cluster: Uuid,
+) -> Result<(Connection, Identity, Marks), OpenError> {
     check_header(path)?;
     wal::check(path)?;
     let had_wal = wal::path_of(path).exists();
-    let checked = open_and_check(path, cluster);
+    let checked = open_and_check::<M>(path, cluster);
     if checked.is_err() && !had_wal {
         // SQLite made an empty one; leave the folder as it was found.
         let _ = std::fs::remove_file(wal::path_of(path));
@@ -212,7 +229,10 @@ fn check_header(path: &Path) -> Result<(), OpenError> {
     }
 }
 
-fn open_and_check(path: &Path, cluster: Uuid) -> Result<(Connection, Identity, Marks), OpenError> {
+fn open_and_check<M: Machine>(
+    path: &Path,
+    cluster: Uuid,
+) -> Result<(Connection, Identity, Marks), OpenError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection =
         Connection::open_with_flags(path, flags).map_err(|cause| OpenError::sqlite(path, cause))?;
@@ -244,9 +264,12 @@ fn open_and_check(path: &Path, cluster: Uuid) -> Result<(Connection, Identity, M
     }
     let unsound = |cause| match cause {
         Cause::Sqlite(cause) => sql(cause),
+        Cause::Record(RecordFault::Version { cause, .. }) => {
+            OpenError::Version { path: path.to_owned(), cause }
+        }
         Cause::Record(_) | Cause::Closed => OpenError::damaged(path, cause.to_string()),
     };
-    rows::verify(&connection).map_err(unsound)?;
+    rows::verify::<M>(&connection).map_err(unsound)?;
     let identity = rows::identity(&connection).map_err(unsound)?;
     let marks = Marks::load(&connection).map_err(unsound)?;
     if marks.committed > marks.last {

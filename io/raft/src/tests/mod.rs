@@ -18,8 +18,8 @@ use imbl::HashMap;
 use uuid::Uuid;
 
 use crate::{
-    DecodeError, Formation, Machine, NoPeers, Peer, Raft, RestoreError, Role, Settings, Start,
-    StartError,
+    DecodeError, EncodeError, Formation, Machine, NoPeers, Peer, Raft, RestoreError, Role,
+    Settings, Start, StartError,
 };
 
 const CLUSTER: Uuid = Uuid::from_u128(7);
@@ -44,15 +44,23 @@ fn put(key: u64, value: impl Into<Vec<u8>>) -> Put {
     Put { key, value: value.into(), essential: false }
 }
 
+/// What the group cannot read yet.
+const UNSPOKEN: &[u8] = b"unspoken";
+/// What is of a newer version.
+const NEWER: &[u8] = b"newer";
+
 impl Machine for Table {
     type Command = Put;
     type Outcome = u64;
 
-    fn encode(command: &Put) -> Vec<u8> {
+    fn encode(&self, command: &Put) -> Result<Vec<u8>, EncodeError> {
+        if command.value == UNSPOKEN {
+            return Err(EncodeError("not everybody reads it".into()));
+        }
         let mut bytes = command.key.to_le_bytes().to_vec();
         bytes.push(command.essential.into());
         bytes.extend(&command.value);
-        bytes
+        Ok(bytes)
     }
 
     fn decode(bytes: &[u8]) -> Result<Put, DecodeError> {
@@ -60,6 +68,13 @@ impl Machine for Table {
         let (essential, value) = rest.split_first().ok_or_else(|| DecodeError("short".into()))?;
         let key = u64::from_le_bytes(*key);
         Ok(Put { key, value: value.to_vec(), essential: *essential != 0 })
+    }
+
+    fn check(bytes: &[u8]) -> Result<(), DecodeError> {
+        match bytes.ends_with(NEWER) {
+            true => Err(DecodeError("newer".into())),
+            false => Ok(()),
+        }
     }
 
     fn is_essential(command: &Put) -> bool {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use abide_model::{Change, Command, Joins, Place, Report, Timestamp};
 
-use super::shared::{ConvertError, bytes, need, parse, raw_id, session_id};
+use super::shared::{ConvertError, bytes, need, parse, raw_id, session_id, spoken};
 use crate::agent;
 use crate::table::{self, command::Change as Wire, report::Report as WireReport};
 
@@ -39,6 +39,7 @@ fn change(change: &Change) -> Wire {
         Change::AgentRebuilt { agent } => Wire::AgentRebuilt(agent.to_string()),
         Change::PlaceAgain { by } => Wire::PlaceAgain(by.to_string()),
         Change::RaiseGeneration { to } => Wire::RaiseGeneration(*to),
+        Change::RaiseWire { to } => Wire::RaiseWire(to.0),
         Change::PassTime => Wire::PassTime(table::PassTime {}),
         Change::RemoveBroker { broker } => Wire::RemoveBroker(broker.to_string()),
         Change::AddJoinToken { hash, expires, joins } => Wire::AddJoinToken(table::JoinToken {
@@ -127,6 +128,7 @@ impl TryFrom<table::Command> for Command {
             Wire::PlaceAgain(by) => Change::PlaceAgain { by: by.into() },
             Wire::PassTime(_) => Change::PassTime,
             Wire::RaiseGeneration(to) => Change::RaiseGeneration { to },
+            Wire::RaiseWire(to) => Change::RaiseWire { to: spoken(to)? },
             Wire::RemoveBroker(broker) => {
                 Change::RemoveBroker { broker: parse("broker", &broker)? }
             }

@@ -6,5 +6,7 @@ mod part;
 mod shared;
 #[cfg(test)]
 mod tests;
+mod written;
 
 pub use shared::{ConvertError, report_of};
+pub use written::{check_command, read_command, write_command};

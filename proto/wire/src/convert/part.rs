@@ -6,7 +6,7 @@ use abide_model::{
     Admission, Agent, Part, Placing, Reach, Rebuild, Removed, Session, State, Timestamp,
 };
 
-use super::shared::{ConvertError, bytes, need, parse, raw_id, session_id, since};
+use super::shared::{ConvertError, bytes, need, parse, raw_id, session_id, since, spoken};
 use crate::agent;
 use crate::table::{self, part::Part as Wire, session::State as WireState};
 
@@ -19,6 +19,7 @@ impl From<&Part> for table::Part {
 impl From<&Part> for Wire {
     fn from(part: &Part) -> Self {
         match part {
+            Part::Wire(wire) => Self::Wire(wire.0),
             Part::Now(now) => Self::NowMs(now.0),
             Part::Broker(broker) => Self::Broker((&**broker).into()),
             Part::Revision(revision) => Self::Revision(*revision),
@@ -65,6 +66,7 @@ impl TryFrom<Wire> for Part {
 
     fn try_from(part: Wire) -> Result<Self, ConvertError> {
         Ok(match part {
+            Wire::Wire(wire) => Self::Wire(spoken(wire)?),
             Wire::NowMs(now) => Self::Now(Timestamp(now)),
             Wire::Broker(broker) => Self::Broker(Arc::new(broker.try_into()?)),
             Wire::Revision(revision) => Self::Revision(revision),

@@ -5,13 +5,27 @@ use std::sync::Arc;
 
 use abide_model::{
     AgentFacts, Broker, EndReason, Fence, Profile, Report, SessionId, Timestamp, Timing, Want,
+    WireVersion,
 };
 
+use crate::version::SPOKEN;
 use crate::{agent, table};
 
 /// A message that this version does not understand.
 #[derive(Debug, thiserror::Error)]
 pub enum ConvertError {
+    /// Written by a newer build.
+    #[error(
+        "it is of wire version {}, and this Abide speaks {} to {}",
+        found.map_or("a later one".to_owned(), |it| it.to_string()), SPOKEN.start(), SPOKEN.end()
+    )]
+    Version {
+        /// Which version it is of, if that can be told.
+        found: Option<WireVersion>,
+    },
+    /// No message at all.
+    #[error("it is damaged")]
+    Bytes(#[from] prost::DecodeError),
     /// A field that must be there is not.
     #[error("{0} is missing")]
     Missing(&'static str),
@@ -24,6 +38,15 @@ pub enum ConvertError {
         #[source]
         cause: Box<dyn std::error::Error + Send + Sync>,
     },
+}
+
+/// A version that this build speaks.
+pub(super) fn spoken(version: u32) -> Result<WireVersion, ConvertError> {
+    let version = WireVersion(version);
+    match SPOKEN.contains(&version) {
+        true => Ok(version),
+        false => Err(ConvertError::Version { found: Some(version) }),
+    }
 }
 
 pub(super) fn need<T>(field: &'static str, value: Option<T>) -> Result<T, ConvertError> {

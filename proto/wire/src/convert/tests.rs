@@ -6,7 +6,8 @@ use abide_model::*;
 use proptest::prelude::*;
 use prost::Message;
 
-use super::{ConvertError, report_of};
+use super::{ConvertError, check_command, read_command, report_of, write_command};
+use crate::SPOKEN;
 use crate::agent::{self, LedgerRow, end_reason, ledger_row};
 use crate::table::{self, command::Change as WireChange};
 
@@ -14,7 +15,9 @@ proptest! {
     #[test]
     fn every_command_comes_back_as_it_went(mut command in testing::command(), at: u64) {
         command.at = Timestamp(at);
-        prop_assert_eq!(read_command(&written(&command)).unwrap(), command);
+        let bytes = written(&command);
+        prop_assert!(check_command(&bytes).is_ok());
+        prop_assert_eq!(read_command(&bytes).unwrap(), command);
     }
 
     #[test]
@@ -26,7 +29,7 @@ proptest! {
 
     #[test]
     fn no_bytes_make_reading_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
-        let _ = read_command(&bytes);
+        let _ = (read_command(&bytes), check_command(&bytes));
         let _ = read_part(&bytes);
     }
 
@@ -49,11 +52,7 @@ proptest! {
 }
 
 fn written(command: &Command) -> Vec<u8> {
-    table::Command::from(command).encode_to_vec()
-}
-
-fn read_command(bytes: &[u8]) -> Result<Command, Box<dyn Error>> {
-    Ok(table::Command::decode(bytes)?.try_into()?)
+    write_command(command, *SPOKEN.end()).unwrap()
 }
 
 fn read_part(bytes: &[u8]) -> Result<Option<Part>, Box<dyn Error>> {
@@ -159,8 +158,32 @@ fn a_bad_field_of_a_command_is_named() {
 fn a_command_of_a_newer_version_is_refused_not_guessed() {
     // Field 99, which no version so far has, in place of the change.
     let unknown = [0x08, 0x01, 0x9a, 0x06, 0x00];
-    assert_eq!(read_command(&unknown).unwrap_err().to_string(), "change is missing");
+    let beyond = Command { at: Timestamp(1), change: Change::RaiseWire { to: WireVersion(99) } };
+    let beyond = table::Command::from(&beyond).encode_to_vec();
+    let newest = SPOKEN.end();
+    for (bytes, of) in [(&unknown[..], "a later one"), (&beyond, "99")] {
+        let expected = format!("it is of wire version {of}, and this Abide speaks 1 to {newest}");
+        assert_eq!(read_command(bytes).unwrap_err().to_string(), expected);
+        assert_eq!(check_command(bytes).unwrap_err().to_string(), expected);
+    }
     assert_eq!(read_command(&[]).unwrap_err().to_string(), "change is missing");
+    assert!(check_command(&[0xff; 30]).is_err());
+}
+
+#[test]
+fn a_table_of_a_newer_version_is_refused_at_its_first_part() {
+    let cause = Part::try_from(table::part::Part::Wire(99)).unwrap_err().to_string();
+    assert!(cause.starts_with("it is of wire version 99"), "{cause}");
+}
+
+#[test]
+fn a_command_is_written_only_when_the_cluster_has_come_to_its_version() {
+    let unspoken = write_command(&reserve(), WireVersion(0)).unwrap_err();
+    let words = "the cluster speaks wire version 0 until every broker runs an Abide that speaks 1";
+    assert_eq!(unspoken.to_string(), words);
+    // It is what brings a cluster of the first version to the second.
+    let raise = Command { at: Timestamp(1), change: Change::RaiseWire { to: WireVersion(2) } };
+    assert!(write_command(&raise, WireVersion::FIRST).is_ok());
 }
 
 #[test]

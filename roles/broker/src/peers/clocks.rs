@@ -1,9 +1,9 @@
-//! Asking the other brokers what their clocks show, and telling them what this one's does.
+//! Asking the other brokers what their clocks show and which wire versions they speak, and telling them both.
 
 use std::time::Duration;
 
 use abide_model::{BrokerId, Timestamp};
-use abide_wire::peer::ClockRequest;
+use abide_wire::peer::{ClockReply, ClockRequest};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::debug;
@@ -38,12 +38,15 @@ pub async fn compare_clocks(broker: Broker) {
 async fn ask(broker: Broker, other: BrokerId, address: String) {
     let mut client = broker.peers.client(&address);
     let begun = Instant::now();
-    let answer = timeout(WITHIN, client.clock(ClockRequest { now_ms: clock::host().0 })).await.ok();
+    let request = ClockRequest { now_ms: clock::host().0, speech: Some(broker.speaks().into()) };
+    let answer = timeout(WITHIN, client.clock(request)).await.ok();
     broker.peers.judge(&address, answer.as_ref());
     match answer {
         Some(Ok(reply)) => {
+            let ClockReply { now_ms, speech } = reply.into_inner();
             let half = u64::try_from(begun.elapsed().as_millis() / 2).unwrap_or(0);
-            broker.clock.hear_broker(&other, Timestamp(reply.into_inner().now_ms).plus(half));
+            broker.clock.hear_broker(&other, Timestamp(now_ms).plus(half));
+            broker.speeches.hear(&other, speech.into());
         }
         Some(Err(status)) => debug!(%address, %status, "A broker does not tell its clock"),
         None => {}

@@ -89,12 +89,14 @@ async fn ask(broker: &Broker, address: &str, me: &Peer) -> Option<String> {
         generation: claim.generation,
         claimant: claim.claimant.0,
         pristine,
+        speech: Some(broker.speaks().into()),
     });
     let answer = timeout(WITHIN, call).await.ok();
     broker.peers.judge(address, answer.as_ref());
     match answer? {
         Ok(reply) => {
-            let EnrollReply { leader, generation, claimant, .. } = reply.into_inner();
+            let EnrollReply { leader, generation, claimant, speech, .. } = reply.into_inner();
+            broker.speeches.told(&speech.into());
             let theirs = Claim { generation, claimant: NodeId(claimant) };
             if pristine
                 && theirs > claim

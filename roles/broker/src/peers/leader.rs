@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use abide_api::ProblemKind;
 use abide_model::{BrokerId, Change, Command, Outcome, Refusal, SessionId, Timestamp};
-use abide_raft::{Leadership, MembersError, NodeId, Peer, ProposeError, Role};
+use abide_raft::{
+    EncodeError, Leadership, Machine, MembersError, NodeId, Peer, ProposeError, Role,
+};
 use abide_wire::peer::cooperation_client::CooperationClient;
 use abide_wire::peer::{
     self, ProposeReply, ProposeRequest, RemoveRequest, ReserveRequest, SupersedeRequest,
     propose_reply, reserve_reply,
 };
-use prost::Message;
 use tokio::time::{Instant, timeout, timeout_at};
 use tonic::transport::Channel;
 use tonic::{Code, Status};
@@ -32,7 +33,7 @@ impl Broker {
     /// Those of [`Raft::propose`](abide_raft::Raft::propose).
     pub async fn propose(&self, change: Change) -> Result<Outcome, ProposeError> {
         let command = Command { at: Timestamp(0), change };
-        let message = abide_wire::table::Command::from(&command).encode_to_vec();
+        let message = self.raft.latest().encode(&command)?;
         let here = || {
             let change = command.change.clone();
             async move { self.commit(change).await }
@@ -165,6 +166,10 @@ impl Broker {
                                 return Err(ProposeError::DiskFull { free: 0, needed: 0 });
                             }
                             Code::DeadlineExceeded => return Err(ProposeError::Unknown),
+                            Code::Unimplemented => {
+                                let words = status.message().to_owned();
+                                return Err(EncodeError(words).into());
+                            }
                             _ => ProposeError::NotLeader { leader: None },
                         }
                     }

@@ -1,7 +1,7 @@
 //! What other brokers ask of this one.
 
 use abide_auth::{Answer, LoginDesk};
-use abide_model::{BrokerId, Command, Timestamp};
+use abide_model::{BrokerId, Timestamp};
 use abide_peers::{MAX_MESSAGE, who};
 use abide_raft::{NodeId, Peer, ProposeError};
 use abide_tls::{Node, PeerIdentity};
@@ -13,8 +13,8 @@ use abide_wire::peer::{
     SupersedeReply, SupersedeRequest, answer_reply, reserve_reply,
 };
 use bytes::Bytes;
-use prost::Message;
 use tonic::{Request, Response, Status, Streaming};
+use tracing::warn;
 
 use super::failures;
 use super::leader::{outcome_out, session_in};
@@ -57,11 +57,8 @@ impl Cooperation for CooperationService {
         request: Request<ProposeRequest>,
     ) -> Result<Response<ProposeReply>, Status> {
         self.check(&request)?;
-        let command = abide_wire::table::Command::decode(request.into_inner().command)
+        let command = abide_wire::read_command(&request.into_inner().command)
             .map_err(|cause| Status::invalid_argument(cause.to_string()))?;
-        let command: Command = command.try_into().map_err(|cause: abide_wire::ConvertError| {
-            Status::invalid_argument(cause.to_string())
-        })?;
         let outcome = self.broker.commit(command.change).await.map_err(|cause| refused(&cause))?;
         Ok(Response::new(outcome_out(outcome)))
     }
@@ -105,24 +102,32 @@ impl Cooperation for CooperationService {
         request: Request<EnrollRequest>,
     ) -> Result<Response<EnrollReply>, Status> {
         let broker = self.check(&request)?;
-        let EnrollRequest { node, address, generation, claimant, pristine } = request.into_inner();
+        let EnrollRequest { node, address, generation, claimant, pristine, speech } =
+            request.into_inner();
+        let speaks = speech.into();
+        self.broker.speeches.hear(&broker, speaks);
+        let speech = Some(self.broker.speaks().into());
         let leadership = self.broker.raft.leadership().borrow().clone();
         if !leadership.is_serving() {
             let leader = leadership.leader.map(|(_, peer)| peer.address).unwrap_or_default();
-            return Ok(Response::new(EnrollReply { leader, ..EnrollReply::default() }));
+            return Ok(Response::new(EnrollReply { leader, speech, ..EnrollReply::default() }));
         }
         let claim = self.broker.raft.claim();
         let (node, peer) = (NodeId(node), Peer { address, name: broker.to_string() });
         let votes = self.broker.roster.is_settled(node, &peer);
         // Whoever has data of another claim sets them aside first.
-        if pristine || (generation, claimant) == (claim.generation, claim.claimant.0) {
-            self.broker.roster.take_in(node, peer);
+        let suits = pristine || (generation, claimant) == (claim.generation, claim.claimant.0);
+        match self.broker.suits(&speaks) {
+            Ok(()) if suits => self.broker.roster.take_in(node, peer),
+            Ok(()) => {}
+            Err(cause) => warn!(%broker, %cause, "A broker is not taken in"),
         }
         Ok(Response::new(EnrollReply {
             votes,
             leader: String::new(),
             generation: claim.generation,
             claimant: claim.claimant.0,
+            speech,
         }))
     }
 
@@ -185,8 +190,11 @@ impl Cooperation for CooperationService {
 
     async fn clock(&self, request: Request<ClockRequest>) -> Result<Response<ClockReply>, Status> {
         let other = self.check(&request)?;
-        self.broker.clock.hear_broker(&other, Timestamp(request.into_inner().now_ms));
-        Ok(Response::new(ClockReply { now_ms: clock::host().0 }))
+        let ClockRequest { now_ms, speech } = request.into_inner();
+        self.broker.clock.hear_broker(&other, Timestamp(now_ms));
+        self.broker.speeches.hear(&other, speech.into());
+        let speech = Some(self.broker.speaks().into());
+        Ok(Response::new(ClockReply { now_ms: clock::host().0, speech }))
     }
 
     async fn leader(&self, request: Request<Blank>) -> Result<Response<LeaderReply>, Status> {
@@ -208,6 +216,7 @@ fn refused(cause: &ProposeError) -> Status {
     match cause {
         ProposeError::DiskFull { .. } => Status::resource_exhausted(cause.to_string()),
         ProposeError::TooLarge { .. } => Status::invalid_argument(cause.to_string()),
+        ProposeError::Unspoken(_) => Status::unimplemented(cause.to_string()),
         ProposeError::Unknown => Status::deadline_exceeded(cause.to_string()),
         ProposeError::Busy => Status::aborted(cause.to_string()),
         ProposeError::NotLeader { .. } | ProposeError::Stopping | ProposeError::Failed(_) => {

@@ -79,7 +79,7 @@ async fn watch(api: &Api, format: Format) -> Result<(), CommandError> {
 }
 
 fn picture(cluster: &Cluster) -> String {
-    let header = ["BROKER", "ROLE", "TIMING", "BEHIND", "HEARD", "ID"];
+    let header = ["BROKER", "ROLE", "TIMING", "WIRE", "BEHIND", "HEARD", "ID"];
     let mut brokers: Vec<_> = cluster.brokers.iter().collect();
     brokers.sort_by(|a, b| a.url.cmp(&b.url));
     let rows = brokers.into_iter().map(row);
@@ -91,7 +91,15 @@ fn picture(cluster: &Cluster) -> String {
         picture += DISAGREE;
     }
     picture.extend(cluster.brokers.iter().filter_map(wrong_clock));
+    picture.extend(wire(cluster));
     picture
+}
+
+/// The wire version that the brokers have come to, and what holds up a newer one.
+fn wire(cluster: &Cluster) -> Option<String> {
+    let version = cluster.wire?;
+    let problem = cluster.wire_problem.as_ref().map(|problem| format!(" {problem}"));
+    Some(format!("\nWire version {version}.{}", problem.unwrap_or_default()))
 }
 
 /// A line on a broker whose clock is not gone by.
@@ -107,7 +115,7 @@ fn agree(brokers: &[Broker]) -> bool {
     brokers.windows(2).all(|two| two[0].timing == two[1].timing)
 }
 
-fn row(broker: &Broker) -> [String; 6] {
+fn row(broker: &Broker) -> [String; 7] {
     // The leader is the measure of the others.
     let follows = broker.role != BrokerRole::Leader;
     let behind = match broker.lag.filter(|_| follows) {
@@ -131,7 +139,8 @@ fn row(broker: &Broker) -> [String; 6] {
         (role, _) => self::role(role),
     };
     let [role, timing] = [role, timing].map(str::to_owned);
-    [broker.url.clone(), role, timing, behind, heard, broker.id.clone()]
+    let wire = broker.wire.map_or_else(String::new, |newest| newest.to_string());
+    [broker.url.clone(), role, timing, wire, behind, heard, broker.id.clone()]
 }
 
 fn role(role: BrokerRole) -> &'static str {
@@ -187,6 +196,8 @@ mod tests {
             voters,
             can_lose,
             clock_problem: None,
+            wire: None,
+            wire_problem: None,
         }
     }
 
@@ -214,15 +225,16 @@ mod tests {
             node: None,
             timing: BrokerTiming::Lan,
             clock_offset_ms: None,
+            wire: None,
         };
         let ahead = |clock_offset_ms| Broker { clock_offset_ms, ..broker(None, None) };
         assert_eq!(wrong_clock(&ahead(None)), None);
         assert_eq!(wrong_clock(&ahead(Some(-599_000))), None);
         let said = wrong_clock(&ahead(Some(18_000_000))).unwrap();
         assert_eq!(said, "\nThe clock of u is 300 min ahead: set it right.");
-        assert_eq!(row(&broker(None, None))[1..5], ["not known", "lan", "", ""]);
-        assert_eq!(row(&broker(Some(1), Some(12)))[3..5], ["1 entry", "12 ms ago"]);
-        assert_eq!(row(&broker(Some(9), Some(4200)))[3..5], ["9 entries", "4 s ago"]);
+        assert_eq!(row(&broker(None, None))[1..6], ["not known", "lan", "", "", ""]);
+        assert_eq!(row(&broker(Some(1), Some(12)))[4..6], ["1 entry", "12 ms ago"]);
+        assert_eq!(row(&broker(Some(9), Some(4200)))[4..6], ["9 entries", "4 s ago"]);
     }
 
     #[test]
@@ -236,6 +248,7 @@ mod tests {
             node: None,
             timing,
             clock_offset_ms: None,
+            wire: None,
         };
         let with = |timings: [BrokerTiming; 3]| {
             let brokers = timings.map(broker).into();

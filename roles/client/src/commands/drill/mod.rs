@@ -213,6 +213,7 @@ mod tests {
             node: None,
             timing: BrokerTiming::Lan,
             clock_offset_ms: None,
+            wire: None,
         };
         Cluster {
             cluster: String::new(),
@@ -224,6 +225,8 @@ mod tests {
             voters: 3,
             can_lose,
             clock_problem: None,
+            wire: None,
+            wire_problem: None,
         }
     }
 
