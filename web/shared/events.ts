@@ -1,8 +1,8 @@
 // Server-sent events, read with fetch: EventSource cannot send an Authorization header.
 // https://html.spec.whatwg.org/multipage/server-sent-events.html
 
-import { pause } from "../../../shared/backoff.ts";
-import { Problem, problemFrom } from "../../../shared/problem.ts";
+import { pause } from "./backoff.ts";
+import { Problem, problemFrom } from "./problem.ts";
 import type { Brokers } from "./brokers.ts";
 import type { Pulse } from "./pulse.ts";
 

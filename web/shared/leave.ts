@@ -1,4 +1,4 @@
-import type { Connect } from "../../../shared/api.ts";
+import type { Connect } from "./api.ts";
 
 /**
  * Leaves this page for the agent's, handing the ticket over in the body of a form, since a URL
