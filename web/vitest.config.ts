@@ -1,5 +1,5 @@
 import { defineConfig } from "vitest/config";
 
 export default defineConfig({
-  test: { include: ["{shared,portal,viewer}/**/*.test.ts"], environment: "node" },
+  test: { include: ["{shared,portal,viewer,console}/**/*.test.ts"], environment: "node" },
 });

@@ -7,7 +7,7 @@ import licence from "rollup-plugin-license";
 import type { UserConfig } from "vite";
 
 /** The names of the pages, which are also their folders and the first part of their assets' path. */
-export type PageName = "portal" | "viewer";
+export type PageName = "portal" | "viewer" | "console";
 
 const folder = (path: string) => fileURLToPath(new URL(`../${path}`, import.meta.url));
 

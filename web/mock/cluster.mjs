@@ -5,6 +5,7 @@ import { randomBytes, randomUUID } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import { fileURLToPath } from "node:url";
+import { Office } from "./office.mjs";
 import { Desktop, RfbServer } from "./rfb.mjs";
 import { WebSocketPeer } from "./websocket.mjs";
 
@@ -29,9 +30,13 @@ export class Cluster {
   /** Asks for a one-time code after the password. */
   secondFactor = false;
   events = new Set();
+  /** Whether those who log in administer the cluster. */
+  admin = false;
+  office = new Office(this);
 
-  static async start({ brokers = 2, agents = 2, port = 0 } = {}) {
+  static async start({ brokers = 2, agents = 2, port = 0, admin = false } = {}) {
     const cluster = new Cluster();
+    cluster.admin = admin;
     cluster.headers = JSON.parse(await readFile(new URL("headers.json", import.meta.url), "utf8"));
     const start = async (make, first, n) => {
       const servers = Array.from({ length: n }, (_, i) => make(i, `127.0.0.${first + i}`));
@@ -75,8 +80,8 @@ export class Cluster {
     this.changed();
   }
 
-  changed() {
-    for (const response of this.events) response.write("event: sessions\ndata: {}\n\n");
+  changed(topic = "sessions") {
+    for (const response of this.events) response.write(`event: ${topic}\ndata: {}\n\n`);
   }
 
   connect(id) {
@@ -172,12 +177,14 @@ class Broker extends Server {
     this.#cors(request, response);
     if (request.method === "OPTIONS") return void response.writeHead(204).end();
     if (pathname === "/") return this.file(response, "portal/index.html", this.cluster.pageHeaders("portal", this));
+    if (pathname === "/console") return this.file(response, "console/index.html", this.cluster.pageHeaders("console", this));
+    if (pathname.startsWith("/console/")) return this.file(response, pathname.slice(1));
     if (pathname.startsWith("/portal/")) return this.file(response, pathname.slice(1));
     if (pathname === "/healthz") return void response.end("ok");
     const body = JSON.parse((await bodyOf(request)) || "{}");
     if (request.headers.cookie) throw new Error("a broker was sent a cookie");
     if (pathname.startsWith("/api/v1/login")) return this.#login(response, pathname.slice("/api/v1/login/".length), body);
-    if (pathname === "/api/v1/cluster") return this.#cluster(response);
+    if (pathname === "/api/v1/cluster") return json(response, 200, this.cluster.office.cluster(this));
     const bearer = request.headers.authorization?.replace("Bearer ", "");
     const status = /^\/api\/v1\/sessions\/([^/]+)\/status$/.exec(pathname);
     if (status) return this.#status(response, status[1], bearer);
@@ -191,13 +198,8 @@ class Broker extends Server {
     if (!servers.some((it) => it.url === origin)) return;
     response.setHeader("access-control-allow-origin", origin);
     response.setHeader("access-control-allow-headers", "authorization, content-type, idempotency-key");
-    response.setHeader("access-control-allow-methods", "GET, POST, DELETE");
+    response.setHeader("access-control-allow-methods", "GET, POST, PUT, DELETE");
     response.setHeader("vary", "origin");
-  }
-
-  #cluster(response) {
-    const brokers = this.cluster.brokers.map(({ name, url }) => ({ id: name, url }));
-    json(response, 200, { leader: brokers.at(-1).id, brokers });
   }
 
   #login(response, id, body) {
@@ -244,8 +246,10 @@ class Broker extends Server {
     switch (call) {
       case "GET /api/v1/profiles":
         return json(response, 200, { profiles: cluster.profiles });
+      case "GET /api/v1/account":
+        return json(response, 200, { user: cluster.tokens.get(token), groups: [], admin: cluster.admin });
       case "GET /api/v1/sessions":
-        return json(response, 200, { sessions: [...cluster.sessions.values()].map((it) => it.session) });
+        return json(response, 200, cluster.office.sessions(new URL(request.url, this.url).searchParams));
       case "GET /api/v1/events":
         response.writeHead(200, { "content-type": "text/event-stream" });
         response.write(": hello\n\n");
@@ -266,8 +270,17 @@ class Broker extends Server {
         cluster.tokens.delete(token);
         return void response.writeHead(204).end();
       default:
-        return problem(response, 404, "not-found", "There is no such thing");
+        return this.#administer(request, response, pathname, body);
     }
+  }
+
+  #administer(request, response, pathname, body) {
+    if (!this.cluster.admin) return problem(response, 403, "forbidden", "You may not do this");
+    const { searchParams } = new URL(request.url, this.url);
+    const [status, value] = this.cluster.office.answer(this, request.method, pathname.slice("/api/v1/".length), searchParams, body);
+    if (status >= 400) return problem(response, status, ...value);
+    if (value === undefined) return void response.writeHead(status).end();
+    json(response, status, value);
   }
 
   async #start(request, response, body) {

@@ -18,8 +18,11 @@ export interface SessionStatus {
 export interface Session extends SessionStatus {
   id: string;
   user: string;
+  agent: string;
   agent_name: string;
   profile: string;
+  /** The pool that its person was offered; missing from brokers that know none. */
+  pool?: string | null;
   viewers: number;
   created_at: Instant;
   ended_at: Instant | null;
@@ -69,6 +72,13 @@ export interface LoginDone {
   user: string;
   messages: Message[];
   expires_at: Instant;
+}
+
+/** Who the token says one is. */
+export interface Account {
+  user: string;
+  groups: string[];
+  admin: boolean;
 }
 
 export type LoginReply = LoginAsks | LoginDone;

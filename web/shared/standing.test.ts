@@ -6,6 +6,7 @@ const NOW = Date.parse("2026-03-01T12:00:00Z");
 const session: Session = {
   id: "1",
   user: "anna",
+  agent: "a1",
   agent_name: "desk-1",
   profile: "xfce",
   state: "running",

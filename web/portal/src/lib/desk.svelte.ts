@@ -4,11 +4,11 @@
 import type { Connected, Profile, Session } from "../../../shared/api.ts";
 import { Problem } from "../../../shared/problem.ts";
 import { over, standing } from "../../../shared/standing.ts";
-import { type Brokers, type Call, Silent } from "./brokers.ts";
-import { follow } from "./events.ts";
-import { randomKey } from "./key.ts";
-import { leaveFor } from "./leave.ts";
-import { rememberOpenNext, type SignedIn } from "./memory.ts";
+import { type Brokers, type Call, Silent } from "../../../shared/brokers.ts";
+import { follow } from "../../../shared/events.ts";
+import { randomKey } from "../../../shared/key.ts";
+import { leaveFor } from "../../../shared/leave.ts";
+import { rememberOpenNext, type SignedIn } from "../../../shared/memory.ts";
 
 /** What the person asked for. */
 export type Wish =

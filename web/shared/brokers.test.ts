@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { Problem } from "../../../shared/problem.ts";
+import { Problem } from "./problem.ts";
 import { Brokers, type Call, Silent } from "./brokers.ts";
 import { type Answer, type Asked, FakeWorld } from "./world.test-help.ts";
 

@@ -1,11 +1,11 @@
-import type { Connect } from "../../../shared/api.ts";
+import type { Connect } from "./api.ts";
 
 /**
  * Leaves this page for the agent's, handing the ticket over in the body of a form, since a URL
  * would stay in the history. `refused` is called when this page's policy does not know the agent,
- * which may have joined after the page was loaded.
+ * which may have joined after the page was loaded. `target` names another tab to go to instead.
  */
-export function leaveFor(connect: Connect, refused: () => void): void {
+export function leaveFor(connect: Connect, refused: () => void, target?: string): void {
   const violated = (event: SecurityPolicyViolationEvent) => {
     if (event.effectiveDirective !== "form-action") return;
     document.removeEventListener("securitypolicyviolation", violated);
@@ -16,6 +16,7 @@ export function leaveFor(connect: Connect, refused: () => void): void {
   const form = document.createElement("form");
   form.method = "post";
   form.action = connect.viewer_url;
+  if (target !== undefined) form.target = target;
   const field = document.createElement("input");
   field.type = "hidden";
   field.name = "ticket";

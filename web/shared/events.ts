@@ -1,8 +1,8 @@
 // Server-sent events, read with fetch: EventSource cannot send an Authorization header.
 // https://html.spec.whatwg.org/multipage/server-sent-events.html
 
-import { pause } from "../../../shared/backoff.ts";
-import { Problem, problemFrom } from "../../../shared/problem.ts";
+import { pause } from "./backoff.ts";
+import { Problem, problemFrom } from "./problem.ts";
 import type { Brokers } from "./brokers.ts";
 import type { Pulse } from "./pulse.ts";
 
@@ -40,12 +40,15 @@ const BEAT = 5000;
 /** What opening may take; and the pause before a stream that ended at once is opened again. */
 const POLL = 2000;
 
+/** What may have changed: the names of the events, or `null` for anything. */
+export type Look = (names: string[] | null) => void;
+
 /**
  * Calls `look` whenever something may have changed: on every event while the stream stands, every
  * two seconds while it does not. A stream that breaks is taken up at the next broker at once.
  * Returns when `signal` aborts; throws the problem if refused.
  */
-export async function follow(brokers: Brokers, token: string, look: () => void, signal: AbortSignal): Promise<void> {
+export async function follow(brokers: Brokers, token: string, look: Look, signal: AbortSignal): Promise<void> {
   let inVain = 0;
   while (!signal.aborted) {
     const url = brokers.known()[0]!;
@@ -65,13 +68,13 @@ export async function follow(brokers: Brokers, token: string, look: () => void, 
       inVain = 0;
       await pause(POLL, signal);
     }
-    if (!signal.aborted) look();
+    if (!signal.aborted) look(null);
   }
 }
 
 async function drain(
   body: ReadableStream<Uint8Array>,
-  look: () => void,
+  look: Look,
   pulse: Pulse,
   signal: AbortSignal,
 ): Promise<void> {
@@ -84,14 +87,15 @@ async function drain(
   const names = new EventNames();
   const decoder = new TextDecoder();
   // What changed before the stream stood was announced to nobody.
-  look();
+  look(null);
   try {
     for (;;) {
       const { done, value } = await reader.read();
       if (done) return;
       clearTimeout(timer);
       timer = setTimeout(stop, SILENCE);
-      if (names.push(decoder.decode(value, { stream: true })).length > 0) look();
+      const told = names.push(decoder.decode(value, { stream: true }));
+      if (told.length > 0) look(told);
     }
   } finally {
     clearTimeout(timer);

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { Problem } from "../../../shared/problem.ts";
+import { Problem } from "./problem.ts";
 import { Brokers } from "./brokers.ts";
 import { Login } from "./login.ts";
 import { type Answer, type Asked, FakeWorld } from "./world.test-help.ts";

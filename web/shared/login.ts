@@ -3,8 +3,8 @@
 //   begin ──► prompts ──► answer ──► prompts … ──► token
 //                └── the broker died: all answers so far, to another broker ──┘
 
-import type { LoginDone, LoginReply, Message, Prompt } from "../../../shared/api.ts";
-import { Problem } from "../../../shared/problem.ts";
+import type { LoginDone, LoginReply, Message, Prompt } from "./api.ts";
+import { Problem } from "./problem.ts";
 import { type Brokers, Silent } from "./brokers.ts";
 
 export type Step =

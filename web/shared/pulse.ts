@@ -5,7 +5,7 @@
 // so that a slow network is borne. Calls that wait for one broker share its pulse. The command line
 // has the same rule: roles/client/src/pulse.rs.
 
-import { pause } from "../../../shared/backoff.ts";
+import { pause } from "./backoff.ts";
 
 /** ms. A call that is answered sooner needs no pulse; from then on there is a beat this often. */
 export const BEAT = 250;

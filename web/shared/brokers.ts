@@ -4,9 +4,9 @@
 // Safe to repeat is every call made here: reads by nature, ends and abandons because they change
 // nothing the second time, starts and connects by their Idempotency-Key.
 
-import { backoff, type Chance, pause } from "../../../shared/backoff.ts";
-import type { Cluster } from "../../../shared/api.ts";
-import { Problem, problemFrom } from "../../../shared/problem.ts";
+import { backoff, type Chance, pause } from "./backoff.ts";
+import type { Cluster } from "./api.ts";
+import { Problem, problemFrom } from "./problem.ts";
 import { Pulse } from "./pulse.ts";
 
 /** The broker gave no answer of its own: nothing listens, the line broke, or a proxy stood in. */
@@ -21,7 +21,7 @@ export class Silent extends Error {
 }
 
 export interface Call {
-  method: "GET" | "POST" | "DELETE";
+  method: "GET" | "POST" | "PUT" | "DELETE";
   path: string;
   body?: unknown;
   token?: string;
