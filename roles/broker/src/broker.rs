@@ -280,7 +280,7 @@ impl Broker {
             }
             if !rebuilds && self.needs_publishing(&table.0) && !leadership.borrow().is_leaderless()
             {
-                let _ = self.propose(Change::PutBroker(self.row())).await;
+                self.put_own_row().await;
             }
             let alive = tokio::select! {
                 changed = changes.changed() => changed.is_ok(),
@@ -330,11 +330,19 @@ impl Broker {
         })
     }
 
+    /// What this broker's copy of the table lacks, the cluster's may have: a broker that comes back on an
+    /// empty folder has not caught up yet.
+    async fn put_own_row(&self) {
+        let Ok(table) = self.table().await else { return };
+        if self.needs_publishing(&table.0) {
+            let _ = self.propose(Change::PutBroker(self.row(&table.0))).await;
+        }
+    }
+
     /// A key that is certified already keeps its certificate: a new one would not cover what the key
     /// signed before.
-    fn row(&self) -> abide_model::Broker {
-        let table = self.raft.latest();
-        let known = table.0.broker(&self.id).map(|row| row.certificate.clone());
+    fn row(&self, table: &Table) -> abide_model::Broker {
+        let known = table.broker(&self.id).map(|row| row.certificate.clone());
         let certify =
             || self.authority.certify(self.id.clone(), self.signing_key, self.clock.now());
         abide_model::Broker {

@@ -12,7 +12,7 @@ use crate::disk;
 use crate::host::Host;
 
 /// Whatever a story waits for comes within this, also on a busy machine, or not at all.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The hosts. Dropped, they are gone.
 #[derive(Debug)]
@@ -85,7 +85,7 @@ impl Hosts {
     /// Polls until `look` gives something.
     ///
     /// # Errors
-    /// When it gave nothing for a minute, naming `what`.
+    /// When it gave nothing for two minutes, naming `what`.
     pub async fn wait_for<T, F: Future<Output = Option<T>>>(
         &self,
         what: &str,

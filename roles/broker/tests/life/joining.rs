@@ -9,7 +9,7 @@ use abide_wire::peer::EnrollRequest;
 use abide_wire::peer::cooperation_client::CooperationClient;
 use serde_json::{Value, json};
 
-use super::support::{Broker, Person};
+use super::support::{Agent, Broker, Person, until};
 
 async fn token(admin: &Person, role: &str) -> JoinToken {
     let role = json!({"role": role});
@@ -92,4 +92,36 @@ async fn a_broker_whose_data_are_lost_before_it_has_caught_up_is_taken_in_anew()
     second.run().await;
     let (_, now) = admin.call("GET", "/api/v1/cluster", None, Value::Null).await;
     assert_eq!(now["voters"], 2, "{now}");
+}
+
+async fn until_three_vote(admin: &Person) {
+    until("all three vote", || async {
+        let (_, now) = admin.call("GET", "/api/v1/cluster", None, Value::Null).await;
+        (now["voters"] == 3 && now["can_lose"] == 1).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_broker_has_signed_holds_when_it_comes_back_with_an_emptied_folder() {
+    let first = Broker::start().await;
+    let admin = first.log_in("root").await;
+    let _second = Broker::join(&first, &admin).await;
+    let mut third = Broker::join(&first, &admin).await;
+    until_three_vote(&admin).await;
+    let agent = Agent::join(&first, &admin, "host-1").await;
+    let _stream = agent.connect().await;
+    let all_three = || async { Some(agent.certificates()).filter(|it| it.len() == 3) };
+    let before = until("the agent knows all keys", all_three).await;
+
+    third.stop().await;
+    third.lose_data();
+    third.run().await;
+    until_three_vote(&admin).await;
+    // Told on the same stream after whatever the third had to say of itself.
+    let another = Agent::join(&first, &admin, "host-2").await;
+    let _other = another.connect().await;
+    let all_three = || async { Some(another.certificates()).filter(|it| it.len() == 3) };
+    let after = until("another agent knows all keys", all_three).await;
+    assert_eq!(before, after, "a later certificate for a key does not cover what it signed before");
 }

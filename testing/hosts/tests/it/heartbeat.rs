@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 
 use abide_hosts::{Hosts, tell};
 
-use crate::managed::{ADDRESS, Manager, tell_of};
+use crate::managed::{ADDRESS, EMPTY, Manager, WHILE_BUSY, tell_of};
 
 /// For comparison, an address that is started when Abide is, and waits for nothing.
 const ALONE: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 201);
@@ -51,6 +51,16 @@ const STANDBY: Option<&str> = Some(
 fn a_pair_under_heartbeat_bears_the_loss_of_either_host() {
     tell(a_pair_under_heartbeat_bears_the_loss_of_either_host, async {
         let is_fit = r#"test "$(cl_status rscstatus)" = none"#;
-        tell_of(&Manager { name: "Heartbeat", set_up, alone: ALONE, is_fit, leave: STANDBY }).await
+        let manager = Manager {
+            name: "Heartbeat",
+            takeover: "unfenced",
+            set_up,
+            alone: ALONE,
+            beyond: WHILE_BUSY,
+            empty: EMPTY,
+            is_fit,
+            leave: STANDBY,
+        };
+        tell_of(&manager).await
     });
 }

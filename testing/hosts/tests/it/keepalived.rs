@@ -2,7 +2,7 @@
 
 use abide_hosts::{Hosts, tell};
 
-use crate::managed::{ADDRESS, Manager, tell_of};
+use crate::managed::{ADDRESS, EMPTY, Manager, WHILE_BUSY, tell_of};
 
 /// What the page says to change in the package's example.
 fn set_up(lab: &Hosts) -> anyhow::Result<()> {
@@ -26,8 +26,17 @@ const RESTART: Option<&str> = Some("systemctl restart keepalived");
 #[test]
 fn a_pair_under_keepalived_bears_the_loss_of_either_host() {
     tell(a_pair_under_keepalived_bears_the_loss_of_either_host, async {
-        // It moves the address by itself; the brokers only hear of it.
-        let (is_fit, leave) = ("grep BACKUP /run/abide/keepalived/abide", RESTART);
-        tell_of(&Manager { name: "keepalived", set_up, alone: ADDRESS, is_fit, leave }).await
+        let manager = Manager {
+            name: "keepalived",
+            takeover: "unfenced",
+            set_up,
+            // It moves the address by itself; the brokers only hear of it.
+            alone: ADDRESS,
+            beyond: WHILE_BUSY,
+            empty: EMPTY,
+            is_fit: "grep BACKUP /run/abide/keepalived/abide",
+            leave: RESTART,
+        };
+        tell_of(&manager).await
     });
 }

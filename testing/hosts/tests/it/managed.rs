@@ -9,21 +9,22 @@ use std::time::{Duration, Instant};
 
 use abide_api::{SessionReply, SessionState};
 use abide_client::{Api, LoggedIn, WishKey};
+use abide_hosts::fencing::PowerSwitch;
 use abide_hosts::site::{Plan, Site, add_person, start};
 use abide_hosts::{Host, Hosts, Person, Takeover, package};
 use abide_lab::viewer::Viewer;
 use anyhow::{Context, ensure};
 
-const PLAN: Plan<'_> =
-    Plan { brokers: &["h1", "h2"], agents: &["h1", "h2", "h3"], pair: Some("unfenced") };
+const HOSTS: &[&str] = &["h1", "h2", "h3"];
+/// Desktops there are looked at all the time.
+const LOOKED_AT: [&str; 2] = ["h2", "h3"];
 /// Where people find Abide.
 pub const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 200);
-/// What people wait for beyond the manager's own time. 500 ms are promised: docs/measurements/managers.md
-/// says what is measured. This holds for a build for tests on a machine that others use, and finds what
-/// costs an agent's silence, 2.2 s.
-const BEYOND_THE_MANAGER: Duration = Duration::from_millis(1_500);
-/// A standby that is gone costs its silence, a second, and half of one; here the same is added.
-const STANDBY_IS_GONE: Duration = Duration::from_millis(2_500);
+/// What a build for tests may add on a machine that others use: 500 ms are promised, and
+/// docs/measurements/managers.md says what is measured. It finds what costs an agent's silence, 2.2 s.
+pub const WHILE_BUSY: Duration = Duration::from_millis(1_500);
+/// Without fencing a standby that is gone costs its silence.
+const SILENCE: Duration = Duration::from_secs(1);
 /// The picture moves every second.
 const UNDISTURBED: Duration = Duration::from_secs(3);
 
@@ -31,15 +32,31 @@ const UNDISTURBED: Duration = Duration::from_secs(3);
 pub struct Manager {
     /// For the lines that are told.
     pub name: &'static str,
+    /// When one of the pair goes on alone: "unfenced", or "fenced", for which it has a power switch.
+    pub takeover: &'static str,
     /// Does what the manager's page says, on both hosts.
     pub set_up: fn(&Hosts) -> anyhow::Result<()>,
     /// An address that it moves without asking Abide.
     pub alone: Ipv4Addr,
+    /// What people may wait for beyond its own time.
+    pub beyond: Duration,
+    /// Words for a host that has come back, after which its broker has started on an empty folder.
+    pub empty: &'static str,
     /// Words that succeed on a host that has come back as soon as it could take over.
     pub is_fit: &'static str,
     /// Words for a host that has it all, after which the other one has; `None`: a host that comes back
     /// takes it by itself.
     pub leave: Option<&'static str>,
+}
+
+/// [`Manager::empty`] where systemd starts the broker.
+pub const EMPTY: &str =
+    "systemctl stop abide-broker; rm -r /var/lib/abide/broker/*; systemctl start abide-broker";
+
+impl Manager {
+    const fn plan(&self) -> Plan<'static> {
+        Plan { brokers: &["h1", "h2"], agents: HOSTS, pair: Some(self.takeover) }
+    }
 }
 
 /// A round's figures.
@@ -52,24 +69,26 @@ struct Round {
 }
 
 /// The site in use.
-struct Story<'a> {
+pub struct Story<'a> {
     manager: &'a Manager,
-    lab: Hosts,
+    pub lab: Arc<Hosts>,
     site: Site,
+    switch: Option<PowerSwitch>,
     people: usize,
     /// Acknowledged, and on no host that has fallen since.
-    desktops: Vec<Desktop>,
-    viewer: Option<Viewer>,
+    pub desktops: Vec<Desktop>,
+    /// One for each host of [`LOOKED_AT`].
+    viewers: Vec<Viewer>,
 }
 
 /// Somebody's.
-struct Desktop {
-    api: Arc<Api>,
-    reply: SessionReply,
+pub struct Desktop {
+    pub api: Arc<Api>,
+    pub reply: SessionReply,
 }
 
 impl Desktop {
-    fn host(&self) -> &str {
+    pub fn host(&self) -> &str {
         &self.reply.session.agent_name
     }
 }
@@ -98,34 +117,53 @@ pub async fn tell_of(manager: &Manager) -> anyhow::Result<()> {
     story.standby_dies().await.context("the standby dies")?;
     for round in &played {
         let difference = round.took.difference();
-        assert!(difference <= BEYOND_THE_MANAGER, "{difference:?} beyond the manager's own time");
+        assert!(difference <= manager.beyond, "{difference:?} beyond the manager's own time");
         assert_eq!(round.lost, 0, "acknowledged sessions are lost");
         assert!(round.gap < UNDISTURBED, "no picture for {:?}", round.gap);
     }
-    Ok(())
+    story.finish()
 }
 
 impl<'a> Story<'a> {
-    async fn begin(manager: &'a Manager) -> anyhow::Result<Self> {
-        let lab = Hosts::boot(["h1", "h2", "h3"])?;
+    pub async fn begin(manager: &'a Manager) -> anyhow::Result<Self> {
+        let lab = Arc::new(Hosts::boot(["h1", "h2", "h3"])?);
         lab.install(&package()?)?;
-        let site = Site::found_behind(&lab, PLAN, ADDRESS).await?;
+        let site = Site::found_behind(&lab, manager.plan(), ADDRESS).await?;
+        let switch = match manager.takeover {
+            "fenced" => Some(PowerSwitch::over(&lab)?),
+            _ => None,
+        };
         (manager.set_up)(&lab)?;
-        serves(&lab, "h1").await?;
-        let (desktops, viewer) = (Vec::new(), None);
-        let mut story = Self { manager, lab, site, people: 0, desktops, viewer };
-        let looked_at = story.desktop_on("h3").await?;
-        let viewer = Viewer::attach(looked_at.api.clone(), looked_at.reply.clone()).await?;
-        story.viewer = Some(viewer);
+        // Half a minute later it would be on the disks anyway.
+        lab.on_each(|host| host.run("sync").map(drop))?;
+        let (desktops, viewers) = (Vec::new(), Vec::new());
+        let mut story = Self { manager, lab, site, switch, people: 0, desktops, viewers };
+        serves(&story.lab, "h1").await?;
+        for host in LOOKED_AT {
+            let Desktop { api, reply } = story.desktop_on(host).await?;
+            let viewer = Viewer::attach(api.clone(), reply.clone()).await?;
+            story.viewers.push(viewer);
+        }
         Ok(story)
     }
 
+    /// Whoever the story's end is told to knows that no fencing failed.
+    pub fn finish(self) -> anyhow::Result<()> {
+        self.switch.map_or(Ok(()), PowerSwitch::finish)
+    }
+
     /// Somebody new, who logs in through the service address.
-    async fn person(&mut self) -> anyhow::Result<LoggedIn> {
+    pub async fn person(&mut self) -> anyhow::Result<LoggedIn> {
         let mut person = Person::new(&format!("user{}", self.people), "correct horse");
         self.people += 1;
         self.lab.on_each(|host| add_person(host, &person))?;
         Ok(self.site.log_in_at(0, &mut person).await?)
+    }
+
+    /// The API in the name of somebody new.
+    pub async fn log_in(&mut self) -> anyhow::Result<Arc<Api>> {
+        let login = self.person().await?;
+        Ok(Arc::new(self.site.anew(&login.token)?))
     }
 
     /// One that is on this host. People come until there is one.
@@ -134,18 +172,30 @@ impl<'a> Story<'a> {
             if let Some(found) = self.desktops.iter().position(|it| it.host() == host) {
                 return Ok(&self.desktops[found]);
             }
-            let login = self.person().await?;
-            let api = Arc::new(self.site.anew(&login.token)?);
-            let reply = start(&api).await?;
-            self.desktops.push(Desktop { api, reply });
+            self.start().await?;
         }
         anyhow::bail!("none of 12 desktops is on {host}")
     }
 
-    async fn round(&mut self, emptied: bool) -> anyhow::Result<Round> {
-        for host in PLAN.agents {
+    /// Somebody new starts one.
+    pub async fn start(&mut self) -> anyhow::Result<()> {
+        let api = self.log_in().await?;
+        let reply = start(&api).await?;
+        self.desktops.push(Desktop { api, reply });
+        Ok(())
+    }
+
+    /// A desktop on each host.
+    pub async fn everywhere(&mut self) -> anyhow::Result<()> {
+        for host in HOSTS {
             self.desktop_on(host).await?;
         }
+        Ok(())
+    }
+
+    async fn round(&mut self, emptied: bool) -> anyhow::Result<Round> {
+        self.until_whole().await?;
+        self.everywhere().await?;
         let starter = self.person().await?;
         self.gap()?;
         let cut = Instant::now();
@@ -156,19 +206,37 @@ impl<'a> Story<'a> {
         let mut known = Person::new("user0", "correct horse");
         self.site.log_in_at(0, &mut known).await.context("a login after the takeover")?;
         let lost = self.missing().await?;
-        self.desktops.retain(|it| it.host() != "h1");
         let api = Arc::new(self.site.anew(&starter.token)?);
         self.desktops.push(Desktop { api, reply: took.reply.clone() });
-        self.enter_all().await?;
+        self.enter_all_but("h1").await?;
         self.host_1_returns(emptied).await?;
         self.enter_all().await?;
         let gap = self.gap()?;
         Ok(Round { took, lost, gap })
     }
 
-    /// The longest time without a picture since the last look.
+    /// The longest time for which somebody saw no new picture since the last look.
     fn gap(&self) -> anyhow::Result<Duration> {
-        self.viewer.as_ref().context("nobody looks")?.longest_gap()
+        let gaps = self.viewers.iter().map(Viewer::longest_gap);
+        gaps.collect::<Result<Vec<_>, _>>()?.into_iter().max().context("nobody looks")
+    }
+
+    /// Both brokers are there, in sync.
+    pub async fn until_in_sync(&self) -> anyhow::Result<()> {
+        let in_sync = async || {
+            let all = ["h1", "h2"].map(|name| status(self.lab.host(name)));
+            matches!(all, [Some(0), Some(10)] | [Some(10), Some(0)]).then_some(())
+        };
+        self.lab.wait_for("both brokers are in sync", in_sync).await
+    }
+
+    /// And host 1 has all that the manager moves.
+    async fn until_whole(&self) -> anyhow::Result<()> {
+        self.until_in_sync().await?;
+        let addresses = [ADDRESS, self.manager.alone];
+        let has = |it: &Ipv4Addr| has_address(self.lab.host("h1"), *it);
+        let all = async || addresses.iter().all(has).then_some(());
+        self.lab.wait_for("host 1 has the addresses", all).await
     }
 
     /// It is brought up to date, and serves again.
@@ -176,52 +244,60 @@ impl<'a> Story<'a> {
         let h1 = self.lab.host("h1");
         h1.boot()?;
         if emptied {
-            h1.run("systemctl stop abide-broker; rm -r /var/lib/abide/broker/*")?;
-            h1.run("systemctl start abide-broker")?;
+            h1.run(self.manager.empty)?;
         }
         let in_sync = async || matches!(status(h1), Some(0 | 10)).then_some(());
         self.lab.wait_for("host 1 is up to date", in_sync).await?;
-        self.site.settle(&self.lab, PLAN).await?;
+        self.site.settle(&self.lab, self.manager.plan()).await?;
         let is_fit = async || h1.run(self.manager.is_fit).ok();
         self.lab.wait_for("the manager could give it to host 1", is_fit).await?;
         if let Some(leave) = self.manager.leave {
-            ensure!(has_address(self.lab.host("h2")), "host 1 has taken it back unasked");
+            ensure!(has_address(self.lab.host("h2"), ADDRESS), "host 1 has taken it back unasked");
             self.lab.host("h2").run(leave)?;
         }
         serves(&self.lab, "h1").await
     }
 
-    /// Writes go on without a word from the manager.
+    /// Writes go on without a word to host 1 but, where there is fencing, that it was done.
     async fn standby_dies(&mut self) -> anyhow::Result<()> {
+        self.until_whole().await?;
         let starter = self.person().await?;
         self.gap()?;
-        let cut = Instant::now();
+        self.viewers.remove(0);
+        let (mut since, mut most) = (Instant::now(), SILENCE + self.manager.beyond);
         self.lab.host("h2").power_off()?;
-        let took = Takeover::watch(&self.site, &starter.token, [ADDRESS; 2], cut).await?;
+        if let Some(switch) = &self.switch {
+            let fenced = async || switch.answered_for("h2");
+            since = self.lab.wait_for("host 2 is fenced", fenced).await?;
+            most = self.manager.beyond;
+        }
+        let took = Takeover::watch(&self.site, &starter.token, [ADDRESS; 2], since).await?;
         println!("{}: the standby dies: start {} ms", self.manager.name, took.start.as_millis());
-        ensure!(took.start <= STANDBY_IS_GONE, "the first start took {:?}", took.start);
+        ensure!(took.start <= most, "the first start took {:?}", took.start);
         ensure!(self.missing().await? == 0, "acknowledged sessions are lost");
-        self.desktops.retain(|it| it.host() != "h2");
         let api = Arc::new(self.site.anew(&starter.token)?);
         self.desktops.push(Desktop { api, reply: took.reply });
-        self.enter_all().await?;
-        let h2 = self.lab.host("h2");
-        h2.boot()?;
-        let in_sync = async || (status(h2) == Some(10)).then_some(());
-        self.lab.wait_for("the standby is up to date", in_sync).await?;
-        ensure!(has_address(self.lab.host("h1")), "the address has moved");
+        self.enter_all_but("h2").await?;
+        self.lab.host("h2").boot()?;
+        self.until_whole().await?;
         ensure!(self.gap()? < UNDISTURBED, "the viewer was disturbed");
         Ok(())
     }
 
     /// How many of the acknowledged sessions nobody knows any more.
-    async fn missing(&self) -> anyhow::Result<usize> {
+    pub async fn missing(&self) -> anyhow::Result<usize> {
         let mut missing = 0;
         for desktop in &self.desktops {
             let all = desktop.api.sessions().await?.sessions;
             missing += usize::from(!all.iter().any(|it| it.id == desktop.reply.session.id));
         }
         Ok(missing)
+    }
+
+    /// Every desktop lives and can be entered, those on this host apart, which are gone.
+    pub async fn enter_all_but(&mut self, fallen: &str) -> anyhow::Result<()> {
+        self.desktops.retain(|it| it.host() != fallen);
+        self.enter_all().await
     }
 
     /// Every desktop lives and can be entered.
@@ -266,16 +342,16 @@ fn status(host: &Host) -> Option<i32> {
     host.try_run("abide ha status", "").ok()?.status.code()
 }
 
-fn has_address(host: &Host) -> bool {
-    host.run(&format!("ip address show dev eth0 | grep -w {ADDRESS}")).is_ok()
+fn has_address(host: &Host, address: Ipv4Addr) -> bool {
+    host.run(&format!("ip address show dev eth0 | grep -w {address}")).is_ok()
 }
 
 /// Waits until this host is activated and has the address.
-async fn serves(lab: &Hosts, host: &str) -> anyhow::Result<()> {
+pub async fn serves(lab: &Hosts, host: &str) -> anyhow::Result<()> {
     let is_active = || lab.host(host).try_run("abide ha status", "").ok();
     let look = async || {
         let active = is_active()?.out.contains(" active ");
-        (active && has_address(lab.host(host))).then_some(())
+        (active && has_address(lab.host(host), ADDRESS)).then_some(())
     };
     lab.wait_for(&format!("{host} has the address and serves"), look).await
 }

@@ -1,6 +1,6 @@
 //! An agent that is played: it speaks the protocol and starts nothing.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -342,6 +342,12 @@ async fn channel(address: SocketAddr, tls: Arc<ClientConfig>) -> Channel {
 }
 
 impl Agent {
+    /// The certificates of the brokers' keys, as it was told last.
+    pub fn certificates(&self) -> BTreeSet<String> {
+        let told = self.told.lock().unwrap();
+        told.iter().flat_map(|view| view.key_certificates.clone()).collect()
+    }
+
     /// Has a session in its ledger that no broker ordered; returns its id.
     pub fn claim_without_an_order(&self) -> String {
         let id = uuid::Uuid::now_v7();
