@@ -77,7 +77,7 @@ fn figures(
 fn one_by_one(folder: &Path) -> anyhow::Result<f64> {
     let mut file = Synced::new(folder)?;
     let agent = table::agent(0)?;
-    let record = Replica::encode(&table::reserve(&agent, 0, Timestamp(0))?);
+    let record = Replica::default().encode(&table::reserve(&agent, 0, Timestamp(0))?)?;
     let began = Instant::now();
     for _ in 0..SYNCED_WRITES {
         file.write(&record)?;
