@@ -9,6 +9,8 @@ use anyhow::Context;
 use crate::install::{Purpose, ensure as install};
 use crate::{DistArgs, Profile, dist, shell};
 
+/// Makes the newer package: it speaks a wire version of which the other knows nothing.
+const NEXT_WIRE: &str = "abide/next-wire";
 /// Means the stories on whole Debian hosts alone; a filter for their names may follow.
 const HOSTS: &str = "hosts";
 
@@ -41,14 +43,18 @@ fn stories(filter: &[String]) -> anyhow::Result<()> {
         eprintln!("Whole hosts need root: their stories are left out.");
         return Ok(());
     }
-    let bins = shell::build(&["abide", "abide-keeper", "abide-hosts"], false)?;
-    let package = |revision: Option<&str>| {
+    let package = |bins: &Path, revision: Option<&str>| {
         let revision = revision.map(str::to_owned);
         let package = DistArgs { profile: Profile::Dev, revision, no_build: true };
-        beside(&bins, &dist::package(&package)?)
+        beside(bins, &dist::package(&package)?)
     };
-    // The second differs in its version alone.
-    let (package, newer) = (package(None)?, package(Some("1"))?);
+    shell::build(&["abide-keeper", "abide-hosts"], false)?;
+    let newer = {
+        let bins = shell::build_with(&["abide"], false, Some(NEXT_WIRE))?;
+        package(&bins, Some("1"))?
+    };
+    let bins = shell::build(&["abide", "abide-keeper", "abide-hosts"], false)?;
+    let package = package(&bins, None)?;
     shell::step("Making the hosts' base, if it is not there", || {
         shell::run_quietly(&mut Command::new(bins.join("abide-hosts")))
     })?;

@@ -27,8 +27,21 @@ pub fn cargo() -> Command {
 /// No package is named, so that all builds choose the libraries' features alike, and share what is
 /// built.
 pub fn build(programs: &[&str], release: bool) -> anyhow::Result<PathBuf> {
+    build_with(programs, release, None)
+}
+
+/// The same with a feature of one of our packages, `PACKAGE/FEATURE`. The next build without it puts the
+/// program back as it is without.
+pub fn build_with(
+    programs: &[&str],
+    release: bool,
+    feature: Option<&str>,
+) -> anyhow::Result<PathBuf> {
     let mut cargo = cargo();
     cargo.arg("build");
+    if let Some(feature) = feature {
+        cargo.args(["--features", feature]);
+    }
     for program in programs {
         cargo.args(["--bin", program]);
     }

@@ -17,6 +17,7 @@ use crate::settings::{LoginBackend, Settings, WebTls, settings_from};
 const UNIT: &str = "abide-broker.service";
 const LOGIN_SOCKET: &str = "abide-login.socket";
 const USER: &str = "abide-broker";
+const VERSIONS: &str = "the brokers' versions";
 /// An offset that people should hear of, seconds.
 const FAR_OFF: f64 = 5.0;
 
@@ -140,6 +141,11 @@ async fn ask(settings: &Settings, report: &mut Report) {
         )),
         Err(error) => return report.add(silent(error)),
     }
+    match local.ask("/api/v1/cluster").await {
+        Ok((true, told)) => report.add(versions(&told)),
+        Ok((false, why)) => report.add(Finding::warning(VERSIONS, why.trim(), "see the journal")),
+        Err(error) => return report.add(silent(error)),
+    }
     match local.metrics().await {
         Ok(metrics) => {
             report.add(clock(&metrics));
@@ -166,6 +172,22 @@ async fn pair(settings: &Settings, report: &mut Report) {
         ),
         None => Finding::wrong(&pair.peer, reply.text, "see pair.md"),
     });
+}
+
+/// Whether all brokers have come to the newest wire version, as this one tells of the cluster.
+fn versions(told: &str) -> Finding {
+    let cluster: abide_api::Cluster = match serde_json::from_str(told) {
+        Ok(cluster) => cluster,
+        Err(error) => return Finding::warning(VERSIONS, with_causes(&error), "upgrade abide"),
+    };
+    match cluster.wire_problem {
+        None => Finding::fine(VERSIONS, "are the same"),
+        Some(problem) => Finding::warning(
+            VERSIONS,
+            problem,
+            "upgrade abide on those hosts, or: abide cluster remove; see install.md, Upgrading",
+        ),
+    }
 }
 
 fn clock(metrics: &Metrics) -> Finding {
@@ -229,6 +251,21 @@ mod tests {
         assert_eq!(heartbeat(&metrics(0.001, 0.1)).grade, Grade::Warning);
         assert_eq!(heartbeat(&metrics(0.05, 0.03)).grade, Grade::Warning);
         assert_eq!(heartbeat(&Metrics::parse("")).grade, Grade::Warning);
+    }
+
+    #[test]
+    fn brokers_of_different_versions_are_pointed_out() {
+        let told = |problem: serde_json::Value| {
+            let cluster = serde_json::json!({
+                "cluster": "c", "answered_by": "a", "term": 1, "leader": null, "generation": 0,
+                "can_lose": 1, "voters": 3, "brokers": [], "wire": 1, "wire_problem": problem,
+            });
+            versions(&cluster.to_string())
+        };
+        assert_eq!(told(serde_json::Value::Null).grade, Grade::Fine);
+        let found = told("broker b runs an older one".into());
+        assert_eq!(found.grade, Grade::Warning);
+        assert!(found.what.contains("broker b"), "{found:?}");
     }
 
     #[test]

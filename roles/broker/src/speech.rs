@@ -196,3 +196,77 @@ pub async fn keep(broker: Broker) {
         let _ = timeout(LOOK, broker.speeches.news.notified()).await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FIRST: WireVersion = WireVersion::FIRST;
+
+    fn newest() -> WireVersion {
+        *SPOKEN.end()
+    }
+
+    fn says(newest: WireVersion) -> Option<Speaks> {
+        Some(Speaks { oldest: FIRST, newest, table: None })
+    }
+
+    fn spoken<const N: usize>(table: WireVersion, said: [Option<Speaks>; N]) -> Spoken {
+        let id = |number: usize| format!("{number:032}").parse().unwrap();
+        let brokers = said.into_iter().enumerate().map(|(number, said)| (id(number), said));
+        Spoken { table, brokers: brokers.collect() }
+    }
+
+    fn problem(spoken: &Spoken) -> String {
+        let name = |id: &BrokerId| format!("b{}", &id.as_str()[31..]);
+        spoken.problem(name).unwrap_or_default()
+    }
+
+    #[test]
+    fn the_version_is_raised_once_every_broker_speaks_a_newer_one() {
+        let new = says(newest());
+        let due = |said: [Option<Speaks>; 3]| spoken(FIRST, said).due();
+        assert_eq!(due([new, new, new]), Some(newest()));
+        assert_eq!(due([new, says(FIRST), new]), None, "one is older");
+        assert_eq!(due([new, None, new]), None, "one was never heard");
+        assert_eq!(due([new, says(WireVersion(9)), new]), Some(newest()), "one is newer still");
+        assert_eq!(spoken(newest(), [new, new]).due(), None, "once");
+        assert_eq!(spoken(FIRST, []).due(), None, "nobody is in the table yet");
+    }
+
+    #[test]
+    fn whoever_holds_a_newer_version_up_is_named() {
+        let (new, old) = (says(newest()), says(FIRST));
+        let said = problem(&spoken(FIRST, [new, old, None]));
+        let until = format!("until every broker runs an Abide that speaks {}", newest());
+        for words in [&until, "these run an older one: b1", "have not been heard: b2"] {
+            assert!(said.contains(words), "{said}");
+        }
+        assert_eq!(problem(&spoken(newest(), [new, new, None])), "", "nothing is held up");
+        assert_eq!(problem(&spoken(FIRST, [new, new])), "", "it is about to be raised");
+    }
+
+    #[test]
+    fn a_broker_that_is_too_old_is_named_first() {
+        let said = problem(&spoken(newest(), [says(newest()), says(FIRST)]));
+        assert!(said.contains("take no part until they run a newer one: b1."), "{said}");
+    }
+
+    #[test]
+    fn whoever_says_nothing_speaks_the_first_version() {
+        assert_eq!(Some(Speaks::from(None)), says(FIRST));
+    }
+
+    #[tokio::test]
+    async fn a_cluster_that_has_come_further_than_this_build_is_noticed() {
+        let speeches = Speeches::default();
+        let other = "0".repeat(32).parse().unwrap();
+        let beyond = WireVersion(newest().0 + 1);
+        let at = |table| Speaks { oldest: FIRST, newest: beyond, table: Some(table) };
+        speeches.hear(&other, at(newest()));
+        let patience = Duration::from_millis(10);
+        assert!(timeout(patience, speeches.outgrown()).await.is_err());
+        speeches.hear(&other, at(beyond));
+        assert_eq!(speeches.outgrown().await, beyond);
+    }
+}

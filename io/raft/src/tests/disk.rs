@@ -146,6 +146,24 @@ async fn a_file_that_is_short_foreign_newer_or_missing_is_refused_by_name() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_folder_with_changes_of_a_newer_version_is_refused_and_left_as_it_is() {
+    let folder = TempDir::new().unwrap();
+    let raft = start(folder.path()).await;
+    raft.propose(put(1, "known")).await.unwrap();
+    raft.propose(put(2, NEWER)).await.unwrap();
+    raft.propose(put(3, "known")).await.unwrap();
+    raft.stop().await.unwrap();
+    let before = contents(folder.path());
+    let refused = start_error(folder.path()).await;
+    assert!(matches!(refused, StartError::Open(OpenError::Version { .. })), "{refused:?}");
+    let said = refused.to_string();
+    for words in ["raft.db", "nothing was changed", "Run the version that wrote them"] {
+        assert!(said.contains(words), "{said}");
+    }
+    assert!(contents(folder.path()) == before, "something was changed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_failed_write_stops_the_engine_and_says_so_while_the_last_state_stays() {
     let folder = TempDir::new().unwrap();
     let raft = start(folder.path()).await;

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::store::{Snapshots, Store};
 use crate::types::Types;
-use crate::{Claim, OpenError, ProposeError, ReadError, SnapshotEvery};
+use crate::{Claim, OpenError, ProposeError, ReadError, SnapshotEvery, TakeOverError};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_proposed_is_applied_read_and_there_after_a_restart() {
@@ -27,6 +27,23 @@ async fn what_was_proposed_is_applied_read_and_there_after_a_restart() {
     assert_eq!(&*again.read().await.unwrap().rows[&1], b"one");
     assert_eq!(again.propose(put(3, "three")).await.unwrap(), 3);
     again.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_group_cannot_read_yet_is_refused_in_the_states_words_and_not_written() {
+    let folder = TempDir::new().unwrap();
+    let raft = start(folder.path()).await;
+    raft.propose(put(1, "x")).await.unwrap();
+    let log = raft.status().log;
+    let refused = raft.propose(put(2, UNSPOKEN)).await.unwrap_err();
+    assert!(matches!(refused, ProposeError::Unspoken(_)), "{refused:?}");
+    assert_eq!(refused.to_string(), "not everybody reads it");
+    let peer = Peer { address: "broker:9000".into(), ..Peer::default() };
+    let refused = raft.take_over(peer, 0, Some(put(2, UNSPOKEN))).await;
+    assert!(matches!(refused, Err(TakeOverError::Unspoken(_))), "{refused:?}");
+    assert_eq!(raft.propose(put(3, "x")).await.unwrap(), 2);
+    assert_eq!((raft.status().log, raft.claim()), (log + 1, Claim::default()));
+    raft.stop().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

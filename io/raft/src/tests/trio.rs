@@ -232,6 +232,24 @@ async fn a_cut_off_leader_is_replaced_stops_serving_and_comes_back_as_a_follower
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_follower_stores_nothing_that_it_cannot_read() {
+    let trio = Trio::start().await;
+    let leader = trio.leader().await;
+    leader.propose(put(1, "x")).await.unwrap();
+    let others = trio.others(&leader);
+    for raft in &others {
+        has(raft, 1).await;
+    }
+    let ends: Vec<_> = others.iter().map(|raft| raft.status().last).collect();
+    let lost = leader.propose(put(2, NEWER)).await;
+    assert!(matches!(lost, Err(ProposeError::Unknown)), "{lost:?}");
+    for (raft, end) in others.iter().zip(ends) {
+        assert_eq!(raft.status().last, end);
+    }
+    trio.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_read_whose_answers_are_lost_for_a_moment_waits_for_others() {
     let trio = Trio::start().await;
     let leader = trio.leader().await;

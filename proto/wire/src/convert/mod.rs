@@ -2,6 +2,8 @@
 //! every field is checked and the first bad one is named.
 
 mod command;
+#[cfg(feature = "next-wire")]
+mod next;
 mod part;
 mod shared;
 #[cfg(test)]

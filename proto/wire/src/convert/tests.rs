@@ -15,9 +15,11 @@ proptest! {
     #[test]
     fn every_command_comes_back_as_it_went(mut command in testing::command(), at: u64) {
         command.at = Timestamp(at);
-        let bytes = written(&command);
-        prop_assert!(check_command(&bytes).is_ok());
-        prop_assert_eq!(read_command(&bytes).unwrap(), command);
+        for version in [WireVersion::FIRST, *SPOKEN.end()] {
+            let bytes = write_command(&command, version).unwrap();
+            prop_assert!(check_command(&bytes).is_ok());
+            prop_assert_eq!(&read_command(&bytes).unwrap(), &command);
+        }
     }
 
     #[test]
@@ -52,7 +54,7 @@ proptest! {
 }
 
 fn written(command: &Command) -> Vec<u8> {
-    write_command(command, *SPOKEN.end()).unwrap()
+    write_command(command, WireVersion::FIRST).unwrap()
 }
 
 fn read_part(bytes: &[u8]) -> Result<Option<Part>, Box<dyn Error>> {

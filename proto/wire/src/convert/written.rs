@@ -58,7 +58,10 @@ pub fn write_command(command: &Command, spoken: WireVersion) -> Result<Vec<u8>, 
     if needed > spoken {
         return Err(Unspoken { needed, spoken });
     }
-    Ok(table::Command::from(command).encode_to_vec())
+    let bytes = table::Command::from(command).encode_to_vec();
+    #[cfg(feature = "next-wire")]
+    let bytes = super::next::wrap(bytes, spoken);
+    Ok(bytes)
 }
 
 /// The opposite of [`write_command`], for every version that this build speaks.
@@ -66,6 +69,8 @@ pub fn write_command(command: &Command, spoken: WireVersion) -> Result<Vec<u8>, 
 /// # Errors
 /// [`ConvertError`].
 pub fn read_command(bytes: &[u8]) -> Result<Command, ConvertError> {
+    #[cfg(feature = "next-wire")]
+    let bytes = &*super::next::unwrap(bytes)?;
     let command = table::Command::decode(bytes)?;
     if command.change.is_none() {
         check_command(bytes)?;
@@ -78,7 +83,10 @@ pub fn read_command(bytes: &[u8]) -> Result<Command, ConvertError> {
 ///
 /// # Errors
 /// [`ConvertError::Version`]; or the bytes are no message.
-pub fn check_command(mut bytes: &[u8]) -> Result<(), ConvertError> {
+pub fn check_command(bytes: &[u8]) -> Result<(), ConvertError> {
+    #[cfg(feature = "next-wire")]
+    let bytes = &*super::next::unwrap(bytes)?;
+    let mut bytes = bytes;
     while bytes.has_remaining() {
         let (field, kind) = decode_key(&mut bytes)?;
         match (field, kind) {

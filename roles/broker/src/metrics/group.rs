@@ -51,6 +51,9 @@ impl Collector for Standing {
         let generation = ConstGauge::new(self.broker.generation());
         let about = "Forced takeovers of the cluster, as far as this broker's data know";
         put(to, "generation", about, None, &generation)?;
+        let wire = ConstGauge::new(u64::from(raft.latest().0.wire().0));
+        let about = "The wire version that all brokers have come to, as far as this one knows";
+        put(to, "wire_version", about, None, &wire)?;
         let pair = &self.broker.pair;
         let of_pair = |it: bool| pair.settings().map(|_| (None, u64::from(it))).into_iter();
         let about = "Whether the cluster manager wants this broker of a pair to serve";

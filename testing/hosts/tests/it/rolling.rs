@@ -1,4 +1,4 @@
-//! An upgrade of a whole site, host after host, while people work.
+//! An upgrade of a whole site to a newer wire version, host after host, while people work; and the way back.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,7 +6,8 @@ use std::time::Duration;
 use abide_api::SessionState;
 use abide_client::{Api, WishKey};
 use abide_hosts::site::{Plan, Site, add_person, start};
-use abide_hosts::{Hosts, Person, install, newer_package, package, tell};
+use abide_hosts::{Host, Hosts, Person, install, newer_package, package, tell};
+use anyhow::Context;
 use tokio::sync::watch;
 
 const PLAN: Plan<'_> =
@@ -39,9 +40,67 @@ async fn work(api: Arc<Api>, stop: watch::Receiver<bool>) -> anyhow::Result<Done
     Ok(done)
 }
 
+/// The wire version that the cluster has come to, once every broker has said what it speaks; with that.
+async fn spoken(lab: &Hosts, site: &Site) -> anyhow::Result<(u32, Vec<u32>)> {
+    lab.wait_for("every broker has said what it speaks", async || {
+        let cluster = site.admin.cluster_by_leader().await.ok()?;
+        let each = cluster.brokers.iter().map(|it| it.wire).collect::<Option<Vec<_>>>()?;
+        Some((cluster.wire?, each))
+    })
+    .await
+}
+
+/// What this host's broker has written to the journal since this moment.
+fn said(host: &Host, since: &str) -> anyhow::Result<String> {
+    host.run(&format!("journalctl --unit abide-broker --since '{since}' --output cat"))
+}
+
+/// The names and contents of a broker's data.
+const FINGERPRINT: &str =
+    "cd /var/lib/abide/broker && sha256sum raft.db* snapshot* 2>/dev/null; true";
+
+/// The older package on a host whose cluster has been upgraded: its broker is refused in plain words, by its
+/// own data and then, without them, by the others; with the newer one it is back.
+async fn the_way_back_is_closed(
+    lab: &Hosts,
+    site: &Site,
+    versions: (u32, u32),
+) -> anyhow::Result<()> {
+    let (host, (old, new)) = (lab.host("h3"), versions);
+    host.run("systemctl stop abide-broker")?;
+    let (before, since) = (host.run(FINGERPRINT)?, host.run("date '+%F %T'")?);
+    let older = package()?;
+    let name = older.file_name().context("a package without a name")?.to_string_lossy();
+    host.run(&format!("apt-get install --yes --allow-downgrades /root/{name}; true"))?;
+    host.run("systemctl start abide-broker; true")?;
+    lab.wait_for("it is refused by its data", async || {
+        let said = said(host, since.trim()).ok()?;
+        let words = format!("wire version {new}, and this Abide speaks 1 to {old}");
+        (said.contains("nothing was changed") && said.contains(&words)).then_some(())
+    })
+    .await?;
+    host.run("systemctl stop abide-broker")?;
+    assert_eq!(host.run(FINGERPRINT)?, before, "the older broker has changed its data");
+    host.run("mv /var/lib/abide/broker /root/aside; systemctl start abide-broker; true")?;
+    lab.wait_for("it is refused by the others", async || {
+        let said = said(host, since.trim()).ok()?;
+        let words =
+            format!("the cluster speaks wire version {new}, and this Abide speaks 1 to {old}");
+        said.contains(&words).then_some(())
+    })
+    .await?;
+    let problem = site.admin.cluster_by_leader().await?.wire_problem.unwrap_or_default();
+    assert!(problem.contains("take no part until they run a newer one"), "{problem}");
+    host.run("systemctl stop abide-broker")?;
+    host.run("rm -r /var/lib/abide/broker; mv /root/aside /var/lib/abide/broker")?;
+    install(host, &newer_package()?)?;
+    host.run("systemctl start abide-broker")?;
+    site.settle(lab, PLAN).await
+}
+
 #[test]
-fn a_site_is_upgraded_host_by_host_and_no_call_fails() {
-    tell(a_site_is_upgraded_host_by_host_and_no_call_fails, async {
+fn a_site_is_upgraded_host_by_host_to_a_newer_wire_version_and_no_call_fails() {
+    tell(a_site_is_upgraded_host_by_host_to_a_newer_wire_version_and_no_call_fails, async {
         let lab = Hosts::boot(["h1", "h2", "h3"])?;
         lab.install(&package()?)?;
         let site = Site::found(&lab, PLAN).await?;
@@ -53,10 +112,22 @@ fn a_site_is_upgraded_host_by_host_and_no_call_fails() {
             let api = Arc::new(site.log_in(&mut person).await?);
             people.push((api.clone(), tokio::spawn(work(api, stopped.clone()))));
         }
-        for host in lab.all() {
+        let (old, _) = spoken(&lab, &site).await?;
+        for (done, host) in lab.all().iter().enumerate() {
+            let (now, mut each) = spoken(&lab, &site).await?;
+            each.sort_unstable();
+            let expected: Vec<_> =
+                (0..3).map(|it| if it < 3 - done { old } else { old + 1 }).collect();
+            assert_eq!((now, each), (old, expected), "before {} is upgraded", host.name);
             install(host, &newer_package()?)?;
             site.settle(&lab, PLAN).await?;
         }
+        lab.wait_for("the cluster speaks the newer version", async || {
+            let cluster = site.admin.cluster_by_leader().await.ok()?;
+            (cluster.wire == Some(old + 1) && cluster.wire_problem.is_none()).then_some(())
+        })
+        .await?;
+        the_way_back_is_closed(&lab, &site, (old, old + 1)).await?;
         stop.send_replace(true);
         for (api, work) in people {
             let done = work.await??;
