@@ -11,6 +11,7 @@ use abide_ticket::{KeyRing, TOKEN_LEEWAY_MS, VerifyingKey};
 use abide_tls::{Authority, BrokerIdentity, Identity};
 use abide_wire::agent as wire;
 use tokio::sync::OnceCell;
+use tokio::time::sleep;
 
 use crate::clock::Clock;
 use crate::hearsay::Hearsay;
@@ -278,18 +279,29 @@ impl Broker {
                 rebuilds = !rebuild::begin(&self).await;
                 continue;
             }
-            if !rebuilds && self.needs_publishing(&table.0) && !leadership.borrow().is_leaderless()
-            {
-                self.put_own_row().await;
-            }
+            let may_lack = !rebuilds && self.needs_publishing(&table.0);
+            let unanswered =
+                may_lack && !leadership.borrow().is_leaderless() && !self.publish_row().await;
             let alive = tokio::select! {
                 changed = changes.changed() => changed.is_ok(),
                 changed = leadership.changed() => changed.is_ok(),
+                () = sleep(PUBLISH_AGAIN), if unanswered => true,
             };
             if !alive {
                 return;
             }
         }
+    }
+
+    /// Writes this broker's row, if the table that the brokers agree on lacks it; whether they answered. A table
+    /// that is still being caught up with may lack the certificate of this broker's key, and another in its
+    /// place would not cover what the key has signed: everybody whom this broker let in would be out.
+    async fn publish_row(&self) -> bool {
+        let Ok(table) = self.table().await else { return false };
+        if !self.needs_publishing(&table.0) {
+            return true;
+        }
+        self.propose(Change::PutBroker(self.row(&table.0))).await.is_ok()
     }
 
     /// Believes the keys that the table certifies now.
@@ -330,15 +342,6 @@ impl Broker {
         })
     }
 
-    /// What this broker's copy of the table lacks, the cluster's may have: a broker that comes back on an
-    /// empty folder has not caught up yet.
-    async fn put_own_row(&self) {
-        let Ok(table) = self.table().await else { return };
-        if self.needs_publishing(&table.0) {
-            let _ = self.propose(Change::PutBroker(self.row(&table.0))).await;
-        }
-    }
-
     /// A key that is certified already keeps its certificate: a new one would not cover what the key
     /// signed before.
     fn row(&self, table: &Table) -> abide_model::Broker {
@@ -354,6 +357,9 @@ impl Broker {
         }
     }
 }
+
+/// Before this broker's row is offered again, if nobody answered.
+const PUBLISH_AGAIN: Duration = Duration::from_secs(1);
 
 /// How long one request may wait for the cluster, the desktop's start included.
 pub const PATIENCE: Duration = Duration::from_secs(30);

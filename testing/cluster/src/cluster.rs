@@ -16,7 +16,8 @@ use crate::options::{Options, WebTls};
 use crate::process::{self, Turn, run, run_at};
 use crate::servers::{AgentServer, BrokerServer, Entry, make_agent, make_broker, node_id, text};
 use crate::sessions;
-use crate::until::{GLANCE, until};
+use crate::until::{GLANCE, until, until_ok};
+use crate::whole::ensure_all_vote;
 
 /// What any single step may take before it counts as failed.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -105,9 +106,11 @@ impl Cluster {
     /// Returns when as many brokers vote as there are, and as many may be lost as can be.
     async fn until_brokers_vote(&self, api: &Api) -> anyhow::Result<()> {
         let all = u32::from(self.options.brokers);
-        until("every broker votes", PATIENCE, async || {
-            let now = api.cluster().await.ok()?;
-            (now.voters == all && now.can_lose == (all - 1) / 2).then_some(())
+        until_ok("every broker votes", PATIENCE, async || {
+            let now = api.cluster().await?;
+            ensure_all_vote(&now, self.brokers.len())?;
+            ensure!(now.can_lose == (all - 1) / 2, "only {} may be lost", now.can_lose);
+            Ok(())
         })
         .await
     }

@@ -20,6 +20,7 @@ mod process;
 mod servers;
 mod sessions;
 mod until;
+mod whole;
 
 pub use binaries::Binaries;
 pub use cluster::{Cluster, TestUser};
@@ -29,4 +30,5 @@ pub use options::{Options, Profile, Setting, WebTls};
 pub use process::Turn;
 pub use servers::{AgentServer, BrokerServer};
 pub use sessions::Keeper;
-pub use until::until;
+pub use until::{until, until_ok};
+pub use whole::{ensure_all_heard, ensure_all_vote};

@@ -93,6 +93,18 @@ impl Hosts {
     ) -> anyhow::Result<T> {
         abide_cluster::until(what, PATIENCE, look).await
     }
+
+    /// The same for a look that says why it gives nothing.
+    ///
+    /// # Errors
+    /// When it gave nothing for a minute: `what`, and what the last look said.
+    pub async fn wait_until_ok<T, F: Future<Output = anyhow::Result<T>>>(
+        &self,
+        what: &str,
+        look: impl FnMut() -> F,
+    ) -> anyhow::Result<T> {
+        abide_cluster::until_ok(what, PATIENCE, look).await
+    }
 }
 
 /// The same on one.

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use abide_api::{JoinRole, SessionReply, SessionState, StartRequest, Want};
 use abide_client::{Api, Brokers, LoggedIn, LoginError, Trust, WishKey};
+use abide_cluster::{ensure_all_heard, ensure_all_vote};
 use abide_tls::certificates_from_pem;
 use anyhow::{Context, ensure};
 use zeroize::Zeroizing;
@@ -119,14 +120,13 @@ impl Site {
     /// Returns when every broker counts and every agent is heard.
     ///
     /// # Errors
-    /// When that takes too long.
+    /// When that takes too long: who is missing.
     pub async fn settle(&self, lab: &Hosts, plan: Plan<'_>) -> anyhow::Result<()> {
-        lab.wait_for("every broker counts and every agent is heard", async || {
-            let cluster = self.admin.cluster_by_leader().await.ok()?;
-            let agents = self.admin.agents().await.ok()?.agents;
-            let heard = agents.iter().filter(|it| it.reachable).count();
-            let voters = usize::try_from(cluster.voters).ok()?;
-            (voters == plan.brokers.len() && heard == plan.agents.len()).then_some(())
+        lab.wait_until_ok("every broker counts and every agent is heard", async || {
+            let cluster = self.admin.cluster_by_leader().await.context("of its brokers")?;
+            ensure_all_vote(&cluster, plan.brokers.len())?;
+            let agents = self.admin.agents().await.context("of its agents")?.agents;
+            ensure_all_heard(&agents, plan.agents.len())
         })
         .await
     }

@@ -11,5 +11,6 @@ mod leftovers;
 mod losing;
 mod metrics;
 mod pair;
+mod taken_in;
 mod three_brokers;
 mod wrong_clocks;
