@@ -153,7 +153,7 @@ impl<'a> Story<'a> {
     }
 
     /// Somebody new, who logs in through the service address.
-    pub async fn person(&mut self) -> anyhow::Result<LoggedIn> {
+    async fn person(&mut self) -> anyhow::Result<LoggedIn> {
         let mut person = Person::new(&format!("user{}", self.people), "correct horse");
         self.people += 1;
         self.lab.on_each(|host| add_person(host, &person))?;
@@ -172,17 +172,11 @@ impl<'a> Story<'a> {
             if let Some(found) = self.desktops.iter().position(|it| it.host() == host) {
                 return Ok(&self.desktops[found]);
             }
-            self.start().await?;
+            let api = self.log_in().await?;
+            let reply = start(&api).await?;
+            self.desktops.push(Desktop { api, reply });
         }
         anyhow::bail!("none of 12 desktops is on {host}")
-    }
-
-    /// Somebody new starts one.
-    pub async fn start(&mut self) -> anyhow::Result<()> {
-        let api = self.log_in().await?;
-        let reply = start(&api).await?;
-        self.desktops.push(Desktop { api, reply });
-        Ok(())
     }
 
     /// A desktop on each host.

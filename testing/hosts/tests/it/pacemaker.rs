@@ -91,7 +91,7 @@ const PACEMAKER: Manager = Manager {
     empty: "until crm_mon --one-shot | grep -q 'Online:.* h1 '; do sleep 1; done; \
             pcs node standby h1 --wait=60 && rm -r /var/lib/abide/broker/* && pcs node unstandby h1",
     is_fit: "crm_attribute --node h1 --name master-abide --lifetime reboot --query",
-    leave: Some("pcs node standby h2 --wait=60 && pcs node unstandby h2"),
+    leave: Some("pcs resource move abide-clone h1 --promoted --wait=60"),
 };
 const WITH_FAILBACK: Manager =
     Manager { name: "Pacemaker with failback", set_up: with_failback, leave: None, ..PACEMAKER };
@@ -133,12 +133,13 @@ fn of_a_pair_under_pacemaker_that_is_cut_in_two_exactly_one_host_survives() {
         let [h1, h2] = ["h1", "h2"].map(|name| lab.host(name));
         let stop = watch::Sender::new(false);
         let working = tokio::spawn(work(story.log_in().await?, stop.subscribe()));
+        let late = story.log_in().await?;
         let cut = Fault::between(h1.place, h2.place)?;
         let one_is_off = async || (h1.is_on() != h2.is_on()).then_some(());
         lab.wait_for("one is fenced", one_is_off).await?;
         let (living, dead) = if h1.is_on() { (h1, h2) } else { (h2, h1) };
         serves(&lab, &living.name).await?;
-        story.start().await?;
+        story.desktops.push(Desktop { reply: start(&late).await?, api: late });
         stop.send_replace(true);
         story.desktops.extend(working.await??);
         ensure!(story.missing().await? == 0, "acknowledged sessions are lost");
