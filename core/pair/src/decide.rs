@@ -48,6 +48,8 @@ pub enum Why {
     Silence,
     /// To catch up.
     Learning,
+    /// Too few agents can be told that this node goes on.
+    Agents,
 }
 
 /// Why the data may be stale.
@@ -59,7 +61,7 @@ pub enum Stale {
     Retired,
     /// An agent has obeyed a leader that these data do not know.
     AgentsKnowMore,
-    /// Under `fenced`: nobody has been heard since the start who could say that it is not.
+    /// Under `fenced`: too few have been heard since the start who could say that they are not.
     NobodyKnows,
 }
 
@@ -70,8 +72,8 @@ impl fmt::Display for Stale {
             Self::Retired => "this node stopped in order and left its peer to go on: it may have",
             Self::AgentsKnowMore => "an agent has obeyed a leader that this node's data do not know",
             Self::NobodyKnows => {
-                "neither the peer nor any agent has been heard since the start: the peer may have gone on \
-                 alone meanwhile"
+                "since its start this node has met neither its peer nor more than half of the agents: the \
+                 peer may have gone on alone before"
             }
         })
     }
@@ -106,14 +108,21 @@ fn alone(view: &View, silent: Duration) -> Decision {
         (Some(_), Decision::Force(_)) if order.accept_stale => Decision::Force(Forced::Recovery),
         // Whoever comes within that time may bring a quorum, and with it all that is missing.
         (Some(_), _) if !is_over => Decision::Wait(Why::Silence),
+        // Agents come back within a second or so.
+        (Some(Stale::NobodyKnows), _) if silent < policy.peer_timeout * ELECTING => {
+            Decision::Wait(Why::Agents)
+        }
         (Some(stale), _) if !order.accept_stale => Decision::Refuse(stale),
+        (None, Decision::Force(_)) if view.agents.told < view.promises() && !order.accept_stale => {
+            Decision::Wait(Why::Agents)
+        }
         (_, grounds) => grounds,
     }
 }
 
 /// Why these data may be stale, if anything says so.
 pub fn stale(view: &View) -> Option<Stale> {
-    let View { mine, agents, policy, .. } = view;
+    let View { mine, agents, .. } = view;
     let Mine { claim, term, .. } = *mine;
     if mine.pristine || !mine.votes {
         return Some(Stale::NoVoter);
@@ -121,9 +130,8 @@ pub fn stale(view: &View) -> Option<Stale> {
     if mine.retired {
         return Some(Stale::Retired);
     }
-    if agents.told > 0 && (agents.claim, agents.term) > (claim, term) {
+    if (agents.claim, agents.term) > (claim, term) {
         return Some(Stale::AgentsKnowMore);
     }
-    let nobody = !view.met && agents.known > 0 && agents.told == 0;
-    (nobody && policy.takeover == Takeover::Fenced).then_some(Stale::NobodyKnows)
+    (agents.told < view.witnesses()).then_some(Stale::NobodyKnows)
 }

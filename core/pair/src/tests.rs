@@ -127,21 +127,58 @@ fn stale_data_are_refused_unless_a_person_accepts_that() {
     }
 }
 
+/// Of so many agents, as many answer; nobody knows more than this node.
+fn answered(view: View, known: usize, told: usize) -> View {
+    View { agents: Agents { known, told, ..view.agents }, ..view }
+}
+
+const ON_PROOF: Decision = Decision::Force(Forced::Proven(Proof::Vouched));
+
 #[test]
-fn a_cold_start_under_fenced_wants_a_witness_and_under_unfenced_goes_on() {
-    let nobody = Agents { known: 2, ..Agents::default() };
-    let cold = |view| proven(View { agents: nobody, met: false, ..view }, Proof::Vouched);
-    assert_eq!(decide(&cold(fenced())), Decision::Refuse(Stale::NobodyKnows));
-    assert_eq!(decide(&cold(alone())), Decision::Force(Forced::Proven(Proof::Vouched)));
-    let witness = Agents { known: 2, told: 1, claim: claim(2, 7), term: 5 };
-    let view = View { agents: witness, ..cold(fenced()) };
-    assert_eq!(decide(&view), Decision::Force(Forced::Proven(Proof::Vouched)));
-    let none = View { agents: Agents::default(), ..cold(fenced()) };
-    assert_eq!(
-        decide(&none),
-        Decision::Force(Forced::Proven(Proof::Vouched)),
-        "no agents, no sessions"
-    );
+fn after_a_start_fenced_wants_more_than_half_of_the_agents_as_witnesses_and_unfenced_none() {
+    let cold = |view| proven(View { met: false, ..view }, Proof::Vouched);
+    let refused = Decision::Refuse(Stale::NobodyKnows);
+    for (known, enough) in [(0, 1), (1, 1), (2, 2), (3, 2), (4, 3), (5, 3)] {
+        for told in 0..=known {
+            let decision = decide(&answered(cold(fenced()), known, told));
+            assert_eq!(
+                decision,
+                if told >= enough { ON_PROOF } else { refused },
+                "{told} of {known}"
+            );
+            assert_eq!(decide(&answered(cold(alone()), known, told)), ON_PROOF);
+        }
+    }
+    // They come back within a second or so.
+    let early = silent(answered(cold(fenced()), 3, 1), 2999);
+    assert_eq!(decide(&early), Decision::Wait(Why::Agents));
+    let accepts = View { order: Some(Order { accept_stale: true }), ..early };
+    assert_eq!(decide(&accepts), Decision::Force(Forced::Recovery));
+}
+
+#[test]
+fn who_has_met_its_peer_wants_no_witnesses_and_promises_of_half_of_the_agents() {
+    for (known, enough) in [(0, 0), (1, 1), (2, 1), (3, 2), (4, 2), (5, 3)] {
+        for told in 0..=known {
+            let view = answered(proven(fenced(), Proof::Vouched), known, told);
+            let waits = Decision::Wait(Why::Agents);
+            assert_eq!(decide(&view), if told >= enough { ON_PROOF } else { waits });
+            let accepts = View { order: Some(Order { accept_stale: true }), ..view };
+            assert_eq!(decide(&accepts), ON_PROOF, "a person may say that it need not be told");
+        }
+    }
+}
+
+#[test]
+fn a_peer_that_cannot_go_on_need_not_be_kept_from_it() {
+    let nobody = |proof| decide(&answered(proven(fenced(), proof), 3, 0));
+    for proof in [Proof::Retired, Proof::AnotherLife] {
+        assert_eq!(nobody(proof), Decision::Force(Forced::Proven(proof)));
+    }
+    let cold = |proof| decide(&answered(proven(View { met: false, ..fenced() }, proof), 3, 0));
+    assert_eq!(cold(Proof::Retired), Decision::Force(Forced::Proven(Proof::Retired)));
+    // It may have, before it lost its data.
+    assert_eq!(cold(Proof::AnotherLife), Decision::Refuse(Stale::NobodyKnows));
 }
 
 fn claims() -> impl Strategy<Value = Claim> {
@@ -195,10 +232,23 @@ proptest! {
             prop_assert!(!outbid || view.mine.pristine, "never against a higher claim");
             prop_assert_eq!(forced == Forced::Recovery, stale(&view).is_some());
             prop_assert!(stale(&view).is_none() || view.order.unwrap().accept_stale);
+            let none_knows_more = forced == Forced::Recovery || view.agents.told >= view.witnesses();
+            prop_assert!(none_knows_more);
         }
         if decision == Decision::Serve {
             prop_assert_eq!(view.standing, Standing::Leads);
         }
+    }
+
+    /// Of two that go on from the same data with proof, each of which has asked as many as it must, one is told of
+    /// the other: unless both have met the other since they were last down, which proof excludes.
+    #[test]
+    fn of_two_that_go_on_one_hears_of_the_other(known in 0..9_usize, one in any::<bool>()) {
+        let with = |met| answered(proven(View { met, ..fenced() }, Proof::Vouched), known, known);
+        let (mine, theirs) = (with(one), with(false));
+        prop_assert!(theirs.witnesses() > 0);
+        prop_assert!(mine.promises() + theirs.witnesses() > known, "what it was promised is seen");
+        prop_assert!(mine.promises() + theirs.promises() > known, "also if both ask at once");
     }
 
     /// Of two nodes that have met, one at the most sets its data aside, and exactly one if they differ.

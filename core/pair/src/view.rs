@@ -87,9 +87,9 @@ pub enum Proof {
 pub struct Agents {
     /// How many the table has.
     pub known: usize,
-    /// How many told it.
+    /// How many answered when they were asked last; before that, how many could be.
     pub told: usize,
-    /// The highest claim among theirs.
+    /// The highest claim among theirs, but for one that this node itself had promised.
     pub claim: Claim,
     /// The highest term obeyed under that claim.
     pub term: u64,
@@ -117,6 +117,33 @@ pub struct View {
     pub peer: Peer,
     /// The agents.
     pub agents: Agents,
-    /// The peer was heard, or a leader was, since this process was started.
+    /// The peer, as the voter of these data that it was, has answered this process since its start. Proof that
+    /// this node was down is older, and does not count any more there.
     pub met: bool,
+}
+
+impl View {
+    /// How many agents must answer, and know of nothing that these data do not know, before this node may go on.
+    ///
+    /// Under `fenced`, one that has not met its peer cannot tell otherwise whether that went on while this node
+    /// was down: more than half. One that has was not down since; and whoever left this node to go on did not.
+    pub fn witnesses(&self) -> usize {
+        let is_sure = self.met || self.peer.proof == Some(Proof::Retired);
+        let wants = self.policy.takeover == Takeover::Fenced && !is_sure;
+        if wants { self.agents.known / 2 + 1 } else { 0 }
+    }
+
+    /// How many agents must have promised to obey the next claim before anything is acknowledged on it.
+    ///
+    /// Under `fenced` as many as leave too few for a peer that comes back from older data to go on: half of
+    /// them, or more than half where that peer could be waiting for the same. A peer that has left this node
+    /// to go on, or has lost its data, does not go on in any case.
+    pub fn promises(&self) -> usize {
+        let harmless = matches!(self.peer.proof, Some(Proof::Retired | Proof::AnotherLife));
+        match self.policy.takeover {
+            Takeover::Unfenced => 0,
+            Takeover::Fenced if harmless => 0,
+            Takeover::Fenced => self.witnesses().max(self.agents.known.div_ceil(2)),
+        }
+    }
 }

@@ -46,4 +46,15 @@ impl FenceGate {
         self.highest = fence;
         Fenced::Raised(fence)
     }
+
+    /// Promises to obey none lower than `next` any more, to a broker that knows of all that were obeyed up to
+    /// `known`: whoever knows less is told what there is, and nothing is promised. Gives the fence that is to
+    /// be made durable before the answer.
+    pub fn promise(&mut self, next: Fence, known: Fence) -> Option<Fence> {
+        let raises = self.highest <= known && self.highest < next;
+        raises.then(|| {
+            self.highest = next;
+            next
+        })
+    }
 }

@@ -224,6 +224,22 @@ fn a_fence_once_seen_refuses_every_lower_one() {
     assert_eq!(gate.pass(fence(4, 9)), Fenced::Refused { highest: fence(5, 2) });
 }
 
+#[test]
+fn a_promise_is_given_to_whoever_knows_all_that_was_obeyed_and_binds() {
+    let next = Fence { generation: 2, claimant: 7, term: 0, leader: 0 };
+    let mut gate = FenceGate::at(fence(5, 1));
+    assert_eq!(gate.promise(next, fence(4, 9)), None, "the asker does not know of term 5");
+    assert_eq!(gate.highest(), fence(5, 1));
+    assert_eq!(gate.promise(next, fence(5, 1)), Some(next));
+    assert_eq!(gate.promise(next, fence(5, 1)), None, "it was promised already");
+    assert_eq!(gate.pass(fence(9, 9)), Fenced::Refused { highest: next });
+    let other = Fence { claimant: 8, ..next };
+    assert_eq!(gate.promise(other, fence(5, 1)), None, "two that know the same: the first has it");
+    assert_eq!(gate.highest(), next);
+    let leads = Fence { term: 6, leader: 7, ..next };
+    assert_eq!(gate.pass(leads), Fenced::Raised(leads));
+}
+
 fn pass(n: u8) -> PassHash {
     PassHash([n; 32])
 }

@@ -133,6 +133,9 @@ pub enum TakeOverError {
     /// The engine does not run.
     #[error("this node's engine has stopped")]
     Stopped,
+    /// It stands on a claim that is no lower.
+    #[error("this node stands on no lower claim")]
+    NotHigher,
     /// It cannot be made durable; the engine has stopped.
     #[error("the takeover cannot be written; the broker has to be started again")]
     Failed(#[source] Fault),

@@ -21,35 +21,45 @@ use crate::state::State;
 use crate::store::{Identity, TakeOver};
 
 impl<M: Machine> Raft<M> {
-    /// Begins the generation after `above` and this node's own, of which this node, `me`, is the only voter,
-    /// under a new node id; with `first` as its first change. Requests that wait meanwhile are answered in
-    /// it.
+    /// What this node would claim to go on alone, in the generation after `above` and its own: nobody else
+    /// ever draws the same.
+    pub fn next_claim(&self, above: u64) -> Claim {
+        let generation = above.max(self.claim().generation) + 1;
+        Claim { generation, claimant: NodeId::random() }
+    }
+
+    /// Begins the generation of `claim`, one of [`next_claim`](Self::next_claim), of which this node, `me`, is
+    /// the only voter, under the claimant's id; with `first` as its first change. Requests that wait
+    /// meanwhile are answered in it.
     ///
     /// # Errors
-    /// [`TakeOverError`]; unless it had stopped already, the engine has then, and a restart finds either
-    /// all of the takeover or nothing of it.
+    /// [`TakeOverError`]; unless it had stopped already, or stands on no lower claim, the engine has stopped
+    /// then, and a restart finds either all of the takeover or nothing of it.
     pub async fn take_over(
         &self,
         me: Peer,
-        above: u64,
+        claim: Claim,
         first: Option<M::Command>,
-    ) -> Result<Claim, TakeOverError> {
+    ) -> Result<(), TakeOverError> {
         let this = self.clone();
         // Not to be left half done by whoever does not wait any more.
-        let done = tokio::spawn(async move { this.take_over_now(me, above, first).await }).await;
+        let done = tokio::spawn(async move { this.take_over_now(me, claim, first).await }).await;
         done.unwrap_or(Err(TakeOverError::Failed(Fault::Panicked)))
     }
 
     async fn take_over_now(
         &self,
         me: Peer,
-        above: u64,
+        claim: Claim,
         first: Option<M::Command>,
-    ) -> Result<Claim, TakeOverError> {
+    ) -> Result<(), TakeOverError> {
         let began = Instant::now();
         let parts = self.parts();
         let first = first.map(|first| self.latest().encode(&first)).transpose()?;
         let mut running = self.running().await;
+        if claim.generation <= parts.me.claim().generation {
+            return Err(TakeOverError::NotHigher);
+        }
         let Some(old) = running.take() else { return Err(TakeOverError::Stopped) };
         let life = self.lives().end();
         old.told.pause(parts.me.node());
@@ -61,22 +71,22 @@ impl<M: Machine> Raft<M> {
             }
             let state = *parts.published.applied().borrow();
             parts.log.reach(state).await.map_err(Fault::Store)?;
-            let take_over = self.plan(me, above, first.as_deref());
+            let take_over = self.plan(me, claim, first.as_deref());
             parts.log.take_over(take_over.clone()).await.map_err(Fault::Store)?;
             parts.me.set(take_over.identity);
             let state = State::resume(parts.published.clone(), parts.snapshots.clone());
             let life = parts.begin(state, told.clone()).await;
             let life = life.map_err(|cause| Fault::Storage(cause.to_string()))?;
-            Ok((life, take_over.identity.claim))
+            Ok(life)
         };
         match begun.await {
-            Ok(((life, mut new), claim)) => {
+            Ok((life, mut new)) => {
                 parts.decide(&life, &mut new);
                 *running = Some(new);
                 self.lives().begin(life);
                 let generation = claim.generation;
                 warn!(generation, took = ?began.elapsed(), "Took over: a new generation begins");
-                Ok(claim)
+                Ok(())
             }
             Err(fault) => {
                 told.fail(fault.clone());
@@ -85,12 +95,10 @@ impl<M: Machine> Raft<M> {
         }
     }
 
-    fn plan(&self, me: Peer, above: u64, first: Option<&[u8]>) -> TakeOver {
+    fn plan(&self, me: Peer, claim: Claim, first: Option<&[u8]>) -> TakeOver {
         let parts = self.parts();
         let (last, ballot) = (parts.log.last(), parts.log.ballot());
-        let node = NodeId::random();
-        let generation = above.max(parts.me.claim().generation) + 1;
-        let claim = Claim { generation, claimant: node };
+        let node = claim.claimant;
         let term = last.map_or(0, |at| at.term).max(ballot.map_or(0, |it| it.term)) + 1;
         let index = last.map_or(0, |last| last.index + 1);
         let at = |index| Position { term, leader: node, index };

@@ -12,6 +12,7 @@ use abide_session::{
     Effect, Event, Evidence, FenceGate, Fenced, KeeperMark, Order, Phase, Row, Session,
 };
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::oneshot;
 
 use crate::invariants;
 use crate::names;
@@ -78,8 +79,16 @@ pub struct Keeper {
     pub ended: Option<EndReason>,
 }
 
+/// What a broker wants promised that goes on alone.
+#[derive(Debug, Clone, Copy)]
+pub struct Promise {
+    pub next: Fence,
+    pub known: Fence,
+}
+
 enum Mail {
     Command(Command),
+    Fence(Option<Promise>, oneshot::Sender<(Fence, Claim)>),
     News(SessionId, Event),
 }
 
@@ -159,6 +168,17 @@ pub fn deliver(world: &World, agent: usize, command: Command) {
     world.hosts[agent].tell(Mail::Command(command));
 }
 
+/// Whom a host obeys, and the highest claim that it was told of; once what it promises is durable.
+pub async fn obeys(
+    world: &World,
+    agent: usize,
+    promise: Option<Promise>,
+) -> Option<(Fence, Claim)> {
+    let (reply, told) = oneshot::channel();
+    world.hosts[agent].tell(Mail::Fence(promise, reply));
+    told.await.ok()
+}
+
 /// A viewer is let in.
 pub fn attach(world: &World, agent: usize, session: SessionId) {
     world.hosts[agent].tell(Mail::News(session, Event::ViewerAttached));
@@ -218,6 +238,7 @@ struct Turn {
     fence: Option<Fence>,
     rows: Vec<(SessionId, Option<Row>)>,
     obeyed: Vec<Fence>,
+    asked: Vec<oneshot::Sender<(Fence, Claim)>>,
     refused: Vec<(usize, u64, Fence)>,
     launches: Vec<(SessionId, Claim)>,
     ends: Vec<(SessionId, Arc<str>)>,
@@ -273,6 +294,12 @@ impl Daemon {
                 if self.sessions.contains_key(&session) {
                     self.step(session, event);
                 }
+                return;
+            }
+            Mail::Fence(promise, reply) => {
+                let promised = promise.and_then(|it| self.gate.promise(it.next, it.known));
+                self.turn.fence = promised.or(self.turn.fence);
+                self.turn.asked.push(reply);
                 return;
             }
             Mail::Command(command) => command,
@@ -360,6 +387,11 @@ impl Daemon {
                     }
                 }
             }
+        }
+        for reply in turn.asked {
+            let view = self.host().state().view;
+            // Whoever asked may have gone.
+            let _ = reply.send((self.gate.highest(), view));
         }
         for fence in turn.obeyed {
             invariants::fence::obeyed(&self.world, self.agent, fence);

@@ -39,7 +39,7 @@ async fn what_the_group_cannot_read_yet_is_refused_in_the_states_words_and_not_w
     assert!(matches!(refused, ProposeError::Unspoken(_)), "{refused:?}");
     assert_eq!(refused.to_string(), "not everybody reads it");
     let peer = Peer { address: "broker:9000".into(), ..Peer::default() };
-    let refused = raft.take_over(peer, 0, Some(put(2, UNSPOKEN))).await;
+    let refused = raft.take_over(peer, raft.next_claim(0), Some(put(2, UNSPOKEN))).await;
     assert!(matches!(refused, Err(TakeOverError::Unspoken(_))), "{refused:?}");
     assert_eq!(raft.propose(put(3, "x")).await.unwrap(), 2);
     assert_eq!((raft.status().log, raft.claim()), (log + 1, Claim::default()));

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use super::trio::{Wires, has, role};
 use super::*;
-use crate::{Claim, NodeId, ProposeError, SnapshotEvery};
+use crate::{Claim, NodeId, ProposeError, SnapshotEvery, TakeOverError};
 
 struct Pair {
     leader: Raft<Table>,
@@ -50,7 +50,8 @@ async fn a_follower_goes_on_alone_with_all_that_was_acknowledged() {
     let (old, fence) = (pair.follower.node(), pair.leader.command_fence().unwrap());
     pair.wires.cut(pair.leader.node());
     let began = Instant::now();
-    let claim = pair.follower.take_over(me(), 6, None).await.unwrap();
+    let claim = pair.follower.next_claim(6);
+    pair.follower.take_over(me(), claim, None).await.unwrap();
     pair.wires.plug_in(&pair.follower);
     assert_eq!(claim, Claim { generation: 7, claimant: pair.follower.node() });
     assert_ne!(pair.follower.node(), old, "another life");
@@ -87,7 +88,7 @@ async fn a_leader_that_lost_its_follower_answers_those_who_wait_in_the_new_gener
     let reading = pair.leader.clone();
     let reading = tokio::spawn(async move { reading.read().await.map(|table| table.rows.len()) });
     role(&pair.leader, |now| !now.is_serving()).await;
-    pair.leader.take_over(me(), 0, None).await.unwrap();
+    pair.leader.take_over(me(), pair.leader.next_claim(0), None).await.unwrap();
     for one in waiting {
         within(one).await.unwrap().unwrap();
     }
@@ -103,7 +104,8 @@ async fn what_a_new_generation_begins_with_is_applied_before_anything_else() {
     pair.leader.propose(put(1, "old")).await.unwrap();
     has(&pair.follower, 1).await;
     pair.wires.cut(pair.leader.node());
-    pair.follower.take_over(me(), 0, Some(put(1, "new"))).await.unwrap();
+    let claim = pair.follower.next_claim(0);
+    pair.follower.take_over(me(), claim, Some(put(1, "new"))).await.unwrap();
     let steps = within(pair.follower.propose(put(2, "x"))).await.unwrap();
     assert_eq!(steps, 3);
     assert_eq!(&*pair.follower.latest().rows[&1], b"new");
@@ -119,7 +121,10 @@ async fn it_survives_a_restart_snapshots_and_further_takeovers() {
     for generation in 1..6 {
         let raft = start_with(folder.path(), settings).await;
         let term = raft.leadership().borrow().term;
-        let claim = raft.take_over(me(), 0, None).await.unwrap();
+        let claim = raft.next_claim(0);
+        raft.take_over(me(), claim, None).await.unwrap();
+        let again = raft.take_over(me(), claim, None).await;
+        assert!(matches!(again, Err(TakeOverError::NotHigher)), "{again:?}");
         assert_eq!(claim.generation, generation);
         serving(&raft).await;
         assert!(raft.leadership().borrow().term > term);
@@ -161,7 +166,7 @@ async fn a_node_without_anything_can_take_over_too() {
     let wires = Wires::default();
     let (raft, _folder) = wires.start_node().await;
     assert!(raft.is_pristine());
-    raft.take_over(me(), 3, Some(put(7, "x"))).await.unwrap();
+    raft.take_over(me(), raft.next_claim(3), Some(put(7, "x"))).await.unwrap();
     assert_eq!(within(raft.propose(put(8, "x"))).await.unwrap(), 2);
     assert!(!raft.is_pristine());
     raft.stop().await.unwrap();
@@ -239,7 +244,7 @@ async fn an_engine_that_has_stopped_takes_nothing_over() {
     let folder = TempDir::new().unwrap();
     let raft = start(folder.path()).await;
     raft.stop().await.unwrap();
-    assert!(raft.take_over(me(), 0, None).await.is_err());
+    assert!(raft.take_over(me(), raft.next_claim(0), None).await.is_err());
     assert!(matches!(raft.propose(put(1, "x")).await, Err(ProposeError::Stopping)));
 }
 
@@ -259,7 +264,8 @@ async fn child_that_takes_over_until_it_is_killed() {
         raft.propose(put(generation * 1000 + key, "x")).await.unwrap();
         println!("acknowledged {}", generation * 1000 + key);
         println!("begins {}", generation + 1);
-        let claim = raft.take_over(me(), 0, Some(put(0, "first"))).await.unwrap();
+        let claim = raft.next_claim(0);
+        raft.take_over(me(), claim, Some(put(0, "first"))).await.unwrap();
         println!("begun {} {}", claim.generation, claim.claimant);
     }
 }

@@ -10,8 +10,8 @@ use std::time::Duration;
 use abide_model::{BrokerId, SessionId, Timestamp};
 use abide_wire::agent::brokerage_client::BrokerageClient;
 use abide_wire::agent::{
-    AgentMessage, Answer, BrokerMessage, ClockProbe, ClockReply, Command, Fenced, LedgerRow,
-    Obeyed, Obeys, Rejected, Viewers, agent_message::Message, answer, broker_message,
+    AgentMessage, Answer, BrokerMessage, ClockProbe, ClockReply, Command, FenceProbe, Fenced,
+    LedgerRow, Obeyed, Obeys, Rejected, Viewers, agent_message::Message, answer, broker_message,
 };
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -26,7 +26,7 @@ use super::hello::hello;
 use crate::clock;
 use crate::host;
 use crate::keepers::chain;
-use crate::owner::{Counts, Verdict};
+use crate::owner::{Counts, Promise, Verdict};
 use crate::random;
 
 /// Messages on their way to one broker. A broker that takes none for [`SEND_WITHIN`] is left.
@@ -177,8 +177,8 @@ struct Probe {
     begun: Instant,
 }
 
-/// Verdicts that are waited for; `None` from an owner that has stopped.
-type Answers = JoinSet<Option<Answer>>;
+/// Answers that wait for the ledger; `None` from an owner that has stopped.
+type Answers = JoinSet<Option<Message>>;
 
 impl Stream {
     async fn serve(mut self, streams: &Streams) -> Broken {
@@ -200,7 +200,7 @@ impl Stream {
                 }
                 Some(answer) = answers.join_next() => {
                     let answer = answer.ok().flatten().ok_or(Broken::Stopping)?;
-                    self.out.send(Message::Answer(answer)).await?;
+                    self.out.send(answer).await?;
                 }
                 report = self.reports.recv() => {
                     self.out.send(Message::Report(report.ok_or(Broken::Slow)?)).await?;
@@ -233,19 +233,11 @@ impl Stream {
             Some(Message::Clock(ClockReply { probe: 0, .. })) => self.probe().await?,
             Some(Message::Clock(reply)) => self.measure(&reply, streams).await,
             Some(Message::Command(command)) => order(command, streams, answers).await?,
-            Some(Message::Fence(probe)) => self.obeys(probe.probe, streams).await?,
+            Some(Message::Fence(probe)) => obeys(probe, streams, answers).await?,
             // What a newer broker says that this agent does not know.
             None => {}
         }
         Ok(())
-    }
-
-    /// Tells whom this agent obeys.
-    async fn obeys(&self, probe: u64, streams: &Streams) -> Result<(), Broken> {
-        let fence = streams.owner.fence().await.ok_or(Broken::Stopping)?;
-        let version = streams.cluster.last_told().version;
-        let obeys = Obeys { probe, fence: Some(fence.into()), version };
-        self.out.send(Message::Obeys(obeys)).await
     }
 
     async fn load(&mut self, streams: &Streams) -> Result<(), Broken> {
@@ -301,7 +293,24 @@ async fn order(command: Command, streams: &Streams, answers: &mut Answers) -> Re
             }
             Verdict::Rejected(detail) => answer::Answer::Rejected(Rejected { detail }),
         };
-        Some(Answer { command: id, answer: Some(answer) })
+        Some(Message::Answer(Answer { command: id, answer: Some(answer) }))
+    });
+    Ok(())
+}
+
+/// Tells whom this agent obeys, and will obey; once that is durable.
+async fn obeys(asked: FenceProbe, streams: &Streams, answers: &mut Answers) -> Result<(), Broken> {
+    let FenceProbe { probe, promise } = asked;
+    let promise = promise.map(|it| Promise {
+        next: it.next.unwrap_or_default().into(),
+        known: it.known.unwrap_or_default().into(),
+    });
+    let fence = streams.owner.fence(promise).await.ok_or(Broken::Stopping)?;
+    let cluster = streams.cluster.clone();
+    answers.spawn(async move {
+        let fence = Some(fence.await.ok()?.into());
+        let version = cluster.last_told().version;
+        Some(Message::Obeys(Obeys { probe, fence, version }))
     });
     Ok(())
 }

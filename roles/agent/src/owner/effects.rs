@@ -114,6 +114,9 @@ impl Owner {
             After::CloseViewers(id, reason) => self.close_viewers(id, reason),
             After::Forget(id) => self.forget(id),
             // Below: whoever asked may have gone, and there is nobody else to tell.
+            After::Promised(reply, fence) => {
+                let _ = reply.send(fence);
+            }
             After::Answer(reply, verdict) => {
                 let _ = reply.send(verdict);
             }

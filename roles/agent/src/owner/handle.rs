@@ -34,10 +34,19 @@ pub(crate) struct Greeting {
     pub(crate) reports: mpsc::Receiver<LedgerRow>,
 }
 
+/// What a broker wants promised that may have to lead without the others.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Promise {
+    /// To obey none lower from now on.
+    pub(crate) next: Fence,
+    /// Unless a higher one than this was obeyed.
+    pub(crate) known: Fence,
+}
+
 pub(super) enum Request {
     Command(Command, oneshot::Sender<Verdict>),
     Greet(oneshot::Sender<Greeting>),
-    Fence(oneshot::Sender<Fence>),
+    Fence(Option<Promise>, oneshot::Sender<Fence>),
     Redeem(Redeem, oneshot::Sender<Result<(), Denied>>),
     Attach(Door, oneshot::Sender<Result<Attachment, Denied>>),
     Show(Door, oneshot::Sender<Result<Shown, Denied>>),
@@ -76,11 +85,11 @@ impl Handle {
         greeting.await.ok()
     }
 
-    /// The highest fence that was obeyed.
-    pub(crate) async fn fence(&self) -> Option<Fence> {
+    /// The highest fence that was obeyed, or promised. Comes once a promise is durable.
+    pub(crate) async fn fence(&self, promise: Option<Promise>) -> Option<oneshot::Receiver<Fence>> {
         let (reply, fence) = oneshot::channel();
-        self.requests.send(Request::Fence(reply)).await.ok()?;
-        fence.await.ok()
+        self.requests.send(Request::Fence(promise, reply)).await.ok()?;
+        Some(fence)
     }
 
     /// Exchanges a ticket for a pass.

@@ -36,7 +36,7 @@ use tracing::{info, warn};
 
 pub(crate) use doors::{Attachment, Denied, Door, Redeem};
 use handle::Request;
-pub(crate) use handle::{Counts, Greeting, Handle, Verdict};
+pub(crate) use handle::{Counts, Greeting, Handle, Promise, Verdict};
 use log_outs::LogOuts;
 use turn::Turn;
 
@@ -217,10 +217,7 @@ impl Owner {
         match request {
             Request::Command(command, reply) => self.command(command, reply),
             Request::Greet(reply) => self.greet(reply),
-            Request::Fence(reply) => {
-                // Whoever asked may have gone; there is nobody else to tell.
-                let _ = reply.send(self.gate.highest());
-            }
+            Request::Fence(promise, reply) => self.tell_fence(promise, reply),
             Request::Redeem(redeem, reply) => self.redeem(redeem, reply),
             Request::Attach(door, reply) => self.attach(door, reply),
             Request::Show(door, reply) => {

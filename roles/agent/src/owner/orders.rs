@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::turn::After;
-use super::{Owner, Verdict};
+use super::{Owner, Promise, Verdict};
 
 impl Owner {
     pub(super) fn command(&mut self, command: Command, reply: oneshot::Sender<Verdict>) {
@@ -30,6 +30,20 @@ impl Owner {
             }
         };
         self.turn.then(After::Answer(reply, verdict));
+    }
+
+    /// Tells whom this agent obeys; after a promise not before it is durable.
+    pub(super) fn tell_fence(&mut self, promise: Option<Promise>, reply: oneshot::Sender<Fence>) {
+        let Some(Promise { next, known }) = promise else {
+            // Whoever asked may have gone; there is nobody else to tell.
+            let _ = reply.send(self.gate.highest());
+            return;
+        };
+        if let Some(fence) = self.gate.promise(next, known) {
+            info!(%fence, "Promised to a broker that goes on alone");
+            self.turn.write(Write::PutFence(fence));
+        }
+        self.turn.then(After::Promised(reply, self.gate.highest()));
     }
 
     fn obey(&mut self, command: Option<command::Command>) -> Result<(), String> {

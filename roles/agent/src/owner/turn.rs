@@ -1,7 +1,7 @@
 //! What one turn of the owner is to do: the writes, and then the rest.
 
 use abide_ledger::Write;
-use abide_model::SessionId;
+use abide_model::{Fence, SessionId};
 use abide_session::{CloseReason, Row};
 use tokio::sync::oneshot;
 
@@ -18,6 +18,7 @@ pub(super) enum After {
     CloseViewers(SessionId, CloseReason),
     Forget(SessionId),
     Answer(oneshot::Sender<Verdict>, Verdict),
+    Promised(oneshot::Sender<Fence>, Fence),
     Redeemed(oneshot::Sender<Result<(), Denied>>),
     Attached(oneshot::Sender<Result<Attachment, Denied>>, Attachment),
 }

@@ -186,11 +186,11 @@ impl Broker {
         answer.await
     }
 
-    /// Asks whom the agent obeys.
-    pub(super) async fn obeys(&self) -> agent::Obeys {
+    /// Asks whom the agent obeys, and for a promise.
+    pub(super) async fn obeys(&self, promise: Option<agent::Promise>) -> agent::Obeys {
         let probe = self.0.commands.fetch_add(1, Ordering::Relaxed) + 1;
         let outbox = self.0.heard.borrow().outbox.clone().expect("an agent is connected");
-        let message = Some(broker_message::Message::Fence(agent::FenceProbe { probe }));
+        let message = Some(broker_message::Message::Fence(agent::FenceProbe { probe, promise }));
         outbox.send(Ok(BrokerMessage { message })).await.expect("the agent's stream stands");
         let answer = self.wait("whom it obeys", |message| match message {
             agent_message::Message::Obeys(obeys) if obeys.probe == probe => Some(*obeys),

@@ -335,9 +335,30 @@ async fn a_pass_ends_when_it_is_not_used() {
 async fn an_agent_tells_whom_it_obeys() {
     let world = World::new().await;
     world.broker.hello().await;
-    let before = world.broker.obeys().await.fence.unwrap();
+    let before = world.broker.obeys(None).await.fence.unwrap();
     let higher = agent::Fence { generation: before.generation + 4, ..fence(1) };
     let start = world.start_of(&world.order("sleep"));
     obeyed(world.broker.command(higher, start).await);
-    assert_eq!(world.broker.obeys().await.fence, Some(higher));
+    assert_eq!(world.broker.obeys(None).await.fence, Some(higher));
+}
+
+#[tokio::test]
+async fn an_agent_keeps_a_promise_over_a_restart_and_gives_none_to_whoever_knows_less() {
+    let mut world = World::new().await;
+    world.broker.hello().await;
+    let start = world.start_of(&world.order("sleep"));
+    obeyed(world.broker.command(fence(3), start).await);
+    let next =
+        agent::Fence { generation: fence(3).generation + 1, claimant: 7, ..Default::default() };
+    let promise = |known| Some(agent::Promise { next: Some(next), known: Some(known) });
+    let told = world.broker.obeys(promise(fence(2))).await;
+    assert_eq!(told.fence, Some(fence(3)), "whoever knows of no term 3 is told of it");
+    assert_eq!(world.broker.obeys(promise(fence(3))).await.fence, Some(next));
+    world.broker.forget();
+    world.kill_daemon();
+    world.start_daemon().await;
+    assert_eq!(world.broker.hello().await.fence, Some(next));
+    let start = world.start_of(&world.order("sleep"));
+    let answer = world.broker.command(fence(3), start).await;
+    assert!(matches!(answer, answer::Answer::Fenced(it) if it.highest == Some(next)), "{answer:?}");
 }

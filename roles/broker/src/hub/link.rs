@@ -165,6 +165,11 @@ impl Link {
         self.next_command
     }
 
+    /// Whether the agent has answered this question, or a later one.
+    pub(super) fn answers(&self, probe: u64) -> bool {
+        self.obeys.is_some_and(|told| told.probe >= probe)
+    }
+
     /// Tells all who listen in what the agent said just now.
     pub(super) fn repeat(&mut self, message: impl Fn() -> agent_message::Message) {
         self.listeners.retain(|it| it.hear(message()));

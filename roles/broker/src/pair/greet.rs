@@ -49,7 +49,7 @@ pub(crate) async fn ask(
     peers.judge(&settings.peer, answer.as_ref());
     match answer {
         Some(Ok(reply)) => {
-            pair.hear(reply.get_ref());
+            pair.note(reply.get_ref(), true);
             true
         }
         Some(Err(status)) => {

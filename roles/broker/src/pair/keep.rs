@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use abide_model::{Change, Command};
+use abide_model::{Change, Command, Fence};
 use abide_pair::{
     Agents, Claim, Decision, Forced, Mine, Order, Peer, Proof, Stale, Standing, View, Why, decide,
 };
 use abide_raft::{NodeId, Role};
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{error, info, warn};
 
@@ -17,6 +18,7 @@ use super::{aside, greet, status};
 use crate::broker::Broker;
 use crate::ha::{Ask, Code, Order as Asked, Reply};
 use crate::hub::Obeyed;
+use crate::stream::chain;
 
 /// Between two looks at what is known.
 const LOOK: Duration = Duration::from_millis(50);
@@ -24,12 +26,20 @@ const LOOK: Duration = Duration::from_millis(50);
 const STOOD_STILL: Duration = Duration::from_millis(250);
 /// What agents, and the peer, may take to answer before a takeover.
 const EVIDENCE: Duration = Duration::from_millis(150);
+/// The same for a peer that has just left a question without an answer.
+const AGAIN: Duration = Duration::from_millis(50);
+/// When that was.
+const JUST: Duration = Duration::from_millis(700);
 /// For how long somebody who was vouched for to be down must be silent first.
 const VOUCHED: Duration = Duration::from_millis(200);
 /// How long a read may take that shows that this node serves.
 const SHOWN: Duration = Duration::from_millis(500);
 /// How long another may take to lead instead.
 const YIELD: Duration = Duration::from_secs(2);
+
+const TOO_FEW: &str = "no quorum: fewer agents are heard than must be told under takeover = \"fenced\" that this node \
+                       goes on alone; it does when they are. If they are gone, `abide ha activate --accept-stale` \
+                       does without them";
 
 /// Serves the orders, and goes on alone where that is right. Ends when the peer's claim, which it gives, is
 /// the higher one.
@@ -63,12 +73,14 @@ struct Keeper {
     vouched: Option<Instant>,
     /// Until then, data that may be stale are good enough.
     accepts_stale: Option<Instant>,
-    /// The peer was heard, or a leader was.
+    /// See [`View::met`].
     met: bool,
     waiting: Vec<Waiting>,
     /// Takes those for whom it could not be shown that it serves. Unbounded; they were few before.
     back: mpsc::UnboundedSender<Waiting>,
     said: Option<Decision>,
+    /// Raises the generation.
+    raising: Option<JoinHandle<()>>,
 }
 
 /// Somebody who wants this node to serve.
@@ -89,6 +101,7 @@ impl Keeper {
             waiting: Vec::new(),
             back,
             said: None,
+            raising: None,
         }
     }
 
@@ -96,7 +109,10 @@ impl Keeper {
         let broker = self.broker.clone();
         let has_pair = broker.pair.settings().is_some();
         match order {
-            Asked::Status => drop(reply.send(status::reply(&broker, &self.view()))),
+            Asked::Status => {
+                let view = self.view(broker.hub.askable());
+                drop(reply.send(status::reply(&broker, &view)));
+            }
             Asked::Aside => {
                 tokio::spawn(async move {
                     // Whoever asked may have gone.
@@ -136,22 +152,16 @@ impl Keeper {
     /// Does what is to be done now; gives a claim that is higher than this node's.
     async fn look(&mut self) -> Option<Claim> {
         self.listen();
-        let mut view = self.view();
-        let mut decision = decide(&view);
+        let mut told = self.broker.hub.askable();
+        let mut decision = decide(&self.view(told));
         if let Decision::Force(_) = decision {
-            // What is known may be a second old; before that step everybody is asked.
-            let (pair, peers, raft) = (&self.broker.pair, &self.broker.peers, &self.broker.raft);
-            tokio::join!(
-                greet::ask(pair, peers, raft, EVIDENCE),
-                self.broker.hub.ask_fences(EVIDENCE)
-            );
-            view = self.view();
-            decision = decide(&view);
+            told = self.ask().await;
+            decision = decide(&self.view(told));
         }
         self.say(decision);
         match decision {
             Decision::Rejoin(claim) => return Some(claim),
-            Decision::Force(forced) => self.force(forced, &view).await,
+            Decision::Force(_) => self.force(told).await,
             Decision::Serve | Decision::Follow => self.serve(),
             Decision::Refuse(stale) => self.refuse(stale),
             Decision::Unproven => self.answer(&Reply::new(
@@ -165,6 +175,18 @@ impl Keeper {
         None
     }
 
+    /// What is known may be a second old; before that step everybody is asked. Gives how many agents answered.
+    async fn ask(&self) -> usize {
+        let (pair, peers, raft) = (&self.broker.pair, &self.broker.peers, &self.broker.raft);
+        let just_missed = pair.told().missed.is_some_and(|missed| missed.elapsed() < JUST);
+        let within = if just_missed { AGAIN } else { EVIDENCE };
+        let (_, told) = tokio::join!(
+            greet::ask(pair, peers, raft, within),
+            self.broker.hub.ask_fences(EVIDENCE)
+        );
+        told
+    }
+
     /// Counts for how long nobody leads.
     fn listen(&mut self) {
         let awake = self.looked.elapsed().min(STOOD_STILL);
@@ -173,7 +195,6 @@ impl Keeper {
         match self.last_word() {
             Some(age) if age < fresh => {
                 self.silent = Duration::ZERO;
-                self.met = true;
             }
             word if self.silent.is_zero() => {
                 self.silent = word.unwrap_or(awake).min(STOOD_STILL).max(awake);
@@ -186,7 +207,16 @@ impl Keeper {
                 }
             }
         }
-        self.met |= self.broker.pair.told().at.is_some();
+        self.meet();
+    }
+
+    /// Notes whether the peer has answered as the one that it is in these data.
+    fn meet(&mut self) {
+        let Some(peer) = self.broker.pair.told().answered else { return };
+        let raft = &self.broker.raft;
+        let voters = raft.status().members.voters;
+        let votes = voters.iter().flatten().any(|voter| voter.0 == peer.node);
+        self.met |= votes && peer.claim() == Mark::here(raft).claim();
     }
 
     /// How long ago a majority, or a leader, was heard.
@@ -200,7 +230,8 @@ impl Keeper {
         }
     }
 
-    fn view(&self) -> View {
+    /// Of the agents so many have told whom they obey.
+    fn view(&self, told: usize) -> View {
         let broker = &self.broker;
         let (pair, raft) = (&broker.pair, &broker.raft);
         let (status, record) = (raft.status(), pair.record());
@@ -221,7 +252,9 @@ impl Keeper {
         // They are many, and matter only to a node that may have to go on alone.
         let agents = match standing {
             Standing::Alone { .. } => {
-                agents(broker.raft.latest().0.agents().count(), &broker.hub.fences())
+                let known = broker.raft.latest().0.agents().count();
+                let own = record.intended.map(Mark::claim);
+                Agents { known, told, ..agents(&broker.hub.fences(), own) }
             }
             Standing::Leads | Standing::Follows | Standing::Learns => Agents::default(),
         };
@@ -283,22 +316,34 @@ impl Keeper {
         heard.is_none_or(|heard| heard < vouched && heard.elapsed() >= VOUCHED)
     }
 
-    async fn force(&mut self, forced: Forced, view: &View) {
-        let broker = &self.broker;
-        let known = [Some(view.mine.claim), view.peer.claim, Some(view.agents.claim)];
-        let above = known.iter().flatten().map(|claim| claim.generation).max().unwrap_or(0);
-        let above = above.max(broker.raft.claim().generation);
-        warn!(?forced, generation = above + 1, "Going on alone: a new generation begins");
+    /// Goes on alone, unless somebody was heard meanwhile who speaks against it, or too few agents promise to
+    /// obey what begins.
+    async fn force(&mut self, told: usize) {
+        let broker = self.broker.clone();
+        let view = self.view(told);
+        let _silent = (view.promises() > 0).then(|| broker.pair.go_on());
+        // Whoever was told until now that this node stands where it did has been heard.
+        let view = self.view(told);
+        let Decision::Force(forced) = decide(&view) else { return };
+        let claim = self.next_claim(&view);
+        if !self.is_promised(claim, forced, &view).await {
+            return;
+        }
+        warn!(?forced, generation = claim.generation, "Going on alone: a new generation begins");
         let first = match forced {
             Forced::Recovery => {
                 let at = broker.clock.certain().await;
-                Some(Command { at, change: Change::DoubtTable { generation: above + 1 } })
+                let change = Change::DoubtTable { generation: claim.generation };
+                Some(Command { at, change })
             }
             Forced::Proven(_) | Forced::Silent => None,
         };
-        match broker.raft.take_over(broker.as_peer(), above, first).await {
-            Ok(_) => {
-                broker.pair.change(|record| (record.retired, record.peer_retired) = (None, None));
+        match broker.raft.take_over(broker.as_peer(), raft_claim(claim), first).await {
+            Ok(()) => {
+                broker.pair.change(|record| {
+                    (record.retired, record.peer_retired) = (None, None);
+                    record.intended = None;
+                });
                 self.silent = Duration::ZERO;
                 self.accepts_stale = None;
             }
@@ -310,10 +355,46 @@ impl Keeper {
         }
     }
 
-    /// A quorum is there again: an earlier farewell does not count any more.
+    /// Above all that is known; again the one that agents may have promised to obey, if there is one.
+    fn next_claim(&self, view: &View) -> Claim {
+        let raft = &self.broker.raft;
+        let known = [Some(view.mine.claim), view.peer.claim, Some(view.agents.claim)];
+        let above = known.iter().flatten().map(|claim| claim.generation).max().unwrap_or(0);
+        let above = above.max(raft.claim().generation);
+        let intended = self.broker.pair.record().intended.map(Mark::claim);
+        intended.filter(|claim| claim.generation > above).unwrap_or_else(|| {
+            let claim = raft.next_claim(above);
+            Claim { generation: claim.generation, claimant: claim.claimant.0 }
+        })
+    }
+
+    /// Whether as many agents as must be have promised to obey that claim; durable, so that the peer will hear
+    /// of it from them whatever becomes of this node.
+    async fn is_promised(&self, claim: Claim, forced: Forced, view: &View) -> bool {
+        let given_up = view.order.is_some_and(|order| order.accept_stale);
+        let enough = view.promises();
+        if enough == 0 || given_up || forced == Forced::Recovery {
+            return true;
+        }
+        self.broker.pair.change(|record| record.intended = Some(Mark::beginning(claim)));
+        let Mine { claim: Claim { generation, claimant }, term, .. } = view.mine;
+        let known = Fence { generation, claimant, term, leader: u64::MAX };
+        let promised = self.broker.hub.have_promised(claim, known, enough, EVIDENCE).await;
+        if promised < enough {
+            warn!(promised, enough, "Too few agents promise to obey this node alone");
+        }
+        promised >= enough
+    }
+
+    /// A quorum is there again: an earlier farewell does not count any more, nor what this node was about to
+    /// begin.
     fn serve(&mut self) {
+        let record = self.broker.pair.record();
+        if let Some(intended) = record.intended {
+            self.give_up_claim(intended.claim());
+        }
         let broker = &self.broker;
-        if broker.pair.record().retired.is_some() {
+        if record.retired.is_some() {
             broker.pair.change(|record| record.retired = None);
         }
         for waiting in self.waiting.drain(..) {
@@ -329,6 +410,28 @@ impl Keeper {
                 }
             });
         }
+    }
+
+    /// Agents may have promised to obey a claim that nobody stands on: the group goes above it. Committed by
+    /// both, that is proof that neither has gone on alone.
+    fn give_up_claim(&mut self, intended: Claim) {
+        if self.broker.claim() >= intended {
+            return self.broker.pair.change(|record| record.intended = None);
+        }
+        if self.raising.as_ref().is_some_and(|task| !task.is_finished()) {
+            return;
+        }
+        let broker = self.broker.clone();
+        self.raising = Some(tokio::spawn(async move {
+            let to = intended.generation + 1;
+            match broker.propose(Change::RaiseGeneration { to }).await {
+                Ok(_) => warn!(generation = to, "Gone above a takeover that did not come about"),
+                Err(cause) => {
+                    warn!(cause = chain(&cause), "The generation cannot be raised yet");
+                    sleep(YIELD).await;
+                }
+            }
+        }));
     }
 
     fn refuse(&mut self, stale: Stale) {
@@ -348,6 +451,7 @@ impl Keeper {
             Decision::Wait(Why::Learning) => {
                 Reply::new(Code::Learner, "learner: this node has not caught up in time")
             }
+            Decision::Wait(Why::Agents) => Reply::new(Code::NoQuorum, TOO_FEW),
             _ => late(),
         };
         for Waiting { reply: to, .. } in self.waiting.extract_if(.., |it| it.deadline <= now) {
@@ -374,15 +478,20 @@ fn late() -> Reply {
     Reply::new(Code::NoQuorum, "no quorum: it could not serve in time, and goes on trying")
 }
 
-fn agents(known: usize, told: &[Obeyed]) -> Agents {
+/// What they have told, but for what they promised to this node itself.
+fn agents(told: &[Obeyed], own: Option<Claim>) -> Agents {
     let of_fence =
         |it: &Obeyed| Claim { generation: it.fence.generation, claimant: it.fence.claimant };
     let of_view =
         |it: &Obeyed| Claim { generation: it.version.generation, claimant: it.version.claimant };
     let claims = told.iter().flat_map(|it| [of_fence(it), of_view(it)]);
-    let claim = claims.max().unwrap_or_default();
+    let claim = claims.filter(|claim| Some(*claim) != own).max().unwrap_or_default();
     let terms = told.iter().filter(|it| of_fence(it) == claim).map(|it| it.fence.term);
-    Agents { known, told: told.len(), claim, term: terms.max().unwrap_or(0) }
+    Agents { claim, term: terms.max().unwrap_or(0), ..Agents::default() }
+}
+
+fn raft_claim(claim: Claim) -> abide_raft::Claim {
+    abide_raft::Claim { generation: claim.generation, claimant: NodeId(claim.claimant) }
 }
 
 /// Stops leading, if another can.
@@ -402,8 +511,9 @@ async fn release(broker: &Broker, deadline: Instant) -> Reply {
 
 /// Goes above what an agent has seen of what a person has given up; whether that is done.
 pub(crate) async fn outbid(broker: &Broker, seen: u64) -> bool {
-    match broker.raft.take_over(broker.as_peer(), seen, None).await {
-        Ok(claim) => {
+    let claim = broker.raft.next_claim(seen);
+    match broker.raft.take_over(broker.as_peer(), claim, None).await {
+        Ok(()) => {
             warn!(generation = claim.generation, "An agent knew of a later generation");
             true
         }

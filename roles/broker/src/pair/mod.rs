@@ -22,6 +22,7 @@ pub(crate) use keep::{keep, outbid};
 pub(crate) use record::drop_order;
 
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -50,6 +51,8 @@ struct Shared {
     news: Notify,
     /// The peer is to be greeted now.
     hurry: Notify,
+    /// This node is going on alone: nobody is told any more that it stands where it stood.
+    going_on: AtomicBool,
 }
 
 /// What the peer told last.
@@ -61,6 +64,8 @@ pub(crate) struct Told {
     pub(crate) at: Option<Instant>,
     /// When it did not answer since then.
     pub(crate) missed: Option<Instant>,
+    /// Who it was when it last answered this process: it had heard it, then.
+    pub(crate) answered: Option<Mark>,
 }
 
 impl Told {
@@ -88,13 +93,25 @@ impl Pair {
             record: Mutex::new(Record::open(&settings.data_dir)?),
             news: Notify::new(),
             hurry: Notify::new(),
+            going_on: AtomicBool::new(false),
         })))
     }
 
-    /// The other one tells how it stands.
-    pub fn hear(&self, greeting: &Greeting) {
-        let now = Instant::now();
-        *lock(&self.0.told) = Told { greeting: Some(*greeting), at: Some(now), missed: None };
+    /// The other one tells how it stands; gives how this one does, unless that is about to change.
+    pub fn hear(&self, greeting: &Greeting, raft: &Raft<Replica>) -> Option<Greeting> {
+        self.note(greeting, false);
+        // Heard first, looked then: one that goes on says so first, and looks then whom it has heard.
+        let going_on = self.0.going_on.load(Ordering::SeqCst);
+        (!going_on).then(|| self.greeting(raft))
+    }
+
+    fn note(&self, greeting: &Greeting, answers: bool) {
+        let at = Some(Instant::now());
+        {
+            let mut told = lock(&self.0.told);
+            let answered = answers.then(|| Mark::of(greeting)).or(told.answered);
+            *told = Told { greeting: Some(*greeting), at, missed: None, answered };
+        }
         let mark = Mark::of(greeting);
         let retired = greeting.retired.then_some(mark);
         self.change(|record| {
@@ -106,7 +123,7 @@ impl Pair {
     }
 
     /// How this one stands.
-    pub fn greeting(&self, raft: &Raft<Replica>) -> Greeting {
+    pub(crate) fn greeting(&self, raft: &Raft<Replica>) -> Greeting {
         let claim = raft.claim();
         let mark = Mark::here(raft);
         let record = lock(&self.0.record);
@@ -118,6 +135,12 @@ impl Pair {
             retired: record.retired == Some(mark),
             ordered: record.is_ordered(),
         }
+    }
+
+    /// From now on, until that is dropped, this node answers no greeting: what it would say is about to change.
+    fn go_on(&self) -> GoingOn<'_> {
+        self.0.going_on.store(true, Ordering::SeqCst);
+        GoingOn(self)
     }
 
     pub(crate) fn settings(&self) -> Option<&PairSettings> {
@@ -157,6 +180,15 @@ impl Pair {
 
     pub(crate) fn hurry(&self) {
         self.0.hurry.notify_one();
+    }
+}
+
+/// See [`Pair::go_on`].
+struct GoingOn<'p>(&'p Pair);
+
+impl Drop for GoingOn<'_> {
+    fn drop(&mut self) {
+        self.0.0.going_on.store(false, Ordering::SeqCst);
     }
 }
 

@@ -28,6 +28,10 @@ pub(crate) struct Record {
     /// Somebody once proved that the peer was down.
     #[serde(default)]
     pub(crate) proof_seen: bool,
+    /// The life that this node was about to begin: agents may have promised to obey it. That is no word of
+    /// somebody else's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) intended: Option<Mark>,
 }
 
 impl Record {
@@ -61,6 +65,7 @@ impl Record {
     /// Another life of the data folder begins: what was said of the last one does not hold.
     pub(crate) fn forget_data(&mut self) {
         (self.ordered_in, self.retired, self.peer_retired) = (None, None, None);
+        self.intended = None;
     }
 }
 

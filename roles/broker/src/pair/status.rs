@@ -96,6 +96,10 @@ fn warnings(broker: &Broker, view: &View) -> Vec<String> {
         );
     }
     let gone = matches!(view.standing, Standing::Alone { .. }) && !view.peer.answers;
+    let (heard, needed) = (view.agents.told, view.promises());
+    if gone && heard < needed {
+        warnings.push(format!("{heard} agents are heard, and {needed} must be to go on alone"));
+    }
     if gone && view.order.is_none() {
         warnings.push("the peer is gone and nobody has activated this node".to_owned());
     }

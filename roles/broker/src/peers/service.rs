@@ -207,8 +207,10 @@ impl Cooperation for CooperationService {
 
     async fn greet(&self, request: Request<Greeting>) -> Result<Response<Greeting>, Status> {
         self.check(&request)?;
-        self.broker.pair.hear(request.get_ref());
-        Ok(Response::new(self.broker.pair.greeting(&self.broker.raft)))
+        let answer = self.broker.pair.hear(request.get_ref(), &self.broker.raft);
+        answer
+            .map(Response::new)
+            .ok_or_else(|| Status::unavailable("this broker goes on alone now"))
     }
 }
 

@@ -10,46 +10,88 @@ use abide_raft::Raft;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use crate::agent::{self, Promise};
 use crate::driver::SILENCE;
 use crate::net::End;
 use crate::world::World;
 
-/// Asks every agent that is heard here, within that time.
-pub async fn ask(world: &Arc<World>, broker: usize, life: u64, within: Duration) {
+/// Asks every agent that is heard here whom it obeys, within that time; gives how many have answered.
+pub async fn ask(world: &Arc<World>, broker: usize, life: u64, within: Duration) -> usize {
+    ask_for(world, broker, life, None, within).await.len()
+}
+
+/// Has every agent that is heard here promise to obey none lower than `claim`, unless it has obeyed a higher
+/// one than `known`; gives how many have.
+pub async fn have_promised(
+    world: &Arc<World>,
+    broker: usize,
+    life: u64,
+    claim: Claim,
+    known: Fence,
+    within: Duration,
+) -> usize {
+    let Claim { generation, claimant } = claim;
+    let next = Fence { generation, claimant, ..Fence::default() };
+    let told = ask_for(world, broker, life, Some(Promise { next, known }), within).await;
+    told.iter().filter(|(fence, _)| of(fence) == claim).count()
+}
+
+async fn ask_for(
+    world: &Arc<World>,
+    broker: usize,
+    life: u64,
+    promise: Option<Promise>,
+    within: Duration,
+) -> Vec<(Fence, Claim)> {
     let mut asked = JoinSet::new();
-    for agent in 0..world.hosts.len() {
-        if world.brokers[broker].state().links.contains_key(&agent) {
-            let world = world.clone();
-            asked
-                .spawn(async move { (agent, timeout(within, obeys(&world, broker, agent)).await) });
-        }
+    for agent in heard(world, broker) {
+        let world = world.clone();
+        asked.spawn(async move {
+            (agent, timeout(within, obeys(&world, broker, agent, promise)).await)
+        });
     }
+    let mut all = Vec::new();
     for (agent, told) in asked.join_all().await {
         let mut state = world.brokers[broker].state();
         if let (Ok(Some(told)), true) = (told, state.life == life)
             && let Some(link) = state.links.get_mut(&agent)
         {
             link.obeys = link.obeys.max(Some(told));
+            all.push(told);
         }
     }
+    all
 }
 
-async fn obeys(world: &World, broker: usize, agent: usize) -> Option<(Fence, Claim)> {
+async fn obeys(
+    world: &World,
+    broker: usize,
+    agent: usize,
+    promise: Option<Promise>,
+) -> Option<(Fence, Claim)> {
     world.carry(End::Broker(broker), End::Agent(agent)).await?;
-    let told = {
-        let host = &world.hosts[agent];
-        let state = host.state();
-        (state.fence, state.view)
-    };
-    let is_up = world.hosts[agent].is_up();
-    world.carry(End::Agent(agent), End::Broker(broker)).await.filter(|()| is_up)?;
+    let told = agent::obeys(world, agent, promise).await?;
+    world.carry(End::Agent(agent), End::Broker(broker)).await?;
     Some(told)
 }
 
-/// What they have told by now, as the broker sums it up.
-pub fn agents(world: &World, broker: usize, raft: &Raft<Replica>) -> Agents {
+/// The agents that are heard here.
+pub fn heard(world: &World, broker: usize) -> Vec<usize> {
+    let state = world.brokers[broker].state();
+    let links = state.links.iter();
+    links.filter(|(_, it)| it.heard.elapsed() < SILENCE).map(|(agent, _)| *agent).collect()
+}
+
+/// What they have told by now, as the broker sums it up; but for what they promised to this broker itself.
+pub fn agents(
+    world: &World,
+    broker: usize,
+    raft: &Raft<Replica>,
+    told: usize,
+    own: Option<Claim>,
+) -> Agents {
     let links = world.brokers[broker].state().links.clone();
-    let told: Vec<_> = links
+    let words: Vec<_> = links
         .values()
         .filter(|link| link.heard.elapsed() < SILENCE)
         .map(|link| {
@@ -57,11 +99,15 @@ pub fn agents(world: &World, broker: usize, raft: &Raft<Replica>) -> Agents {
             (link.greeting.fence.max(fence), link.greeting.view.max(view))
         })
         .collect();
-    let of = |fence: &Fence| Claim { generation: fence.generation, claimant: fence.claimant };
-    let claim = told.iter().map(|(fence, view)| of(fence).max(*view)).max().unwrap_or_default();
-    let terms = told.iter().filter(|(fence, _)| of(fence) == claim).map(|(fence, _)| fence.term);
+    let claims = words.iter().flat_map(|(fence, view)| [of(fence), *view]);
+    let claim = claims.filter(|claim| Some(*claim) != own).max().unwrap_or_default();
+    let terms = words.iter().filter(|(fence, _)| of(fence) == claim).map(|(fence, _)| fence.term);
     let known = raft.latest().0.agents().count();
-    Agents { known, told: told.len(), claim, term: terms.max().unwrap_or(0) }
+    Agents { known, told, claim, term: terms.max().unwrap_or(0) }
+}
+
+fn of(fence: &Fence) -> Claim {
+    Claim { generation: fence.generation, claimant: fence.claimant }
 }
 
 /// A leader tells agents on what claim it stands; they keep the highest.

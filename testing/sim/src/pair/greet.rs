@@ -37,7 +37,10 @@ pub async fn ask(world: &World, broker: usize, life: u64, raft: &Raft<Replica>, 
     let answer = async {
         world.carry(me, peer).await?;
         let theirs = world.raft(1 - broker)?;
-        hear(world, 1 - broker, mine);
+        hear(world, 1 - broker, mine, false);
+        if world.brokers[1 - broker].state().pair.going_on {
+            return None;
+        }
         let theirs = greeting(world, 1 - broker, &theirs);
         world.carry(peer, me).await?;
         Some(theirs)
@@ -47,7 +50,7 @@ pub async fn ask(world: &World, broker: usize, life: u64, raft: &Raft<Replica>, 
         return;
     }
     match answer {
-        Some(theirs) => hear(world, broker, theirs),
+        Some(theirs) => hear(world, broker, theirs, true),
         None => world.brokers[broker].state().pair.told.missed = Some(Instant::now()),
     }
 }
@@ -76,14 +79,16 @@ pub(super) async fn retire(world: &World, broker: usize, mark: Mark) {
     if world.carry(End::Broker(broker), End::Broker(1 - broker)).await.is_some()
         && world.raft(1 - broker).is_some()
     {
-        hear(world, 1 - broker, Greeting { mark, retired: true });
+        hear(world, 1 - broker, Greeting { mark, retired: true }, false);
     }
 }
 
-fn hear(world: &World, broker: usize, greeting: Greeting) {
+fn hear(world: &World, broker: usize, greeting: Greeting, answers: bool) {
     let Greeting { mark, retired } = greeting;
     let mut state = world.brokers[broker].state();
-    state.pair.told = Told { greeting: Some(greeting), at: Some(Instant::now()), missed: None };
+    let answered = answers.then_some(mark).or(state.pair.told.answered);
+    let at = Some(Instant::now());
+    state.pair.told = Told { greeting: Some(greeting), at, missed: None, answered };
     let record = &mut state.pair.record;
     if retired || record.peer_retired.is_some_and(|it| it.node == mark.node) {
         record.peer_retired = retired.then_some(mark);

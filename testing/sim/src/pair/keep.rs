@@ -5,15 +5,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use abide_broker::Replica;
+use abide_model::{Change, Fence};
 use abide_pair::{
     Agents, Claim, Decision, Mine, Order, Peer, Policy, Proof, Standing, View, decide,
 };
 use abide_raft::{NodeId, Raft, Role};
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::{Asked, Mark, evidence, greet};
 use crate::broker::{self, peer};
+use crate::driver::propose;
 use crate::invariants::claims;
+use crate::net::End;
 use crate::world::World;
 
 /// Between two looks at what is known.
@@ -53,6 +57,7 @@ pub async fn run(world: Arc<World>, broker: usize, life: u64, raft: Raft<Replica
         looked: Instant::now(),
         vouched: None,
         met: false,
+        raising: None,
     };
     loop {
         sleep(LOOK).await;
@@ -101,8 +106,10 @@ struct Keeper {
     looked: Instant,
     /// Somebody vouched then for it that the peer is down.
     vouched: Option<Instant>,
-    /// The peer was heard, or a leader was.
+    /// See [`View::met`].
     met: bool,
+    /// Raises the generation.
+    raising: Option<JoinHandle<()>>,
 }
 
 impl Keeper {
@@ -114,25 +121,24 @@ impl Keeper {
     async fn look(&mut self) -> Option<Claim> {
         self.take();
         self.listen();
-        let mut decision = decide(&self.view());
+        let mut told = evidence::heard(&self.world, self.broker).len();
+        let mut decision = decide(&self.view(told));
         if let Decision::Force(_) = decision {
             // What is known may be a second old; before that step everybody is asked.
-            tokio::join!(
+            ((), told) = tokio::join!(
                 greet::ask(&self.world, self.broker, self.life, &self.raft, EVIDENCE),
                 evidence::ask(&self.world, self.broker, self.life, EVIDENCE)
             );
             if !self.goes_on() {
                 return None;
             }
-            decision = decide(&self.view());
+            decision = decide(&self.view(told));
         }
         self.world.brokers[self.broker].state().pair.decided = Some(decision);
         match decision {
             Decision::Rejoin(claim) => return Some(claim),
-            Decision::Force(_) => self.force(decision).await,
-            Decision::Serve | Decision::Follow => {
-                self.world.brokers[self.broker].state().pair.record.retired = None;
-            }
+            Decision::Force(_) => self.force(told).await,
+            Decision::Serve | Decision::Follow => self.serve(decision),
             Decision::Refuse(stale) => {
                 self.world.trace.add(&format!("b{} refuses: {stale:?}", self.broker));
                 let mut state = self.world.brokers[self.broker].state();
@@ -172,14 +178,22 @@ impl Keeper {
         match self.last_word() {
             Some(age) if age < fresh => {
                 self.silent = Duration::ZERO;
-                self.met = true;
             }
             word if self.silent.is_zero() => {
                 self.silent = word.unwrap_or(awake).min(STOOD_STILL).max(awake);
             }
             _ => self.silent += awake,
         }
-        self.met |= self.world.brokers[self.broker].state().pair.told.at.is_some();
+        self.meet();
+    }
+
+    /// Notes whether the peer has answered as the one that it is in these data.
+    fn meet(&mut self) {
+        let told = self.world.brokers[self.broker].state().pair.told;
+        let Some(peer) = told.answered else { return };
+        let voters = self.raft.status().members.voters;
+        let votes = voters.iter().flatten().any(|voter| voter.0 == peer.node);
+        self.met |= votes && peer.claim == super::claim(&self.raft);
     }
 
     /// How long ago a majority, or a leader, was heard.
@@ -192,7 +206,7 @@ impl Keeper {
         }
     }
 
-    fn view(&self) -> View {
+    fn view(&self, told: usize) -> View {
         let raft = &self.raft;
         let status = raft.status();
         let voters: BTreeSet<NodeId> = status.members.voters.iter().flatten().copied().collect();
@@ -200,10 +214,8 @@ impl Keeper {
             let state = self.world.brokers[self.broker].state();
             (state.pair.record, state.pair.is_ordered())
         };
-        let claim = super::claim(raft);
-        let known = Claim { generation: raft.latest().0.generation(), claimant: 0 };
         let mine = Mine {
-            claim: claim.max(known),
+            claim: self.stands_on(),
             term: status.last.map_or(0, |last| last.term),
             pristine: raft.is_pristine(),
             votes: status.members.voters.last().is_some_and(|set| set.contains(&raft.node())),
@@ -211,7 +223,9 @@ impl Keeper {
         };
         let standing = self.standing(mine.votes);
         let agents = match standing {
-            Standing::Alone { .. } => evidence::agents(&self.world, self.broker, raft),
+            Standing::Alone { .. } => {
+                evidence::agents(&self.world, self.broker, raft, told, record.intended)
+            }
             Standing::Leads | Standing::Follows | Standing::Learns => Agents::default(),
         };
         View {
@@ -267,26 +281,104 @@ impl Keeper {
         heard.is_none_or(|heard| heard < vouched && heard.elapsed() >= VOUCHED)
     }
 
-    async fn force(&mut self, decision: Decision) {
-        let (world, broker, view) = (&self.world, self.broker, self.view());
+    /// Goes on alone, unless somebody was heard meanwhile who speaks against it, or too few agents promise to
+    /// obey what begins.
+    async fn force(&mut self, told: usize) {
+        let world = self.world.clone();
+        let view = self.view(told);
+        world.brokers[self.broker].state().pair.going_on = view.promises() > 0;
+        let view = self.view(told);
+        if let Decision::Force(forced) = decide(&view) {
+            let claim = self.next_claim(&view);
+            if self.is_promised(claim, &view).await && self.goes_on() {
+                world.trace.add(&format!("b{} goes on alone: {forced:?}", self.broker));
+                self.take_over(claim).await;
+            }
+        }
+        let mut state = world.brokers[self.broker].state();
+        state.pair.going_on &= state.life != self.life;
+    }
+
+    fn next_claim(&self, view: &View) -> Claim {
         let known = [Some(view.mine.claim), view.peer.claim, Some(view.agents.claim)];
         let above = known.iter().flatten().map(|claim| claim.generation).max().unwrap_or(0);
-        world.trace.add(&format!("b{broker} goes on alone: {decision:?}"));
-        match self.raft.take_over(peer(broker), above, None).await {
-            Ok(_) if self.goes_on() => {
+        let intended = self.world.brokers[self.broker].state().pair.record.intended;
+        intended.filter(|claim| claim.generation > above).unwrap_or_else(|| {
+            let claim = self.raft.next_claim(above);
+            Claim { generation: claim.generation, claimant: claim.claimant.0 }
+        })
+    }
+
+    async fn is_promised(&self, claim: Claim, view: &View) -> bool {
+        let (world, enough) = (&self.world, view.promises());
+        if enough == 0 {
+            return true;
+        }
+        world.brokers[self.broker].state().pair.record.intended = Some(claim);
+        let Mine { claim: Claim { generation, claimant }, term, .. } = view.mine;
+        let known = Fence { generation, claimant, term, leader: u64::MAX };
+        let (broker, life) = (self.broker, self.life);
+        let promised = evidence::have_promised(world, broker, life, claim, known, EVIDENCE).await;
+        world
+            .trace
+            .add(&format!("{promised} agents promise {claim:?} to b{broker}: {enough} must"));
+        promised >= enough
+    }
+
+    async fn take_over(&mut self, claim: Claim) {
+        let (world, broker) = (&self.world, self.broker);
+        let Claim { generation, claimant } = claim;
+        let claim = abide_raft::Claim { generation, claimant: NodeId(claimant) };
+        match self.raft.take_over(peer(broker), claim, None).await {
+            Ok(()) if self.goes_on() => {
                 claims::of(world, broker, &self.raft);
                 let mut state = world.brokers[broker].state();
                 state.node = self.raft.node();
                 let record = &mut state.pair.record;
                 (record.retired, record.peer_retired) = (None, None);
+                record.intended = None;
                 self.silent = Duration::ZERO;
             }
             Err(cause) if self.goes_on() => {
                 panic!("the takeover of b{broker} failed: {cause:?}");
             }
             // It died on the way.
-            Ok(_) | Err(_) => {}
+            Ok(()) | Err(_) => {}
         }
+    }
+
+    /// There is a quorum: a farewell does not count any more, nor what this node was about to begin.
+    fn serve(&mut self, decision: Decision) {
+        let intended = {
+            let mut state = self.world.brokers[self.broker].state();
+            state.pair.record.retired = None;
+            state.pair.record.intended
+        };
+        let Some(intended) = intended else { return };
+        if self.stands_on() >= intended {
+            self.world.brokers[self.broker].state().pair.record.intended = None;
+        } else if self.raising.as_ref().is_none_or(JoinHandle::is_finished) {
+            let (world, broker) = (self.world.clone(), self.broker);
+            let leads = decision == Decision::Serve;
+            let to = intended.generation + 1;
+            self.raising = Some(tokio::spawn(raise(world, broker, leads, to)));
+        }
+    }
+
+    /// The claim of all that the data know.
+    fn stands_on(&self) -> Claim {
+        let known = Claim { generation: self.raft.latest().0.generation(), claimant: 0 };
+        super::claim(&self.raft).max(known)
+    }
+}
+
+/// Goes above a claim that did not come about: at the leader, whoever of the two that is.
+async fn raise(world: Arc<World>, broker: usize, leads: bool, to: u64) {
+    let leader = if leads { broker } else { 1 - broker };
+    let came = leads || world.carry(End::Broker(broker), End::Broker(leader)).await.is_some();
+    if let Some(raft) = world.raft(leader).filter(|_| came) {
+        let raised = propose(&world, leader, &raft, Change::RaiseGeneration { to }).await;
+        world.trace.add(&format!("b{leader} goes above a takeover in vain, to {to}: {raised:?}"));
     }
 }
 

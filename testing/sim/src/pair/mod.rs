@@ -66,6 +66,8 @@ pub struct State {
     pub refused: bool,
     /// It is being stopped in order: nothing is decided any more.
     leaves: bool,
+    /// It goes on alone: nobody is told any more that it stands where it stood.
+    going_on: bool,
     /// Durable, in the data folder.
     record: Record,
     /// Durable: the claim that the data folder stands on, as far as outsiders know.
@@ -80,7 +82,7 @@ impl State {
     /// The process dies.
     pub fn crash(&mut self) {
         (self.told, self.decided) = (Told::default(), None);
-        (self.refused, self.leaves) = (false, false);
+        (self.refused, self.leaves, self.going_on) = (false, false, false);
         self.asks.clear();
     }
 
@@ -128,6 +130,8 @@ pub struct Told {
     greeting: Option<Greeting>,
     at: Option<Instant>,
     missed: Option<Instant>,
+    /// Who it was when it last answered this process.
+    answered: Option<Mark>,
 }
 
 impl Told {
@@ -164,6 +168,8 @@ struct Record {
     ordered_in: Option<u64>,
     retired: Option<Mark>,
     peer_retired: Option<Mark>,
+    /// The claim that this node was about to begin.
+    intended: Option<Claim>,
 }
 
 /// The claim that an engine stands on.
