@@ -341,6 +341,11 @@ impl Cluster {
         self.agents[index].process.stop(Signal::KILL);
     }
 
+    /// Has an agent's daemon stand still (SIGSTOP) until it is killed.
+    pub fn freeze_agent(&self, index: usize) {
+        self.agents[index].process.signal(Signal::STOP);
+    }
+
     /// Stops an agent's daemon in order (SIGTERM). Its sessions go on.
     pub fn stop_agent(&mut self, index: usize) {
         self.agents[index].process.stop(Signal::TERM);

@@ -5,6 +5,7 @@ mod command_line;
 mod demo;
 mod drill;
 mod failing_disk;
+mod fenced;
 mod growing;
 mod guessing;
 mod leftovers;

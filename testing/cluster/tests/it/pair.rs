@@ -11,22 +11,25 @@ use serde_json::Value;
 use crate::three_brokers::until_standing;
 
 const DEADLINE: Duration = Duration::from_secs(30);
-const SERVES: i32 = 0;
+pub(crate) const SERVES: i32 = 0;
 const FOLLOWER: i32 = 10;
-const NO_QUORUM: i32 = 12;
-const STALE: i32 = 13;
+pub(crate) const NO_QUORUM: i32 = 12;
+pub(crate) const STALE: i32 = 13;
 const DOWN: i32 = 14;
 const UNPROVEN: i32 = 15;
 
 async fn pair(takeover: &'static str) -> (Cluster, Api) {
-    let options =
-        Options { brokers: 2, agents: 2, pair: Some(takeover), ..Options::new().unwrap() };
+    pair_with(takeover, 2).await
+}
+
+pub(crate) async fn pair_with(takeover: &'static str, agents: u8) -> (Cluster, Api) {
+    let options = Options { brokers: 2, agents, pair: Some(takeover), ..Options::new().unwrap() };
     let cluster = Cluster::start(options).await.unwrap();
     let admin = cluster.log_in(cluster.admin()).await.unwrap();
     (cluster, admin)
 }
 
-async fn ha(cluster: &Cluster, index: usize, arguments: &[&str]) -> i32 {
+pub(crate) async fn ha(cluster: &Cluster, index: usize, arguments: &[&str]) -> i32 {
     let (code, words) = cluster.ha(index, arguments).await.unwrap();
     eprintln!("broker{} ha {}: {code} {words}", index + 1, arguments.join(" "));
     code
@@ -42,13 +45,13 @@ async fn until_ha(cluster: &Cluster, index: usize, wanted: i32) {
 }
 
 /// The one that leads, and the other.
-async fn leader(cluster: &Cluster, admin: &Api) -> (usize, usize) {
+pub(crate) async fn leader(cluster: &Cluster, admin: &Api) -> (usize, usize) {
     let leader = cluster.leader(admin).await.unwrap();
     (leader, 1 - leader)
 }
 
 /// Both by the leader's account, and by each one's own.
-async fn until_both_vote(cluster: &Cluster, admin: &Api) {
+pub(crate) async fn until_both_vote(cluster: &Cluster, admin: &Api) {
     until_standing(admin, |now| {
         let is_whole = |it: &BrokerRole| matches!(it, BrokerRole::Leader | BrokerRole::Follower);
         now.voters == 2 && now.brokers.iter().all(|it| is_whole(&it.role))
@@ -80,7 +83,7 @@ async fn claimant(cluster: &Cluster, index: usize) -> (u64, u64) {
 }
 
 /// Waits until silence would have been enough, twice over.
-async fn until_long_silent(cluster: &Cluster, index: usize) {
+pub(crate) async fn until_long_silent(cluster: &Cluster, index: usize) {
     until("it has been silent for long", DEADLINE, async || {
         let silent = details(cluster, index).await["silent_ms"].as_u64()?;
         (silent > 2_500).then_some(())
@@ -89,7 +92,7 @@ async fn until_long_silent(cluster: &Cluster, index: usize) {
     .unwrap();
 }
 
-fn start() -> StartRequest {
+pub(crate) fn start() -> StartRequest {
     StartRequest { profile: None, want: Want::Start }
 }
 
