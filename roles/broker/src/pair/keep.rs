@@ -1,11 +1,14 @@
 //! The one task that gives and takes orders: looks at what is known, decides, and does it.
 
+mod alone;
+
+pub(crate) use alone::outbid;
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use abide_model::{Change, Command, Fence};
 use abide_pair::{
-    Agents, Claim, Decision, Forced, Mine, Order, Peer, Proof, Stale, Standing, View, Why, decide,
+    Agents, Claim, Decision, Mine, Order, Peer, Proof, Stale, Standing, View, Why, decide,
 };
 use abide_raft::{NodeId, Role};
 use tokio::sync::{mpsc, oneshot};
@@ -18,7 +21,6 @@ use super::{aside, greet, status};
 use crate::broker::Broker;
 use crate::ha::{Ask, Code, Order as Asked, Reply};
 use crate::hub::Obeyed;
-use crate::stream::chain;
 
 /// Between two looks at what is known.
 const LOOK: Duration = Duration::from_millis(50);
@@ -316,76 +318,6 @@ impl Keeper {
         heard.is_none_or(|heard| heard < vouched && heard.elapsed() >= VOUCHED)
     }
 
-    /// Goes on alone, unless somebody was heard meanwhile who speaks against it, or too few agents promise to
-    /// obey what begins.
-    async fn force(&mut self, told: usize) {
-        let broker = self.broker.clone();
-        let view = self.view(told);
-        let _silent = (view.promises() > 0).then(|| broker.pair.go_on());
-        // Whoever was told until now that this node stands where it did has been heard.
-        let view = self.view(told);
-        let Decision::Force(forced) = decide(&view) else { return };
-        let claim = self.next_claim(&view);
-        if !self.is_promised(claim, forced, &view).await {
-            return;
-        }
-        warn!(?forced, generation = claim.generation, "Going on alone: a new generation begins");
-        let first = match forced {
-            Forced::Recovery => {
-                let at = broker.clock.certain().await;
-                let change = Change::DoubtTable { generation: claim.generation };
-                Some(Command { at, change })
-            }
-            Forced::Proven(_) | Forced::Silent => None,
-        };
-        match broker.raft.take_over(broker.as_peer(), raft_claim(claim), first).await {
-            Ok(()) => {
-                broker.pair.change(|record| {
-                    (record.retired, record.peer_retired) = (None, None);
-                    record.intended = None;
-                });
-                self.silent = Duration::ZERO;
-                self.accepts_stale = None;
-            }
-            // The broker ends of it.
-            Err(cause) => {
-                let cause: &dyn std::error::Error = &cause;
-                error!(cause, "The takeover failed");
-            }
-        }
-    }
-
-    /// Above all that is known; again the one that agents may have promised to obey, if there is one.
-    fn next_claim(&self, view: &View) -> Claim {
-        let raft = &self.broker.raft;
-        let known = [Some(view.mine.claim), view.peer.claim, Some(view.agents.claim)];
-        let above = known.iter().flatten().map(|claim| claim.generation).max().unwrap_or(0);
-        let above = above.max(raft.claim().generation);
-        let intended = self.broker.pair.record().intended.map(Mark::claim);
-        intended.filter(|claim| claim.generation > above).unwrap_or_else(|| {
-            let claim = raft.next_claim(above);
-            Claim { generation: claim.generation, claimant: claim.claimant.0 }
-        })
-    }
-
-    /// Whether as many agents as must be have promised to obey that claim; durable, so that the peer will hear
-    /// of it from them whatever becomes of this node.
-    async fn is_promised(&self, claim: Claim, forced: Forced, view: &View) -> bool {
-        let given_up = view.order.is_some_and(|order| order.accept_stale);
-        let enough = view.promises();
-        if enough == 0 || given_up || forced == Forced::Recovery {
-            return true;
-        }
-        self.broker.pair.change(|record| record.intended = Some(Mark::beginning(claim)));
-        let Mine { claim: Claim { generation, claimant }, term, .. } = view.mine;
-        let known = Fence { generation, claimant, term, leader: u64::MAX };
-        let promised = self.broker.hub.have_promised(claim, known, enough, EVIDENCE).await;
-        if promised < enough {
-            warn!(promised, enough, "Too few agents promise to obey this node alone");
-        }
-        promised >= enough
-    }
-
     /// A quorum is there again: an earlier farewell does not count any more, nor what this node was about to
     /// begin.
     fn serve(&mut self) {
@@ -410,28 +342,6 @@ impl Keeper {
                 }
             });
         }
-    }
-
-    /// Agents may have promised to obey a claim that nobody stands on: the group goes above it. Committed by
-    /// both, that is proof that neither has gone on alone.
-    fn give_up_claim(&mut self, intended: Claim) {
-        if self.broker.claim() >= intended {
-            return self.broker.pair.change(|record| record.intended = None);
-        }
-        if self.raising.as_ref().is_some_and(|task| !task.is_finished()) {
-            return;
-        }
-        let broker = self.broker.clone();
-        self.raising = Some(tokio::spawn(async move {
-            let to = intended.generation + 1;
-            match broker.propose(Change::RaiseGeneration { to }).await {
-                Ok(_) => warn!(generation = to, "Gone above a takeover that did not come about"),
-                Err(cause) => {
-                    warn!(cause = chain(&cause), "The generation cannot be raised yet");
-                    sleep(YIELD).await;
-                }
-            }
-        }));
     }
 
     fn refuse(&mut self, stale: Stale) {
@@ -490,10 +400,6 @@ fn agents(told: &[Obeyed], own: Option<Claim>) -> Agents {
     Agents { claim, term: terms.max().unwrap_or(0), ..Agents::default() }
 }
 
-fn raft_claim(claim: Claim) -> abide_raft::Claim {
-    abide_raft::Claim { generation: claim.generation, claimant: NodeId(claim.claimant) }
-}
-
 /// Stops leading, if another can.
 async fn release(broker: &Broker, deadline: Instant) -> Reply {
     let now = broker.raft.leadership().borrow().role;
@@ -507,20 +413,4 @@ async fn release(broker: &Broker, deadline: Instant) -> Reply {
         );
     }
     Reply::new(Code::Serves, "released: it does not serve by order any more")
-}
-
-/// Goes above what an agent has seen of what a person has given up; whether that is done.
-pub(crate) async fn outbid(broker: &Broker, seen: u64) -> bool {
-    let claim = broker.raft.next_claim(seen);
-    match broker.raft.take_over(broker.as_peer(), claim, None).await {
-        Ok(()) => {
-            warn!(generation = claim.generation, "An agent knew of a later generation");
-            true
-        }
-        Err(cause) => {
-            let cause: &dyn std::error::Error = &cause;
-            error!(cause, "The takeover failed");
-            false
-        }
-    }
 }

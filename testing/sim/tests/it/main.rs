@@ -26,6 +26,14 @@ fn a_session_of_whose_end_only_the_lower_claim_was_told_is_listed() {
     replay(293);
 }
 
+/// Each loses something if nobody promises anything.
+#[test]
+fn a_fenced_takeover_whose_node_dies_at_once_is_not_forgotten() {
+    for seed in [625, 1449, 1685, 2621] {
+        replay(seed);
+    }
+}
+
 #[test]
 fn one_seed_gives_the_same_trace_every_time() {
     assert_eq!(replay(7), replay(7));
