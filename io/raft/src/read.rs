@@ -157,7 +157,10 @@ impl<M: Machine> Asker<M> {
 
     /// Asks a majority whether this node still leads, then waits until what was committed is applied.
     async fn ask(&self, applied: &mut watch::Receiver<u64>) -> Answer<M> {
-        let now = self.standing.leadership.borrow().clone();
+        let mut leadership = self.standing.leadership.clone();
+        // One that leads on after a restart has all that was committed in its log, and may not know it yet.
+        let settled = leadership.wait_for(|now| now.role != Role::Elected).await;
+        let now = settled.map(|now| now.clone()).map_err(|_| stopped(&self.standing))?;
         let next = match (now.role, now.leader) {
             (Role::Following, Some((leader, peer))) => self.ask_leader(leader, &peer).await?,
             _ => {

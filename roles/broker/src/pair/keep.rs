@@ -14,7 +14,7 @@ use abide_raft::{NodeId, Role};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
-use tracing::{error, info, warn};
+use tracing::{error, info};
 
 use super::mark::Mark;
 use super::{aside, greet, status};
