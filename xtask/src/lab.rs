@@ -14,6 +14,9 @@ const NEXT_WIRE: &str = "abide/next-wire";
 /// Means the stories on whole Debian hosts alone; a filter for their names may follow.
 const HOSTS: &str = "hosts";
 
+/// Before that filter: the package under test is built for speed, for figures.
+const RELEASE: &str = "--release";
+
 /// Without arguments all tests run; with others than [`HOSTS`], the lab's own program, built for speed.
 pub fn run(arguments: &[String]) -> anyhow::Result<()> {
     install(Purpose::Lab)?;
@@ -38,23 +41,29 @@ fn measure(arguments: &[String]) -> anyhow::Result<()> {
 }
 
 /// Stories on whole Debian hosts, with the package as it is now.
-fn stories(filter: &[String]) -> anyhow::Result<()> {
+fn stories(arguments: &[String]) -> anyhow::Result<()> {
     if !rustix::process::geteuid().is_root() {
         eprintln!("Whole hosts need root: their stories are left out.");
         return Ok(());
     }
-    let package = |bins: &Path, revision: Option<&str>| {
+    let (profile, filter) = match arguments {
+        [first, filter @ ..] if first == RELEASE => (Profile::Release, filter),
+        filter => (Profile::Dev, filter),
+    };
+    let package = |bins: &Path, profile: Profile, revision: Option<&str>| {
         let revision = revision.map(str::to_owned);
-        let package = DistArgs { profile: Profile::Dev, revision, no_build: true };
-        beside(bins, &dist::package(&package)?)
+        beside(bins, &dist::package(&DistArgs { profile, revision, no_build: true })?)
     };
     shell::build(&["abide-keeper", "abide-hosts"], false)?;
     let newer = {
         let bins = shell::build_with(&["abide"], false, Some(NEXT_WIRE))?;
-        package(&bins, Some("1"))?
+        package(&bins, Profile::Dev, Some("1"))?
     };
     let bins = shell::build(&["abide", "abide-keeper", "abide-hosts"], false)?;
-    let package = package(&bins, None)?;
+    if matches!(profile, Profile::Release) {
+        shell::build(&["abide", "abide-keeper"], true)?;
+    }
+    let package = package(&bins, profile, None)?;
     shell::step("Making the hosts' base, if it is not there", || {
         shell::run_quietly(&mut Command::new(bins.join("abide-hosts")))
     })?;

@@ -43,7 +43,8 @@ enum Task {
     /// Run the whole cluster in a deterministic simulation
     Sim(SimArgs),
     /// Play failures on hosts (root on Linux): nothing means all tests, with three rounds of each;
-    /// `hosts [FILTER]` the stories on whole Debian hosts alone; what else follows is for the lab itself
+    /// `hosts [--release] [FILTER]` the stories on whole Debian hosts alone; what else follows is for the
+    /// lab itself
     Lab {
         /// See `cargo xtask lab -- --help`
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]

@@ -226,6 +226,17 @@ fn the_peers_end_is_passed_on_when_pacemaker_tells_of_it() {
     // Nor is the one that is left told to be worse than it was.
     stage.answers("status", &["12 no-quorum passive generation 1, peer does not answer"]);
     assert_eq!(done_of(&stage, "notify", &told("demote")), (0, calls(&[])));
+    // One that is promoted next is not kept from it by looking.
+    for (promoted, looks) in [("host1", 0), ("host2 host1", 0), ("host2", 1), ("host", 1)] {
+        stage.answers("status", &["10 follower passive generation 1, peer answers"]);
+        let mut words = told("demote").to_vec();
+        words.extend([
+            ("OCF_RESKEY_CRM_meta_on_node", "host1"),
+            ("OCF_RESKEY_CRM_meta_notify_promote_uname", promoted),
+        ]);
+        let (code, done) = done_of(&stage, "notify", &words);
+        assert_eq!((code, done.len()), (0, looks), "{promoted} is promoted next");
+    }
     // It must not fail.
     stage.answers("status", &["14 down"]);
     assert_eq!(done_of(&stage, "notify", &told("stop")).0, 0);

@@ -98,8 +98,8 @@ fn rounds() -> usize {
     std::env::var("ABIDE_ROUNDS").map_or(1, |number| number.parse().unwrap())
 }
 
-/// Host 1 loses power and returns, so many times; where that is more than once it then returns with an
-/// empty folder; then host 2, the standby, loses power.
+/// Host 1 loses power and returns, so many times, then once more to return with an empty folder; then
+/// host 2, the standby, loses power.
 pub async fn tell_of(manager: &Manager) -> anyhow::Result<()> {
     let mut story = Story::begin(manager).await?;
     let mut played = Vec::new();
@@ -109,11 +109,9 @@ pub async fn tell_of(manager: &Manager) -> anyhow::Result<()> {
         played.push(round);
     }
     sum_up(manager.name, &played);
-    if rounds() > 1 {
-        let emptied = story.round(true).await.context("with an empty folder")?;
-        emptied.tell(manager.name, "folder emptied");
-        played.push(emptied);
-    }
+    let emptied = story.round(true).await.context("with an empty folder")?;
+    emptied.tell(manager.name, "folder emptied");
+    played.push(emptied);
     story.standby_dies().await.context("the standby dies")?;
     for round in &played {
         let difference = round.took.difference();

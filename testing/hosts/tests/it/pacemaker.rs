@@ -49,7 +49,7 @@ const FAILBACK: &str =
 /// What the manager's own time is measured with. All hosts see the machine's load, by which Pacemaker
 /// would do one thing after the other that it else does at once.
 const MEASURE: &[&str] = &[
-    "crm_attribute --type crm_config --name load-threshold --update 1000%",
+    "crm_attribute --type crm_config --name load-threshold --update 10000%",
     "pcs resource create alone ocf:heartbeat:IPaddr2 ip=10.77.0.201 cidr_netmask=32 \
      op monitor interval=10s",
     "pcs constraint location alone prefers h1=2000",
