@@ -19,7 +19,7 @@ status) ip -oneline address show | grep -qwF "${1%%/*}" && echo running || echo 
 esac
 "#;
 
-fn set_up(lab: &Hosts) -> anyhow::Result<()> {
+pub fn set_up(lab: &Hosts) -> anyhow::Result<()> {
     let peers = ["h1", "h2"].map(|name| format!("ucast eth0 {}\n", lab.host(name).place.v4()));
     let ha_cf = format!(
         "logfacility daemon\nkeepalive 1\nwarntime 3\ndeadtime 5\ninitdead 60\nudpport 694\n{}\

@@ -10,6 +10,7 @@ mod logins;
 mod managed;
 mod pacemaker;
 mod pair;
+mod partition;
 mod restarts;
 mod rolling;
 mod site;

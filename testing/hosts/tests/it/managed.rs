@@ -332,11 +332,12 @@ fn sum_up(manager: &str, rounds: &[Round]) {
 }
 
 /// How `abide ha status` exits on this host: docs/pair.md has the numbers.
-fn status(host: &Host) -> Option<i32> {
+pub fn status(host: &Host) -> Option<i32> {
     host.try_run("abide ha status", "").ok()?.status.code()
 }
 
-fn has_address(host: &Host, address: Ipv4Addr) -> bool {
+/// Whether it holds this address.
+pub fn has_address(host: &Host, address: Ipv4Addr) -> bool {
     host.run(&format!("ip address show dev eth0 | grep -w {address}")).is_ok()
 }
 
