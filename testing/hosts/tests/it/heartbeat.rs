@@ -19,6 +19,9 @@ status) ip -oneline address show | grep -qwF "${1%%/*}" && echo running || echo 
 esac
 "#;
 
+/// What the page says of systemd's unit.
+const UNIT: &str = "[Service]\nRemainAfterExit=yes\n";
+
 pub fn set_up(lab: &Hosts) -> anyhow::Result<()> {
     let peers = ["h1", "h2"].map(|name| format!("ucast eth0 {}\n", lab.host(name).place.v4()));
     let ha_cf = format!(
@@ -36,7 +39,8 @@ pub fn set_up(lab: &Hosts) -> anyhow::Result<()> {
             "/etc/ha.d/haresources",
             &format!("h1 beside::{ALONE}/32/eth0 abide IPaddr2::{ADDRESS}/32/eth0\n"),
         )?;
-        host.run("systemctl enable --now heartbeat")?;
+        host.write("/etc/systemd/system/heartbeat.service.d/abide.conf", UNIT)?;
+        host.run("systemctl daemon-reload; systemctl enable --now heartbeat")?;
     }
     Ok(())
 }
