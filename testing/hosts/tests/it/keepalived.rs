@@ -5,7 +5,7 @@ use abide_hosts::{Hosts, tell};
 use crate::managed::{ADDRESS, EMPTY, Manager, WHILE_BUSY, tell_of};
 
 /// What the page says to change in the package's example.
-fn set_up(lab: &Hosts) -> anyhow::Result<()> {
+pub fn set_up(lab: &Hosts) -> anyhow::Result<()> {
     for (name, priority) in [("h1", 100), ("h2", 90)] {
         let host = lab.host(name);
         host.run(
