@@ -360,13 +360,14 @@ pub async fn supersede_here(broker: &Broker, old: SessionId) -> Result<bool, Ref
         return Ok(false);
     }
     let place = new_place(session, placed.agent.clone());
-    match broker.commit(Change::Supersede { old: old.id, place, grounds }).await? {
-        Outcome::Reserved(session) => {
+    match broker.commit(Change::Supersede { old: old.id, place, grounds }).await {
+        Ok(Outcome::Reserved(session)) => {
             info!(old = %old.id, %session, agent = %placed.agent, "Reservation placed anew");
             Ok(true)
         }
-        // It began, or its agent is back, after all.
-        _ => Ok(false),
+        // It began, or its agent is back, after all; or a broker does not know of these grounds yet.
+        Ok(_) | Err(ProposeError::Unspoken(_)) => Ok(false),
+        Err(cause) => Err(cause.into()),
     }
 }
 

@@ -61,7 +61,7 @@ fn whoever_was_not_last_in_charge_does_not_serve_alone_after_a_power_cut() {
         ensure!(ready.starts_with("HTTP/1.0 503"), "{ready}");
         let faulty = async || h1.run("grep FAULT /run/abide/keepalived/abide").ok();
         lab.wait_for("keepalived gives host 1 nothing", faulty).await?;
-        ensure!(!has_address(h1), "host 1 has the address");
+        ensure!(!has_address(h1, ADDRESS), "host 1 has the address");
 
         h2.boot()?;
         let whole = async || {
@@ -70,7 +70,7 @@ fn whoever_was_not_last_in_charge_does_not_serve_alone_after_a_power_cut() {
             (both == [Some(LEADER), Some(FOLLOWER)]).then_some(())
         };
         lab.wait_for("one leads, and one follows", whole).await?;
-        let served = async || [h1, h2].into_iter().any(has_address).then_some(());
+        let served = async || [h1, h2].into_iter().any(|it| has_address(it, ADDRESS)).then_some(());
         lab.wait_for("keepalived gives one of them the address", served).await?;
         site.settle(&lab, PLAN).await?;
         for (mut person, session) in acknowledged {

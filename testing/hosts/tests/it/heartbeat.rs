@@ -51,6 +51,14 @@ const STANDBY: Option<&str> = Some(
      rscstatus)\" = none && exit; done; exit 1",
 );
 
+/// Heartbeat begins when its broker has caught up.
+const FAIL_BACK: &str = r#"sed -i 's/auto_failback off/auto_failback on/' /etc/ha.d/ha.cf
+cat >>/etc/systemd/system/heartbeat.service.d/abide.conf <<'END'
+ExecStartPre=-/usr/bin/timeout 120 /bin/sh -c 'while :; do abide ha status >/dev/null; case $$? in 0|10) exit;; esac; sleep 1; done'
+TimeoutStartSec=180
+END
+sync"#;
+
 #[test]
 fn a_pair_under_heartbeat_bears_the_loss_of_either_host() {
     tell(a_pair_under_heartbeat_bears_the_loss_of_either_host, async {
@@ -64,6 +72,7 @@ fn a_pair_under_heartbeat_bears_the_loss_of_either_host() {
             empty: EMPTY,
             is_fit,
             leave: STANDBY,
+            fail_back: Some(FAIL_BACK),
         };
         tell_of(&manager).await
     });

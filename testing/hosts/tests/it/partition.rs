@@ -87,9 +87,9 @@ impl Story {
         let refused = async || h2.run(journal).ok().filter(|_| status(h2) == Some(STALE));
         let words = self.lab.wait_for("host 2 is refused", refused).await?;
         println!("host 2's Heartbeat: {}", words.trim());
-        let leaves = async || (!has_address(h2)).then_some(());
+        let leaves = async || (!has_address(h2, ADDRESS)).then_some(());
         self.lab.wait_for("host 2 leaves the address alone", leaves).await?;
-        ensure!(has_address(h1) && status(h1) == Some(LEADER), "host 1 goes on");
+        ensure!(has_address(h1, ADDRESS) && status(h1) == Some(LEADER), "host 1 goes on");
         self.starts(0).await?;
         self.heal(cut).await?;
         self.is_undisturbed()
