@@ -41,7 +41,7 @@ impl Table {
                 self.reserve(place, user, profile, key, want)
             }
             Change::Resume { session, user, key, want } => self.resume(session, user, key, want),
-            Change::Supersede { old, place } => self.supersede(old, place),
+            Change::Supersede { old, place, grounds } => self.supersede(old, place, grounds),
             Change::Report { session, agent, boot, report } => {
                 self.report(session, &agent, boot, report)
             }

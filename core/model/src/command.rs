@@ -145,12 +145,14 @@ pub enum Change {
         /// What was wanted.
         want: Want,
     },
-    /// A session whose agent is not heard is promised again elsewhere.
+    /// A session whose agent will not start it is promised again elsewhere.
     Supersede {
         /// The one that was promised.
         old: SessionId,
         /// The new one's place.
         place: Place,
+        /// Why its agent will not.
+        grounds: Grounds,
     },
     /// Its agent says where a session stands.
     Report {
@@ -211,6 +213,15 @@ pub enum Joins {
 
 /// The SHA-256 of a join token's secret.
 pub type TokenHash = [u8; 32];
+
+/// Why the agent of a reservation will not start it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Grounds {
+    /// It is not heard.
+    Unheard,
+    /// It obeys a higher claim than this table's.
+    Disobeyed,
+}
 
 /// What the leader decides of a new session: its name, its agent, its path.
 #[derive(Debug, Clone, PartialEq, Eq)]

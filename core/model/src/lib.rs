@@ -17,7 +17,9 @@ pub mod testing;
 mod unhealed;
 mod version;
 
-pub use command::{Change, Command, Joins, Outcome, Place, Refusal, Report, TokenHash, Want};
+pub use command::{
+    Change, Command, Grounds, Joins, Outcome, Place, Refusal, Report, TokenHash, Want,
+};
 pub use ids::*;
 pub use parts::{Part, PartError};
 pub use rebuild::{Placing, Rebuild};

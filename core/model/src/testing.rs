@@ -98,7 +98,8 @@ pub fn change() -> impl Strategy<Value = Change> {
         2 => (any_session(), user(), key(), want()).prop_map(|(session, user, key, want)| {
             Change::Resume { session, user, key, want }
         }),
-        3 => (any_session(), place()).prop_map(|(old, place)| Change::Supersede { old, place }),
+        3 => (any_session(), place(), grounds())
+            .prop_map(|(old, place, grounds)| Change::Supersede { old, place, grounds }),
         9 => (any_session(), any_agent(), boot(), report()).prop_map(
             |(session, agent, boot, report)| Change::Report { session, agent, boot, report }
         ),
@@ -260,6 +261,10 @@ fn place() -> impl Strategy<Value = Place> {
         agent,
         view_key,
     })
+}
+
+fn grounds() -> impl Strategy<Value = Grounds> {
+    prop_oneof![Just(Grounds::Unheard), Just(Grounds::Disobeyed)]
 }
 
 fn want() -> impl Strategy<Value = Want> {

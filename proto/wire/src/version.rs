@@ -15,7 +15,8 @@ use abide_model::WireVersion;
 
 use crate::agent::Speech;
 
-/// 1: as it was before brokers said what they speak. 2: the cluster's configuration in the table.
+/// 1: as it was before brokers said what they speak. 2: the cluster's configuration in the table; sessions
+/// placed anew because their agents obey a higher claim.
 #[cfg(not(feature = "next-wire"))]
 const NEWEST: u32 = 2;
 /// The version after it, which exists in the upgrade test alone.

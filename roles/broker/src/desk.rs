@@ -3,7 +3,7 @@
 //! ```text
 //! start ─▶ resumable? ─▶ place ─▶ commit the reservation ─▶ wait until it runs ─▶ ticket
 //!              │           ▲                                  ▲   │ its agent is silent for 3 s
-//!              │           └──────── supersede ◀──────────────────┘
+//!              │           └──────── supersede ◀──────────────────┘ or obeys a higher claim
 //!              └─ yes ─▶ commit that the key stands for it ───┘
 //! ```
 //! The desk commits and waits. It commands no agent: the driver does, from the table.
@@ -14,8 +14,8 @@ use std::time::Instant;
 use abide_api::{Connect, ProblemKind, SessionReply, Time, UnreachableProblem};
 use abide_auth::TicketGrant;
 use abide_model::{
-    AgentId, Change, IdempotencyKey, Outcome, Place, ProfileName, Refusal, Session, SessionId,
-    State, Table, UserName, ViewKey, Want,
+    AgentId, Change, Grounds, IdempotencyKey, Outcome, Place, ProfileName, Refusal, Session,
+    SessionId, State, Table, UserName, ViewKey, Want,
 };
 use abide_placement::{Choice, Verdict};
 use abide_raft::ProposeError;
@@ -233,8 +233,8 @@ async fn reserve_by_latest(broker: &Broker, asked: &Asked) -> Result<SessionId, 
     // Another try only when the agent was lost between the choice and the commit.
     for _ in 0..3 {
         let session = SessionId(Uuid::now_v7());
-        let is_heard = |agent: &AgentId| hearsay::is_heard(broker, agent);
-        let placed = broker.pending.place(&broker.raft, session, &asked.user, &profile, is_heard);
+        let obeys = |agent: &AgentId| obeys(broker, agent);
+        let placed = broker.pending.place(&broker.raft, session, &asked.user, &profile, obeys);
         let placed = placed.map_err(|choice| no_agent(&profile, &choice))?;
         let change = Change::Reserve {
             place: new_place(session, placed.agent.clone()),
@@ -297,6 +297,12 @@ async fn wait_until_running(
                 broker.table().await?;
                 continue;
             }
+            (State::Reserved, None)
+                if refuses(broker, &row.agent) && broker.supersede(row.id).await? =>
+            {
+                broker.table().await?;
+                continue;
+            }
             (State::Ending { .. }, None) => {
                 return Err(ProblemKind::Conflict.because("The session is being ended.").into());
             }
@@ -319,7 +325,17 @@ async fn wait_until_running(
     }
 }
 
-/// Reserves another session instead of one whose agent is not heard; false if that cannot be done
+/// Whether an agent obeys a higher claim than this broker's, as far as it has told.
+fn refuses(broker: &Broker, agent: &AgentId) -> bool {
+    broker.fence().is_some_and(|fence| broker.hub.refuses(agent, fence))
+}
+
+/// Whether an agent is heard, and will start what this broker, as the leader, commands.
+fn obeys(broker: &Broker, agent: &AgentId) -> bool {
+    hearsay::is_heard(broker, agent) && !refuses(broker, agent)
+}
+
+/// Reserves another session instead of one whose agent will not start it; false if that cannot be done
 /// now. No other agent may be there: then this one is waited for on. For the leader alone.
 ///
 /// # Errors
@@ -332,17 +348,26 @@ pub async fn supersede_here(broker: &Broker, old: SessionId) -> Result<bool, Ref
     }
     let Some(old) = table.0.session(old).cloned() else { return Ok(false) };
     let session = SessionId(Uuid::now_v7());
-    let is_heard = |agent: &AgentId| hearsay::is_heard(broker, agent);
-    let placed = broker.pending.place(&broker.raft, session, &old.user, &old.profile, is_heard);
+    let grounds = match refuses(broker, &old.agent) {
+        true => Grounds::Disobeyed,
+        false => Grounds::Unheard,
+    };
+    let obeys = |agent: &AgentId| obeys(broker, agent);
+    let placed = broker.pending.place(&broker.raft, session, &old.user, &old.profile, obeys);
     let Ok(placed) = placed else { return Ok(false) };
+    if refuses(broker, &placed.agent) {
+        // Nobody else is there.
+        return Ok(false);
+    }
     let place = new_place(session, placed.agent.clone());
-    match broker.commit(Change::Supersede { old: old.id, place }).await? {
-        Outcome::Reserved(session) => {
+    match broker.commit(Change::Supersede { old: old.id, place, grounds }).await {
+        Ok(Outcome::Reserved(session)) => {
             info!(old = %old.id, %session, agent = %placed.agent, "Reservation placed anew");
             Ok(true)
         }
-        // It began, or its agent is back, after all.
-        _ => Ok(false),
+        // It began, or its agent is back, after all; or a broker does not know of these grounds yet.
+        Ok(_) | Err(ProposeError::Unspoken(_)) => Ok(false),
+        Err(cause) => Err(cause.into()),
     }
 }
 

@@ -4,7 +4,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use abide_model::{AgentFacts, AgentId, BrokerId, Change, EndReason, Report, SessionId, Timestamp};
+use abide_model::{
+    AgentFacts, AgentId, BrokerId, Change, EndReason, Fence, Report, SessionId, Timestamp,
+};
 use abide_wire::agent::{self, BrokerMessage, Hello, LedgerRow, agent_message, broker_message};
 use tokio::sync::{Notify, mpsc};
 use tokio_stream::{Stream, StreamExt};
@@ -13,7 +15,7 @@ use tracing::{info, warn};
 
 use crate::broker::Broker;
 use crate::clock;
-use crate::hub::{Commanded, Greeting, Heard, Order, Reported};
+use crate::hub::{Commanded, Greeting, Heard, Hub, Order, Reported};
 use crate::rebuild;
 use crate::stream::chain;
 
@@ -201,13 +203,13 @@ impl Listener {
         match answer {
             Answer::Obeyed(_) => {}
             Answer::Fenced(it) => {
-                let highest = abide_model::Fence::from(it.highest.unwrap_or_default());
+                let highest = Fence::from(it.highest.unwrap_or_default());
                 warn!(agent = %self.agent, %highest, "Agent obeys a higher fence");
-                if !rebuild::rise(&self.broker, &self.agent, highest.generation).await {
-                    // Nothing will be obeyed until somebody mends that: no reason to hurry.
-                    tokio::time::sleep(FENCED_PAUSE).await;
-                }
-                hub.retry(&self.agent, self.number, (session, order));
+                hub.obeys_another(&self.agent, self.number, highest);
+                let again = move |it: Hub, agent: AgentId, number| {
+                    it.retry(&agent, number, (session, order));
+                };
+                self.outranked(highest, again).await;
             }
             Answer::Rejected(it) => {
                 warn!(agent = %self.agent, %session, ?order, detail = it.detail,
@@ -224,16 +226,33 @@ impl Listener {
         match answer {
             Answer::Obeyed(_) => {}
             Answer::Fenced(it) => {
-                let highest = it.highest.unwrap_or_default();
-                if !rebuild::rise(&self.broker, &self.agent, highest.generation).await {
-                    tokio::time::sleep(FENCED_PAUSE).await;
-                }
-                self.broker.hub.retry_log_outs(&self.agent, self.number);
+                let highest = Fence::from(it.highest.unwrap_or_default());
+                let again = |it: Hub, agent: AgentId, number| it.retry_log_outs(&agent, number);
+                self.outranked(highest, again).await;
             }
             Answer::Rejected(it) => {
                 warn!(agent = %self.agent, detail = it.detail, "Agent rejected a log-out");
             }
         }
+    }
+
+    /// The agent obeys a higher fence than the command's, which is given `again`: at once if this broker
+    /// rises above that, else after a pause. What else the agent says is heard meanwhile.
+    async fn outranked(
+        &self,
+        highest: Fence,
+        again: impl FnOnce(Hub, AgentId, u64) + Send + 'static,
+    ) {
+        let rises = rebuild::rise(&self.broker, &self.agent, highest.generation).await;
+        let (hub, agent, number) = (self.broker.hub.clone(), self.agent.clone(), self.number);
+        if rises {
+            return again(hub, agent, number);
+        }
+        tokio::spawn(async move {
+            // Nothing will be obeyed until somebody mends that: no reason to hurry.
+            tokio::time::sleep(FENCED_PAUSE).await;
+            again(hub, agent, number);
+        });
     }
 
     /// A reservation ends as refused.

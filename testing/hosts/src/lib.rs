@@ -22,6 +22,7 @@ mod person;
 pub mod site;
 mod story;
 mod takeover;
+mod way;
 
 pub use base::{Base, ensure as ensure_base};
 pub use host::{Host, Said};
@@ -29,3 +30,4 @@ pub use hosts::{Hosts, install};
 pub use person::Person;
 pub use story::{newer_package, package, tell};
 pub use takeover::Takeover;
+pub use way::Way;

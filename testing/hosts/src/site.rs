@@ -16,10 +16,12 @@ use crate::person::{Person, Unexpected};
 
 /// Members administer the cluster.
 const ADMINISTRATORS: &str = "abide-admins";
-/// The ports of a host that is broker and agent at once.
-const BROKER: u16 = 443;
+/// A broker's port for people.
+pub const BROKER: u16 = 443;
+/// Its port for agents and brokers.
 const INTERNAL: u16 = 7443;
-const AGENT: u16 = 8443;
+/// An agent's port for people.
+pub const AGENT: u16 = 8443;
 /// A desktop that writes down what it is, then runs one program: see `desktop.sh`.
 const DESKTOP: &str = include_str!("desktop.sh");
 const DESKTOP_AT: &str = "/usr/local/bin/lab-desktop";
@@ -196,6 +198,15 @@ pub async fn start(api: &Api) -> anyhow::Result<SessionReply> {
     let reply = api.start(&request, &WishKey::random()).await?;
     ensure!(reply.session.state == SessionState::Running, "not running: {reply:?}");
     Ok(reply)
+}
+
+/// What this port of the host answers to whoever asks for `path` there, head and all.
+///
+/// # Errors
+/// When nobody answers.
+pub fn page(host: &Host, port: u16, path: &str) -> anyhow::Result<String> {
+    let ask = format!("openssl s_client -quiet -connect 127.0.0.1:{port} 2>/dev/null");
+    host.feed(&ask, &format!("GET {path} HTTP/1.0\r\n\r\n"))
 }
 
 async fn api(urls: &[String], trust: &Trust, person: &mut Person) -> anyhow::Result<Api> {

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use abide_broker::Replica;
 use abide_model::{
-    Change, EndReason, IdempotencyKey, Outcome, Place, Reach, Session, SessionId, State, Table,
-    UserName, Want,
+    Change, EndReason, Grounds, IdempotencyKey, Outcome, Place, Reach, Session, SessionId, State,
+    Table, UserName, Want,
 };
 use abide_pair::Claim;
 use abide_placement::{Candidate, choose};
@@ -127,7 +127,8 @@ async fn desk(
             (State::Running, None) => return Some(row),
             (State::Reserved | State::Starting, Some(silent)) if silent >= REPLACE_AFTER => {
                 if let Some(place) = place(world, broker, &table.0, user) {
-                    let change = Change::Supersede { old: session, place };
+                    let grounds = Grounds::Unheard;
+                    let change = Change::Supersede { old: session, place, grounds };
                     let outcome = propose(world, broker, &raft, change).await.ok()?;
                     if matches!(outcome, Outcome::Reserved(_)) {
                         world.history().superseded.insert(session);

@@ -14,8 +14,8 @@ use std::sync::Arc;
 
 use crate::table::{Expiring, Start};
 use crate::{
-    AgentId, BootId, EndReason, IdempotencyKey, KEYS_KEPT_MS, Outcome, Place, ProfileName, Reach,
-    Refusal, Report, Session, SessionId, State, Table, Timestamp, UserName, Want,
+    AgentId, BootId, EndReason, Grounds, IdempotencyKey, KEYS_KEPT_MS, Outcome, Place, ProfileName,
+    Reach, Refusal, Report, Session, SessionId, State, Table, Timestamp, UserName, Want,
 };
 
 impl Table {
@@ -88,7 +88,7 @@ impl Table {
         }
     }
 
-    pub(super) fn supersede(&mut self, old: SessionId, place: Place) -> Outcome {
+    pub(super) fn supersede(&mut self, old: SessionId, place: Place, grounds: Grounds) -> Outcome {
         let Some(row) = self.sessions.get(&old).cloned() else {
             return Outcome::Refused(Refusal::UnknownSession);
         };
@@ -102,8 +102,15 @@ impl Table {
         if !matches!(row.state, State::Reserved | State::Starting) {
             return Outcome::Refused(Refusal::NotReserved);
         }
-        if self.unreachable_since(&row).is_none() {
-            return Outcome::Refused(Refusal::StillReachable);
+        match grounds {
+            Grounds::Unheard if self.unreachable_since(&row).is_none() => {
+                return Outcome::Refused(Refusal::StillReachable);
+            }
+            // Its agent has obeyed after all.
+            Grounds::Disobeyed if row.state != State::Reserved => {
+                return Outcome::Refused(Refusal::NotReserved);
+            }
+            Grounds::Unheard | Grounds::Disobeyed => {}
         }
         if let Err(refusal) = self.check_place(&place) {
             return Outcome::Refused(refusal);

@@ -87,7 +87,11 @@ fn start(number: u64, on: u64, key: &str, want: Want) -> Change {
 }
 
 fn supersede(old: u64, number: u64, on: u64) -> Change {
-    Change::Supersede { old: session(old), place: place(number, on) }
+    placed_anew(old, number, on, Grounds::Unheard)
+}
+
+fn placed_anew(old: u64, number: u64, on: u64, grounds: Grounds) -> Change {
+    Change::Supersede { old: session(old), place: place(number, on), grounds }
 }
 
 /// Agent 0's report on a session.

@@ -224,6 +224,17 @@ fn a_reservation_is_placed_anew_only_when_its_agent_is_not_heard() {
 }
 
 #[test]
+fn a_reservation_is_placed_anew_though_its_agent_is_heard_if_that_obeys_another() {
+    let anew = || placed_anew(1, 2, 1, Grounds::Disobeyed);
+    let mut table = with_session(&[]);
+    drive(&mut table, [(0, anew(), Outcome::Reserved(session(2)))]);
+    assert_eq!(state(&table, 1), State::Superseded { by: session(2) });
+    // It was told by somebody whom it obeyed then.
+    let mut begun = with_session(&[Report::Starting]);
+    drive(&mut begun, [(0, anew(), refused(Refusal::NotReserved))]);
+}
+
+#[test]
 fn a_session_that_runs_is_never_placed_anew() {
     for said in [running(false), Report::Ending, Report::Cancelled] {
         let mut table = with_session(&[said]);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use abide_model::{Change, Command, Joins, Place, Report, Timestamp};
+use abide_model::{Change, Command, Grounds, Joins, Place, Report, Timestamp};
 
 use super::shared::{ConvertError, bytes, need, parse, raw_id, session_id, spoken};
 use crate::agent;
@@ -73,9 +73,11 @@ fn change(change: &Change) -> Wire {
             key: key.to_string(),
             want: Some(want.into()),
         }),
-        Change::Supersede { old, place } => {
-            Wire::Supersede(table::Supersede { old: raw_id(*old), place: Some(place.into()) })
-        }
+        Change::Supersede { old, place, grounds } => Wire::Supersede(table::Supersede {
+            old: raw_id(*old),
+            place: Some(place.into()),
+            disobeyed: *grounds == Grounds::Disobeyed,
+        }),
         Change::Report { session, agent, boot, report } => Wire::Report(table::Report {
             session: raw_id(*session),
             agent: agent.to_string(),
@@ -166,6 +168,7 @@ impl TryFrom<table::Command> for Command {
             Wire::Supersede(it) => Change::Supersede {
                 old: session_id("session", &it.old)?,
                 place: need("place", it.place)?.try_into()?,
+                grounds: if it.disobeyed { Grounds::Disobeyed } else { Grounds::Unheard },
             },
             Wire::Report(it) => Change::Report {
                 session: session_id("session", &it.session)?,

@@ -1,7 +1,7 @@
 //! Commands as they stand in the log and go between brokers: which version each kind needs, and whether
 //! bytes are of one that this build reads.
 
-use abide_model::{Change, Command, WireVersion};
+use abide_model::{Change, Command, Grounds, WireVersion};
 use prost::Message;
 use prost::bytes::Buf;
 use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field};
@@ -36,7 +36,7 @@ fn first_version(change: &Change) -> WireVersion {
         | Change::AgentUnheard { .. }
         | Change::Reserve { .. }
         | Change::Resume { .. }
-        | Change::Supersede { .. }
+        | Change::Supersede { grounds: Grounds::Unheard, .. }
         | Change::Report { .. }
         | Change::Adopt(_)
         | Change::Unlisted { .. }
@@ -46,6 +46,7 @@ fn first_version(change: &Change) -> WireVersion {
         | Change::LogOutEverywhere { .. }
         // Said in the version before: whoever proposes it knows that every broker reads it.
         | Change::RaiseWire { .. } => WireVersion::FIRST,
+        Change::Supersede { grounds: Grounds::Disobeyed, .. } => WireVersion(2),
     }
 }
 

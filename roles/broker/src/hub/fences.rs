@@ -87,7 +87,7 @@ impl Hub {
         let told = links.by_agent.values().filter_map(|link| {
             let greeting = link.greeting.as_ref()?;
             let told = link.obeys.unwrap_or_default();
-            let fence = greeting.fence.max(told.fence.unwrap_or_default().into());
+            let fence = link.obeyed()?;
             let order = |it: &Version| (it.generation, it.claimant, it.revision);
             let versions = [greeting.version, told.version.unwrap_or_default()];
             let version = versions.into_iter().max_by_key(order)?;
@@ -104,6 +104,23 @@ impl Hub {
         }
         drop(links);
         self.0.fences.notify_one();
+    }
+
+    /// An agent refused a command, and named whom it obeys.
+    pub fn obeys_another(&self, agent: &AgentId, number: u64, highest: Fence) {
+        let mut links = self.lock();
+        if let Some(link) = links.by_agent.get_mut(agent).filter(|link| link.number == number) {
+            let told = link.obeys.get_or_insert_default();
+            told.fence = Some(Fence::from(told.fence.unwrap_or_default()).max(highest).into());
+        }
+    }
+
+    /// Whether an agent that is connected here is known to obey a higher claim than that of `fence`: it
+    /// refuses what is commanded with it.
+    pub fn refuses(&self, agent: &AgentId, fence: Fence) -> bool {
+        let claim = |it: Fence| (it.generation, it.claimant);
+        let links = self.lock();
+        links.by_agent.get(agent).and_then(Link::obeyed).is_some_and(|it| claim(it) > claim(fence))
     }
 
     fn send_probes(&self, promise: Option<Promise>) -> Asked {
@@ -211,6 +228,21 @@ mod tests {
         let generations: Vec<_> =
             told.iter().map(|it| (it.fence.generation, it.version.generation)).collect();
         assert_eq!(generations, [(2, 0), (5, 9)]);
+    }
+
+    #[tokio::test]
+    async fn an_agent_refuses_a_lower_claim_than_the_one_it_greeted_or_answered_with() {
+        let hub = Hub::default();
+        let (two, number, _said) = greeted(&hub, 2);
+        let by = |generation, claimant, term| Fence { claimant, term, ..fence(generation) };
+        assert!(hub.refuses(&two, fence(1)));
+        // An earlier term of the same claim is no reason to look elsewhere: its leader does not lead.
+        hub.obeys_another(&two, number, by(2, 7, 5));
+        assert!(!hub.refuses(&two, by(2, 7, 4)) && !hub.refuses(&two, by(2, 8, 1)));
+        assert!(hub.refuses(&two, by(2, 6, 9)));
+        hub.obeys_another(&two, number, by(1, 9, 9));
+        assert!(hub.refuses(&two, by(2, 6, 9)), "what it obeys only grows");
+        assert!(!hub.refuses(&"0".repeat(32).parse().unwrap(), fence(0)), "nobody knows of it");
     }
 
     #[tokio::test]

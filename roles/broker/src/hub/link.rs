@@ -158,6 +158,12 @@ impl Link {
         }
     }
 
+    /// The highest fence that the agent told to have obeyed; `None` before its greeting.
+    pub(super) fn obeyed(&self) -> Option<Fence> {
+        let told = self.obeys.and_then(|told| told.fence).unwrap_or_default();
+        Some(self.greeting.as_ref()?.fence.max(told.into()))
+    }
+
     /// The number of a command, under which the agent will answer.
     pub(super) fn number_command(&mut self, command: Commanded) -> u64 {
         self.next_command += 1;

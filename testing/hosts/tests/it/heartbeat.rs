@@ -19,7 +19,10 @@ status) ip -oneline address show | grep -qwF "${1%%/*}" && echo running || echo 
 esac
 "#;
 
-fn set_up(lab: &Hosts) -> anyhow::Result<()> {
+/// What the page says of systemd's unit.
+const UNIT: &str = "[Service]\nRemainAfterExit=yes\n";
+
+pub fn set_up(lab: &Hosts) -> anyhow::Result<()> {
     let peers = ["h1", "h2"].map(|name| format!("ucast eth0 {}\n", lab.host(name).place.v4()));
     let ha_cf = format!(
         "logfacility daemon\nkeepalive 1\nwarntime 3\ndeadtime 5\ninitdead 60\nudpport 694\n{}\
@@ -36,7 +39,8 @@ fn set_up(lab: &Hosts) -> anyhow::Result<()> {
             "/etc/ha.d/haresources",
             &format!("h1 beside::{ALONE}/32/eth0 abide IPaddr2::{ADDRESS}/32/eth0\n"),
         )?;
-        host.run("systemctl enable --now heartbeat")?;
+        host.write("/etc/systemd/system/heartbeat.service.d/abide.conf", UNIT)?;
+        host.run("systemctl daemon-reload; systemctl enable --now heartbeat")?;
     }
     Ok(())
 }
@@ -46,6 +50,14 @@ const STANDBY: Option<&str> = Some(
     "for try in 1 2 3 4 5 6 7 8; do /usr/share/heartbeat/hb_standby; sleep 3; test \"$(cl_status \
      rscstatus)\" = none && exit; done; exit 1",
 );
+
+/// Heartbeat begins when its broker has caught up.
+const FAIL_BACK: &str = r#"sed -i 's/auto_failback off/auto_failback on/' /etc/ha.d/ha.cf
+cat >>/etc/systemd/system/heartbeat.service.d/abide.conf <<'END'
+ExecStartPre=-/usr/bin/timeout 120 /bin/sh -c 'while :; do abide ha status >/dev/null; case $$? in 0|10) exit;; esac; sleep 1; done'
+TimeoutStartSec=180
+END
+sync"#;
 
 #[test]
 fn a_pair_under_heartbeat_bears_the_loss_of_either_host() {
@@ -60,6 +72,7 @@ fn a_pair_under_heartbeat_bears_the_loss_of_either_host() {
             empty: EMPTY,
             is_fit,
             leave: STANDBY,
+            fail_back: Some(FAIL_BACK),
         };
         tell_of(&manager).await
     });

@@ -5,7 +5,7 @@ use abide_hosts::{Hosts, tell};
 use crate::managed::{ADDRESS, EMPTY, Manager, WHILE_BUSY, tell_of};
 
 /// What the page says to change in the package's example.
-fn set_up(lab: &Hosts) -> anyhow::Result<()> {
+pub fn set_up(lab: &Hosts) -> anyhow::Result<()> {
     for (name, priority) in [("h1", 100), ("h2", 90)] {
         let host = lab.host(name);
         host.run(
@@ -23,6 +23,10 @@ fn set_up(lab: &Hosts) -> anyhow::Result<()> {
 
 const RESTART: Option<&str> = Some("systemctl restart keepalived");
 
+/// With a shorter delay than the page's, for the story's sake.
+const FAIL_BACK: &str = "sed -i -e '/nopreempt/d' -e '/priority 100/a preempt_delay 5' \
+                         /etc/keepalived/keepalived.conf && keepalived --config-test && sync";
+
 #[test]
 fn a_pair_under_keepalived_bears_the_loss_of_either_host() {
     tell(a_pair_under_keepalived_bears_the_loss_of_either_host, async {
@@ -36,6 +40,7 @@ fn a_pair_under_keepalived_bears_the_loss_of_either_host() {
             empty: EMPTY,
             is_fit: "grep BACKUP /run/abide/keepalived/abide",
             leave: RESTART,
+            fail_back: Some(FAIL_BACK),
         };
         tell_of(&manager).await
     });

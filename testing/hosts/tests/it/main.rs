@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "what helps a test fails as the test does")]
 #![expect(clippy::print_stdout, reason = "stories tell their figures")]
 
+mod both_off;
 mod heartbeat;
 mod hosts;
 mod keepalived;
@@ -10,6 +11,7 @@ mod logins;
 mod managed;
 mod pacemaker;
 mod pair;
+mod partition;
 mod restarts;
 mod rolling;
 mod site;

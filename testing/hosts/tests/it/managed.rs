@@ -1,7 +1,8 @@
 //! What a pair under a cluster manager goes through, whichever manager that is.
 //!
 //! Three hosts: h1 and h2 are broker and agent, h3 is an agent; people come through the service
-//! address alone. `ABIDE_ROUNDS=10` plays so many rounds.
+//! address alone. Host 1 loses its power in each round, and returns. `ABIDE_ROUNDS=10` plays so many
+//! rounds. Where a manager's failback is switched on half-way, host 1 takes all back by itself from then on.
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -47,6 +48,9 @@ pub struct Manager {
     /// Words for a host that has it all, after which the other one has; `None`: a host that comes back
     /// takes it by itself.
     pub leave: Option<&'static str>,
+    /// Words for both hosts, which from their next boot on take back by themselves what is their own; `None`
+    /// where the whole story is with failback, or without.
+    pub fail_back: Option<&'static str>,
 }
 
 /// [`Manager::empty`] where systemd starts the broker.
@@ -79,6 +83,8 @@ pub struct Story<'a> {
     pub desktops: Vec<Desktop>,
     /// One for each host of [`LOOKED_AT`].
     viewers: Vec<Viewer>,
+    /// Host 1 takes all back by itself.
+    fails_back: bool,
 }
 
 /// Somebody's.
@@ -93,27 +99,34 @@ impl Desktop {
     }
 }
 
-/// How many times host 1 loses power before it also loses its folder.
-fn rounds() -> usize {
-    std::env::var("ABIDE_ROUNDS").map_or(1, |number| number.parse().unwrap())
+/// How many times host 1 loses power with its folder left alone; at least once in each way to return.
+fn rounds(manager: &Manager) -> usize {
+    let few = if manager.fail_back.is_some() { 2 } else { 1 };
+    std::env::var("ABIDE_ROUNDS").map_or(few, |number| number.parse().unwrap())
 }
 
-/// Host 1 loses power and returns, so many times, then once more to return with an empty folder; then
-/// host 2, the standby, loses power.
+/// Host 1 loses power and returns, so many times, in the second half with a failback that was switched on, and
+/// once with an empty folder. In between host 2, the standby, loses power, and reads its manager's
+/// configuration anew.
 pub async fn tell_of(manager: &Manager) -> anyhow::Result<()> {
     let mut story = Story::begin(manager).await?;
+    let (all, by_itself) = (rounds(manager), manager.fail_back.map_or(0, |_| rounds(manager) / 2));
     let mut played = Vec::new();
-    for number in 1..=rounds() {
-        let round = story.round(false).await.with_context(|| format!("round {number}"))?;
-        round.tell(manager.name, &number.to_string());
-        played.push(round);
+    for number in 1..=all - by_itself {
+        played.push(story.round(&format!("{number}"), false).await?);
+    }
+    let emptied = story.round("folder emptied", true).await?;
+    if let Some(words) = manager.fail_back {
+        let both = manager.plan().brokers.iter();
+        both.map(|name| story.lab.host(name)).try_for_each(|it| it.run(words).map(drop))?;
+    }
+    story.standby_dies().await.context("the standby dies")?;
+    story.fails_back |= by_itself > 0;
+    for number in all - by_itself + 1..=all {
+        played.push(story.round(&format!("{number}, failback"), false).await?);
     }
     sum_up(manager.name, &played);
-    let emptied = story.round(true).await.context("with an empty folder")?;
-    emptied.tell(manager.name, "folder emptied");
-    played.push(emptied);
-    story.standby_dies().await.context("the standby dies")?;
-    for round in &played {
+    for round in played.iter().chain([&emptied]) {
         let difference = round.took.difference();
         assert!(difference <= manager.beyond, "{difference:?} beyond the manager's own time");
         assert_eq!(round.lost, 0, "acknowledged sessions are lost");
@@ -135,14 +148,21 @@ impl<'a> Story<'a> {
         // Half a minute later it would be on the disks anyway.
         lab.on_each(|host| host.run("sync").map(drop))?;
         let (desktops, viewers) = (Vec::new(), Vec::new());
-        let mut story = Self { manager, lab, site, switch, people: 0, desktops, viewers };
+        let fails_back = manager.leave.is_none();
+        let mut story =
+            Self { manager, lab, site, switch, people: 0, desktops, viewers, fails_back };
         serves(&story.lab, "h1").await?;
         for host in LOOKED_AT {
-            let Desktop { api, reply } = story.desktop_on(host).await?;
-            let viewer = Viewer::attach(api.clone(), reply.clone()).await?;
+            let viewer = story.look_at(host).await?;
             story.viewers.push(viewer);
         }
         Ok(story)
+    }
+
+    /// Somebody who looks at a desktop there.
+    async fn look_at(&mut self, host: &str) -> anyhow::Result<Viewer> {
+        let Desktop { api, reply } = self.desktop_on(host).await?;
+        Viewer::attach(api.clone(), reply.clone()).await
     }
 
     /// Whoever the story's end is told to knows that no fencing failed.
@@ -185,7 +205,15 @@ impl<'a> Story<'a> {
         Ok(())
     }
 
-    async fn round(&mut self, emptied: bool) -> anyhow::Result<Round> {
+    async fn round(&mut self, which: &str, emptied: bool) -> anyhow::Result<Round> {
+        let began = Instant::now();
+        let round = self.host_1_falls(emptied).await.with_context(|| format!("round {which}"))?;
+        round.tell(self.manager.name, which);
+        println!("{}: {which}: {} s in all", self.manager.name, began.elapsed().as_secs());
+        Ok(round)
+    }
+
+    async fn host_1_falls(&mut self, emptied: bool) -> anyhow::Result<Round> {
         self.until_whole().await?;
         self.everywhere().await?;
         let starter = self.person().await?;
@@ -241,9 +269,9 @@ impl<'a> Story<'a> {
         let in_sync = async || matches!(status(h1), Some(0 | 10)).then_some(());
         self.lab.wait_for("host 1 is up to date", in_sync).await?;
         self.site.settle(&self.lab, self.manager.plan()).await?;
-        let is_fit = async || h1.run(self.manager.is_fit).ok();
-        self.lab.wait_for("the manager could give it to host 1", is_fit).await?;
-        if let Some(leave) = self.manager.leave {
+        if let Some(leave) = self.manager.leave.filter(|_| !self.fails_back) {
+            let is_fit = async || h1.run(self.manager.is_fit).ok();
+            self.lab.wait_for("the manager could give it to host 1", is_fit).await?;
             ensure!(has_address(self.lab.host("h2"), ADDRESS), "host 1 has taken it back unasked");
             self.lab.host("h2").run(leave)?;
         }
@@ -273,6 +301,8 @@ impl<'a> Story<'a> {
         self.lab.host("h2").boot()?;
         self.until_whole().await?;
         ensure!(self.gap()? < UNDISTURBED, "the viewer was disturbed");
+        let viewer = self.look_at("h2").await?;
+        self.viewers.insert(0, viewer);
         Ok(())
     }
 
@@ -330,11 +360,12 @@ fn sum_up(manager: &str, rounds: &[Round]) {
 }
 
 /// How `abide ha status` exits on this host: docs/pair.md has the numbers.
-fn status(host: &Host) -> Option<i32> {
+pub fn status(host: &Host) -> Option<i32> {
     host.try_run("abide ha status", "").ok()?.status.code()
 }
 
-fn has_address(host: &Host, address: Ipv4Addr) -> bool {
+/// Whether it holds this address.
+pub fn has_address(host: &Host, address: Ipv4Addr) -> bool {
     host.run(&format!("ip address show dev eth0 | grep -w {address}")).is_ok()
 }
 
