@@ -57,6 +57,7 @@ mod tests {
             node: Some(1),
             timing: BrokerTiming::Lan,
             clock_offset_ms: None,
+            wire: None,
         }
     }
 
@@ -71,6 +72,8 @@ mod tests {
             voters,
             can_lose: 0,
             clock_problem: None,
+            wire: None,
+            wire_problem: None,
         }
     }
 
