@@ -92,8 +92,11 @@ async fn the_way_back_is_closed(
         said.contains(&words).then_some(())
     })
     .await?;
-    let problem = site.admin.cluster_by_leader().await?.wire_problem.unwrap_or_default();
-    assert!(problem.contains("take no part until they run a newer one"), "{problem}");
+    lab.wait_for("the others say so too", async || {
+        let problem = site.admin.cluster_by_leader().await.ok()?.wire_problem?;
+        problem.contains("take no part until they run a newer one").then_some(())
+    })
+    .await?;
     host.run("systemctl stop abide-broker")?;
     host.run("rm -r /var/lib/abide/broker; mv /root/aside /var/lib/abide/broker")?;
     install(host, &newer_package()?)?;
