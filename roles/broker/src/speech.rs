@@ -48,8 +48,8 @@ impl Speeches {
 
     /// Somebody says what their table has come to.
     pub fn told(&self, speaks: &Speaks) {
-        if let Some(table) = speaks.table.filter(|table| !SPOKEN.contains(table)) {
-            self.outgrown.send_replace(Some(table));
+        if speaks.is_beyond() {
+            self.outgrown.send_replace(speaks.table);
         }
     }
 

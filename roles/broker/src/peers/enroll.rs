@@ -100,13 +100,15 @@ async fn ask(broker: &Broker, address: &str, me: &Peer) -> Option<(String, Speak
         Ok(reply) => {
             let EnrollReply { leader, generation, claimant, speech, .. } = reply.into_inner();
             let theirs = Claim { generation, claimant: NodeId(claimant) };
+            let speaks = Speaks::from(speech);
             if pristine
                 && theirs > claim
+                && !speaks.is_beyond()
                 && let Err(cause) = broker.raft.adopt_claim(theirs).await
             {
                 debug!(address, %cause, "Its claim cannot be taken on");
             }
-            Some((leader, speech.into()))
+            Some((leader, speaks))
         }
         Err(status) => {
             debug!(address, %status, "Not taken in");
