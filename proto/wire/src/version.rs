@@ -43,6 +43,11 @@ impl Speaks {
         Self { oldest: *SPOKEN.start(), newest: *SPOKEN.end(), table }
     }
 
+    /// Whether its table has come to a version that this build does not speak.
+    pub fn is_beyond(&self) -> bool {
+        self.table.is_some_and(|table| !SPOKEN.contains(&table))
+    }
+
     /// Whether it reads a table's commands.
     pub fn reads(&self, table: WireVersion) -> bool {
         (self.oldest..=self.newest).contains(&table)

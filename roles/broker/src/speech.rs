@@ -10,6 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use abide_model::{BrokerId, Change, Table, WireVersion};
+use abide_raft::{EncodeError, ProposeError};
 use abide_wire::{SPOKEN, Speaks};
 use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, timeout};
@@ -47,8 +48,8 @@ impl Speeches {
 
     /// Somebody says what their table has come to.
     pub fn told(&self, speaks: &Speaks) {
-        if let Some(table) = speaks.table.filter(|table| !SPOKEN.contains(table)) {
-            self.outgrown.send_replace(Some(table));
+        if speaks.is_beyond() {
+            self.outgrown.send_replace(speaks.table);
         }
     }
 
@@ -97,6 +98,21 @@ impl Broker {
         let mut heard = self.speeches.heard();
         heard.insert(self.id.clone(), self.speaks());
         Spoken::new(&table.0, members, &heard)
+    }
+}
+
+impl Broker {
+    /// What holds up the newest version, or who is too old, by the brokers' addresses.
+    pub fn wire_problem(&self, spoken: &Spoken) -> Option<String> {
+        let table = self.raft.latest();
+        let url = |id: &BrokerId| table.0.broker(id).map(|row| row.public_url.clone());
+        spoken.problem(|id| url(id).unwrap_or_else(|| id.to_string()))
+    }
+
+    /// What could not be said yet, with who holds it up.
+    pub fn unspoken(&self, cause: EncodeError) -> ProposeError {
+        let problem = self.wire_problem(&self.spoken());
+        ProposeError::Unspoken(problem.map_or(cause, EncodeError))
     }
 }
 
@@ -173,7 +189,7 @@ pub async fn keep(broker: Broker) {
     let mut told = None;
     loop {
         let spoken = broker.spoken();
-        let problem = spoken.problem(ToString::to_string);
+        let problem = broker.wire_problem(&spoken);
         if problem != told {
             if let Some(problem) = &problem {
                 info!("{problem}");

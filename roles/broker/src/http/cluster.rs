@@ -3,7 +3,7 @@
 use abide_api::{
     Agents, Cluster, JoinRole, JoinToken, JoinTokenRequest, Problem, ProblemKind, Profiles, Time,
 };
-use abide_model::{BrokerId, Change, Joins};
+use abide_model::{Change, Joins};
 use abide_tls::NodeRole;
 use axum::Json;
 use axum::extract::{Path, State};
@@ -44,8 +44,7 @@ pub async fn cluster(State(app): State<App>) -> Json<Cluster> {
     let broker = &app.broker;
     let (group, clock) = (broker.group(), broker.clock.standing());
     let spoken = broker.spoken();
-    let table = broker.raft.latest();
-    let mut brokers = group.brokers(&table.0);
+    let mut brokers = group.brokers(&broker.raft.latest().0);
     for row in &mut brokers {
         let Ok(id) = row.id.parse() else { continue };
         row.clock_offset_ms = match id == broker.id {
@@ -54,7 +53,6 @@ pub async fn cluster(State(app): State<App>) -> Json<Cluster> {
         };
         row.wire = spoken.brokers.get(&id).and_then(|said| Some((*said)?.newest.0));
     }
-    let url = |id: &BrokerId| table.0.broker(id).map_or(id.to_string(), |it| it.public_url.clone());
     let cluster = Cluster {
         cluster: broker.identity.cluster().to_string(),
         answered_by: broker.id.to_string(),
@@ -66,7 +64,7 @@ pub async fn cluster(State(app): State<App>) -> Json<Cluster> {
         can_lose: group.can_lose(),
         clock_problem: clock.problem(),
         wire: Some(spoken.table.0),
-        wire_problem: spoken.problem(url),
+        wire_problem: broker.wire_problem(&spoken),
     };
     Json(cluster)
 }

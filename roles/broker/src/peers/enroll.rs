@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use abide_raft::{Claim, NodeId, Peer};
+use abide_wire::Speaks;
 use abide_wire::peer::{Blank, EnrollReply, EnrollRequest};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
@@ -59,14 +60,16 @@ pub async fn enroll(broker: Broker, known: Vec<String>) {
         if !std::mem::replace(&mut waiting, true) {
             info!("Asking the other brokers to take part");
         }
+        let mut said = Vec::new();
         for address in addresses(&broker, &known, &me) {
-            if let Some(leader) = ask(&broker, &address, &me).await
-                && !leader.is_empty()
-                && leader != address
-            {
-                ask(&broker, &leader, &me).await;
+            let Some((leader, speaks)) = ask(&broker, &address, &me).await else { continue };
+            said.push(speaks);
+            if !leader.is_empty() && leader != address {
+                said.extend(ask(&broker, &leader, &me).await.map(|(_, speaks)| speaks));
             }
         }
+        // All have heard from this broker by now, also if it stops on what they say.
+        said.iter().for_each(|speaks| broker.speeches.told(speaks));
         sleep(AGAIN).await;
     }
 }
@@ -78,8 +81,8 @@ fn addresses(broker: &Broker, known: &[String], me: &Peer) -> BTreeSet<String> {
     all.filter(|address| *address != me.address && !address.is_empty()).collect()
 }
 
-/// Where the leader is, if this broker knows.
-async fn ask(broker: &Broker, address: &str, me: &Peer) -> Option<String> {
+/// Where the leader is, if the other broker knows; and what that broker speaks.
+async fn ask(broker: &Broker, address: &str, me: &Peer) -> Option<(String, Speaks)> {
     let (node, claim) = (broker.raft.node().0, broker.raft.claim());
     let pristine = broker.raft.is_pristine();
     let mut client = broker.peers.client(address);
@@ -96,15 +99,16 @@ async fn ask(broker: &Broker, address: &str, me: &Peer) -> Option<String> {
     match answer? {
         Ok(reply) => {
             let EnrollReply { leader, generation, claimant, speech, .. } = reply.into_inner();
-            broker.speeches.told(&speech.into());
             let theirs = Claim { generation, claimant: NodeId(claimant) };
+            let speaks = Speaks::from(speech);
             if pristine
                 && theirs > claim
+                && !speaks.is_beyond()
                 && let Err(cause) = broker.raft.adopt_claim(theirs).await
             {
                 debug!(address, %cause, "Its claim cannot be taken on");
             }
-            Some(leader)
+            Some((leader, speaks))
         }
         Err(status) => {
             debug!(address, %status, "Not taken in");

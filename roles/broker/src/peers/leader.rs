@@ -33,7 +33,7 @@ impl Broker {
     /// Those of [`Raft::propose`](abide_raft::Raft::propose).
     pub async fn propose(&self, change: Change) -> Result<Outcome, ProposeError> {
         let command = Command { at: Timestamp(0), change };
-        let message = self.raft.latest().encode(&command)?;
+        let message = self.raft.latest().encode(&command).map_err(|it| self.unspoken(it))?;
         let here = || {
             let change = command.change.clone();
             async move { self.commit(change).await }
@@ -51,7 +51,10 @@ impl Broker {
     /// Those of [`Raft::propose`](abide_raft::Raft::propose).
     pub async fn commit(&self, change: Change) -> Result<Outcome, ProposeError> {
         let at = self.clock.certain().await;
-        self.raft.propose(Command { at, change }).await
+        self.raft.propose(Command { at, change }).await.map_err(|cause| match cause {
+            ProposeError::Unspoken(cause) => self.unspoken(cause),
+            cause => cause,
+        })
     }
 
     /// Has the leader reserve a session, or find the one that is there.

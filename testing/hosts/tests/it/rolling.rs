@@ -40,12 +40,15 @@ async fn work(api: Arc<Api>, stop: watch::Receiver<bool>) -> anyhow::Result<Done
     Ok(done)
 }
 
-/// The wire version that the cluster has come to, once every broker has said what it speaks; with that.
-async fn spoken(lab: &Hosts, site: &Site) -> anyhow::Result<(u32, Vec<u32>)> {
-    lab.wait_for("every broker has said what it speaks", async || {
-        let cluster = site.admin.cluster_by_leader().await.ok()?;
-        let each = cluster.brokers.iter().map(|it| it.wire).collect::<Option<Vec<_>>>()?;
-        Some((cluster.wire?, each))
+/// Returns when the brokers say that these are the newest wire versions they speak, and that the cluster has
+/// come to this one.
+async fn hear(lab: &Hosts, site: &Site, newest: [u32; 3], cluster: u32) -> anyhow::Result<()> {
+    let what = format!("the brokers speak {newest:?}, the cluster {cluster}");
+    lab.wait_for(&what, async || {
+        let now = site.admin.cluster_by_leader().await.ok()?;
+        let mut each = now.brokers.iter().map(|it| it.wire).collect::<Option<Vec<_>>>()?;
+        each.sort_unstable();
+        (each == newest && now.wire == Some(cluster)).then_some(())
     })
     .await
 }
@@ -89,8 +92,11 @@ async fn the_way_back_is_closed(
         said.contains(&words).then_some(())
     })
     .await?;
-    let problem = site.admin.cluster_by_leader().await?.wire_problem.unwrap_or_default();
-    assert!(problem.contains("take no part until they run a newer one"), "{problem}");
+    lab.wait_for("the others say so too", async || {
+        let problem = site.admin.cluster_by_leader().await.ok()?.wire_problem?;
+        problem.contains("take no part until they run a newer one").then_some(())
+    })
+    .await?;
     host.run("systemctl stop abide-broker")?;
     host.run("rm -r /var/lib/abide/broker; mv /root/aside /var/lib/abide/broker")?;
     install(host, &newer_package()?)?;
@@ -112,22 +118,18 @@ fn a_site_is_upgraded_host_by_host_to_a_newer_wire_version_and_no_call_fails() {
             let api = Arc::new(site.log_in(&mut person).await?);
             people.push((api.clone(), tokio::spawn(work(api, stopped.clone()))));
         }
-        let (old, _) = spoken(&lab, &site).await?;
-        for (done, host) in lab.all().iter().enumerate() {
-            let (now, mut each) = spoken(&lab, &site).await?;
-            each.sort_unstable();
-            let expected: Vec<_> =
-                (0..3).map(|it| if it < 3 - done { old } else { old + 1 }).collect();
-            assert_eq!((now, each), (old, expected), "before {} is upgraded", host.name);
+        let old = site.admin.cluster_by_leader().await?.wire.context("no wire version")?;
+        let new = old + 1;
+        let mut newest = [old; 3];
+        for (host, place) in lab.all().iter().zip((0..3).rev()) {
+            hear(&lab, &site, newest, old).await?;
             install(host, &newer_package()?)?;
             site.settle(&lab, PLAN).await?;
+            newest[place] = new;
         }
-        lab.wait_for("the cluster speaks the newer version", async || {
-            let cluster = site.admin.cluster_by_leader().await.ok()?;
-            (cluster.wire == Some(old + 1) && cluster.wire_problem.is_none()).then_some(())
-        })
-        .await?;
-        the_way_back_is_closed(&lab, &site, (old, old + 1)).await?;
+        hear(&lab, &site, newest, new).await?;
+        assert_eq!(site.admin.cluster_by_leader().await?.wire_problem, None);
+        the_way_back_is_closed(&lab, &site, (old, new)).await?;
         stop.send_replace(true);
         for (api, work) in people {
             let done = work.await??;
