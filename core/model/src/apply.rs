@@ -31,6 +31,7 @@ impl Table {
             Change::PassTime => Outcome::Unchanged,
             Change::RaiseGeneration { to } => self.raise_generation(to),
             Change::RaiseWire { to } => self.raise_wire(to),
+            Change::SetConfig { base, text, by, note } => self.set_config(base, text, by, note),
             Change::AddJoinToken { hash, expires, joins } => {
                 self.add_join_token(hash, expires, joins)
             }

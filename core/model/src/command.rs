@@ -88,6 +88,17 @@ pub enum Change {
         /// The newest that all read.
         to: WireVersion,
     },
+    /// The cluster's configuration is another one.
+    SetConfig {
+        /// The version that the person went out from. Refused if another was taken since.
+        base: u64,
+        /// The new text, which was read and found good.
+        text: Arc<str>,
+        /// Who says so.
+        by: Arc<str>,
+        /// What for.
+        note: Arc<str>,
+    },
     /// A one-time token may be used to join.
     AddJoinToken {
         /// The SHA-256 of its secret.
@@ -307,6 +318,9 @@ pub enum Refusal {
     /// The table is being rebuilt: nothing new is placed.
     #[error("the table is being rebuilt from what the agents report")]
     Rebuilding,
+    /// Somebody else was first with a new configuration.
+    #[error("another configuration was taken meanwhile")]
+    ConfigChanged,
     /// No such token, or it was used by another machine, or is for the other kind, or its time is
     /// over.
     #[error("the join token is unknown, used, expired, or for another kind of machine")]

@@ -7,6 +7,7 @@
 
 mod apply;
 mod command;
+mod config;
 mod ids;
 mod parts;
 mod rebuild;
@@ -18,6 +19,7 @@ mod unhealed;
 mod version;
 
 pub use command::{Change, Command, Joins, Outcome, Place, Refusal, Report, TokenHash, Want};
+pub use config::{CONFIG_NOTE, CONFIG_TEXT, CONFIGS_BYTES, CONFIGS_KEPT, ConfigVersion};
 pub use ids::*;
 pub use parts::{Part, PartError};
 pub use rebuild::{Placing, Rebuild};

@@ -77,6 +77,12 @@ pub fn change() -> impl Strategy<Value = Change> {
         wire().prop_map(|to| Change::RaiseWire { to }),
         (0..4_u64).prop_map(|generation| Change::DoubtTable { generation }),
         Just(Change::PassTime),
+        (0..4_u64, by(), by(), by()).prop_map(|(base, text, by, note)| Change::SetConfig {
+            base,
+            text,
+            by,
+            note
+        }),
         broker().prop_map(|it| Change::RemoveBroker { broker: it.id }),
         (hash(), moment(), joins()).prop_map(|(hash, expires, joins)| Change::AddJoinToken {
             hash,
@@ -133,6 +139,7 @@ pub fn part() -> impl Strategy<Value = Part> {
         any::<u64>().prop_map(Part::Generation),
         wire().prop_map(Part::Wire),
         rebuild().prop_map(|it| Part::Rebuild(Arc::new(it))),
+        config().prop_map(|it| Part::Config(Arc::new(it))),
         (broker(), by(), moment())
             .prop_map(|(it, certificate, at)| Part::Removed(it.id, Removed { certificate, at })),
         (hash(), moment(), admission()).prop_map(|(hash, expires, admission)| Part::JoinToken {
@@ -240,6 +247,16 @@ fn rebuild() -> impl Strategy<Value = Rebuild> {
             placing,
         },
     )
+}
+
+fn config() -> impl Strategy<Value = ConfigVersion> {
+    (1..9_u64, by(), moment(), by(), by()).prop_map(|(number, text, at, by, note)| ConfigVersion {
+        number,
+        text,
+        at,
+        by,
+        note,
+    })
 }
 
 fn joins() -> impl Strategy<Value = Joins> {

@@ -400,6 +400,7 @@ fn refused(refusal: Refusal) -> Refused {
         Refusal::WrongAgent
         | Refusal::NotReserved
         | Refusal::JoinToken
+        | Refusal::ConfigChanged
         | Refusal::UnknownBroker
         | Refusal::LastBroker => ProblemKind::Conflict,
     };

@@ -1,3 +1,4 @@
+mod config;
 mod end;
 mod logins;
 mod random;

@@ -42,6 +42,12 @@ fn change(change: &Change) -> Wire {
         Change::RaiseWire { to } => Wire::RaiseWire(to.0),
         Change::PassTime => Wire::PassTime(table::PassTime {}),
         Change::RemoveBroker { broker } => Wire::RemoveBroker(broker.to_string()),
+        Change::SetConfig { base, text, by, note } => Wire::SetConfig(table::SetConfig {
+            base: *base,
+            text: text.to_string(),
+            by: by.to_string(),
+            note: note.to_string(),
+        }),
         Change::AddJoinToken { hash, expires, joins } => Wire::AddJoinToken(table::JoinToken {
             hash: hash.to_vec(),
             expires_ms: expires.0,
@@ -132,6 +138,12 @@ impl TryFrom<table::Command> for Command {
             Wire::RemoveBroker(broker) => {
                 Change::RemoveBroker { broker: parse("broker", &broker)? }
             }
+            Wire::SetConfig(it) => Change::SetConfig {
+                base: it.base,
+                text: it.text.into(),
+                by: it.by.into(),
+                note: it.note.into(),
+            },
             Wire::AddJoinToken(it) => Change::AddJoinToken {
                 hash: bytes("token hash", &it.hash)?,
                 expires: Timestamp(it.expires_ms),
