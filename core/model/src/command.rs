@@ -6,8 +6,8 @@
 use std::sync::Arc;
 
 use crate::{
-    AgentFacts, AgentId, BootId, Broker, BrokerId, EndReason, IdempotencyKey, ProfileName, Session,
-    SessionId, Timestamp, UserName, ViewKey, WireVersion,
+    AgentFacts, AgentId, BootId, Broker, BrokerId, EndReason, IdempotencyKey, PoolName,
+    ProfileName, Session, SessionId, Timestamp, UserName, ViewKey, WireVersion,
 };
 
 /// One change.
@@ -139,6 +139,8 @@ pub enum Change {
         user: UserName,
         /// Which kind of desktop.
         profile: ProfileName,
+        /// Out of which pool, if there are any.
+        pool: Option<PoolName>,
         /// The start's key.
         key: IdempotencyKey,
         /// What was wanted.

@@ -98,8 +98,10 @@ pub fn change() -> impl Strategy<Value = Change> {
         (any_agent(), moment()).prop_map(|(agent, since)| Change::AgentUnheard { agent, since }),
     ];
     let sessions = prop_oneof![
-        6 => (place(), user(), profile(), key(), want()).prop_map(
-            |(place, user, profile, key, want)| Change::Reserve { place, user, profile, key, want }
+        6 => (place(), user(), profile(), pool(), key(), want()).prop_map(
+            |(place, user, profile, pool, key, want)| {
+                Change::Reserve { place, user, profile, pool, key, want }
+            }
         ),
         2 => (any_session(), user(), key(), want()).prop_map(|(session, user, key, want)| {
             Change::Resume { session, user, key, want }
@@ -168,11 +170,23 @@ pub fn report() -> impl Strategy<Value = Report> {
 }
 
 fn a_session() -> impl Strategy<Value = Session> {
-    let names = (any_session(), user(), any_agent(), profile(), key(), view_key());
+    let names = (any_session(), user(), any_agent(), (profile(), pool()), key(), view_key());
     let life = (moment(), prop::option::of(boot()), state(), prop::option::of(moment()));
-    (names, life).prop_map(|((id, user, agent, profile, key, view_key), life)| {
+    (names, life).prop_map(|((id, user, agent, (profile, pool), key, view_key), life)| {
         let (created_at, boot, state, unlisted_since) = life;
-        Session { id, user, agent, profile, key, view_key, created_at, boot, state, unlisted_since }
+        Session {
+            id,
+            user,
+            agent,
+            profile,
+            pool,
+            key,
+            view_key,
+            created_at,
+            boot,
+            state,
+            unlisted_since,
+        }
     })
 }
 
@@ -309,6 +323,10 @@ fn user() -> impl Strategy<Value = UserName> {
 
 fn profile() -> impl Strategy<Value = ProfileName> {
     select(["gnome", "xfce_4-small"].map(id::<ProfileName>).to_vec())
+}
+
+fn pool() -> impl Strategy<Value = Option<PoolName>> {
+    prop::option::of(select(["engineering", "all_2"].map(id::<PoolName>).to_vec()))
 }
 
 fn key() -> impl Strategy<Value = IdempotencyKey> {

@@ -268,8 +268,11 @@ impl Broker {
         let (generation, claimant) = self.stands_on(table, self.raft.claim());
         let config = table.config();
         let version = wire::Version { generation, claimant, revision: config.number };
-        (config.number > 0)
-            .then(|| wire::ClusterConfig { version: Some(version), text: config.text.to_string() })
+        (config.number > 0).then(|| wire::ClusterConfig {
+            version: Some(version),
+            text: config.text.to_string(),
+            cluster: self.identity.cluster().to_string(),
+        })
     }
 
     /// Writes this broker into the table, with its key's certificate, and keeps the ring as the table

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use abide_model::{Change, Command, Joins, Place, Report, Timestamp};
 
-use super::shared::{ConvertError, bytes, need, parse, raw_id, session_id, spoken};
+use super::shared::{ConvertError, bytes, need, parse, pool, raw_id, session_id, spoken};
 use crate::agent;
 use crate::table::{self, command::Change as Wire, report::Report as WireReport};
 
@@ -66,13 +66,16 @@ fn change(change: &Change) -> Wire {
         Change::AgentUnheard { agent, since } => {
             Wire::AgentUnheard(table::AgentUnheard { agent: agent.to_string(), since_ms: since.0 })
         }
-        Change::Reserve { place, user, profile, key, want } => Wire::Reserve(table::Reserve {
-            place: Some(place.into()),
-            user: user.to_string(),
-            profile: profile.to_string(),
-            key: key.to_string(),
-            want: Some(want.into()),
-        }),
+        Change::Reserve { place, user, profile, pool, key, want } => {
+            Wire::Reserve(table::Reserve {
+                pool: pool.as_ref().map_or_else(String::new, ToString::to_string),
+                place: Some(place.into()),
+                user: user.to_string(),
+                profile: profile.to_string(),
+                key: key.to_string(),
+                want: Some(want.into()),
+            })
+        }
         Change::Resume { session, user, key, want } => Wire::Resume(table::Resume {
             session: raw_id(*session),
             user: user.to_string(),
@@ -166,6 +169,7 @@ impl TryFrom<table::Command> for Command {
                 place: need("place", it.place)?.try_into()?,
                 user: parse("user", &it.user)?,
                 profile: parse("profile", &it.profile)?,
+                pool: pool(&it.pool)?,
                 key: parse("key", &it.key)?,
                 want: need("want", it.want)?.try_into()?,
             },

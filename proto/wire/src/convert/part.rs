@@ -7,7 +7,7 @@ use abide_model::{
     Timestamp,
 };
 
-use super::shared::{ConvertError, bytes, need, parse, raw_id, session_id, since, spoken};
+use super::shared::{ConvertError, bytes, need, parse, pool, raw_id, session_id, since, spoken};
 use crate::agent;
 use crate::table::{self, part::Part as Wire, session::State as WireState};
 
@@ -209,6 +209,7 @@ impl From<&Session> for table::Session {
             boot: session.boot.as_ref().map(ToString::to_string).unwrap_or_default(),
             state: Some((&session.state).into()),
             unlisted_since_ms: session.unlisted_since.map(|since| since.0),
+            pool: session.pool.as_ref().map_or_else(String::new, ToString::to_string),
         }
     }
 }
@@ -222,6 +223,7 @@ impl TryFrom<table::Session> for Session {
             user: parse("user", &session.user)?,
             agent: parse("agent", &session.agent)?,
             profile: parse("profile", &session.profile)?,
+            pool: pool(&session.pool)?,
             key: parse("key", &session.key)?,
             view_key: parse("view key", &session.view_key)?,
             created_at: Timestamp(session.created_at_ms),

@@ -37,11 +37,10 @@ fn first_version(change: &Change) -> WireVersion {
         | Change::AdmitAgent { .. }
         | Change::AgentHeard { .. }
         | Change::AgentUnheard { .. }
-        | Change::Reserve { .. }
+        | Change::Reserve { pool: None, .. }
         | Change::Resume { .. }
         | Change::Supersede { .. }
         | Change::Report { .. }
-        | Change::Adopt(_)
         | Change::Unlisted { .. }
         | Change::End { .. }
         | Change::Abandon { .. }
@@ -49,7 +48,8 @@ fn first_version(change: &Change) -> WireVersion {
         | Change::LogOutEverywhere { .. }
         // Said in the version before: whoever proposes it knows that every broker reads it.
         | Change::RaiseWire { .. } => WireVersion::FIRST,
-        Change::SetConfig { .. } => SECOND,
+        Change::Adopt(session) if session.pool.is_none() => WireVersion::FIRST,
+        Change::SetConfig { .. } | Change::Reserve { pool: Some(_), .. } | Change::Adopt(_) => SECOND,
     }
 }
 

@@ -67,6 +67,7 @@ pub async fn cluster(State(app): State<App>) -> Json<Cluster> {
         clock_problem: clock.problem(),
         wire: Some(spoken.table.0),
         wire_problem: spoken.problem(url),
+        notice: broker.policy().notice.as_ref().map(ToString::to_string),
     };
     Json(cluster)
 }
