@@ -4,6 +4,7 @@ mod agent;
 mod broker;
 mod client;
 mod cluster;
+mod config;
 mod doctor;
 mod ha;
 mod user;
@@ -18,6 +19,7 @@ pub use agent::{AgentArgs, AgentCommand, JoinArgs};
 pub use broker::{BrokerArgs, BrokerCommand, BrokerJoinArgs, BundleArgs, InitArgs, RecoverArgs};
 pub use client::{ConnectArgs, LoginArgs, LogoutArgs, SessionCommand};
 pub use cluster::{ClusterCommand, DrillArgs, RecoverCommand};
+pub use config::ConfigCommand;
 pub use doctor::DoctorArgs;
 pub use ha::{ActivateArgs, HaCommand};
 pub use user::{UserArgs, UserCommand};
@@ -25,6 +27,7 @@ pub use user::{UserArgs, UserCommand};
 use agent::AGENT_EXAMPLES;
 use broker::BROKER_EXAMPLES;
 use client::{CONNECT_EXAMPLES, LOGIN_EXAMPLES};
+use config::CONFIG_EXAMPLES;
 use doctor::DOCTOR_HELP;
 use ha::HA_HELP;
 
@@ -75,6 +78,9 @@ pub enum Command {
     /// See the cluster; let machines join it
     #[command(subcommand)]
     Cluster(ClusterCommand),
+    /// The cluster's configuration: pools, limits, kinds of desktop (administrators)
+    #[command(subcommand, after_help = CONFIG_EXAMPLES)]
+    Config(ConfigCommand),
     /// Run this machine's broker, or make a cluster
     #[command(args_conflicts_with_subcommands = true, after_help = BROKER_EXAMPLES)]
     Broker(BrokerArgs),

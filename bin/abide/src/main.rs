@@ -4,6 +4,7 @@ mod agent;
 mod broker;
 mod cli;
 mod client;
+mod config;
 mod doctor;
 mod ha;
 mod input;
@@ -44,6 +45,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Connect(args) => client::connect(args).await,
         Command::Session(command) => client::session(command).await,
         Command::Cluster(command) => client::cluster(command).await,
+        Command::Config(command) => config::config(command).await,
         Command::Broker(args) => broker::broker(args).await,
         Command::Agent(args) => agent::agent(args).await,
         Command::User(args) => user::user(args),

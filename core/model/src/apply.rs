@@ -31,14 +31,15 @@ impl Table {
             Change::PassTime => Outcome::Unchanged,
             Change::RaiseGeneration { to } => self.raise_generation(to),
             Change::RaiseWire { to } => self.raise_wire(to),
+            Change::SetConfig { base, text, by, note } => self.set_config(base, text, by, note),
             Change::AddJoinToken { hash, expires, joins } => {
                 self.add_join_token(hash, expires, joins)
             }
             Change::AdmitAgent { hash, agent, name } => self.admit_agent(hash, agent, name),
             Change::AgentHeard { agent, facts } => self.agent_heard(&agent, facts),
             Change::AgentUnheard { agent, since } => self.agent_unheard(&agent, since),
-            Change::Reserve { place, user, profile, key, want } => {
-                self.reserve(place, user, profile, key, want)
+            Change::Reserve { place, user, profile, pool, key, want } => {
+                self.reserve(place, user, (profile, pool), key, want)
             }
             Change::Resume { session, user, key, want } => self.resume(session, user, key, want),
             Change::Supersede { old, place, grounds } => self.supersede(old, place, grounds),
@@ -62,11 +63,15 @@ impl Table {
         self.sessions.insert(session.id, Arc::new(session));
     }
 
-    /// Lets the session name its agent and profile by the texts that the agent's row holds already. With
-    /// many sessions they would be a tenth of the table.
+    /// Lets the session name its agent and profile by the texts that the agent's row holds already, and its pool
+    /// by that of another session there. With many sessions they would be a tenth of the table.
     fn share(&self, session: &mut Session) {
         let Some(agent) = self.agents.get(&session.agent) else { return };
         session.agent = agent.id.clone();
+        let other = self.sessions_on(&agent.id).next().and_then(|other| other.pool.as_ref());
+        if let Some(known) = other.filter(|known| session.pool.as_ref() == Some(known)) {
+            session.pool = Some(known.clone());
+        }
         let profiles = agent.facts.iter().flat_map(|facts| &facts.profiles);
         if let Some(known) = profiles.map(|it| &it.name).find(|name| **name == session.profile) {
             session.profile = known.clone();

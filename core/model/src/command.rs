@@ -6,8 +6,8 @@
 use std::sync::Arc;
 
 use crate::{
-    AgentFacts, AgentId, BootId, Broker, BrokerId, EndReason, IdempotencyKey, ProfileName, Session,
-    SessionId, Timestamp, UserName, ViewKey, WireVersion,
+    AgentFacts, AgentId, BootId, Broker, BrokerId, EndReason, IdempotencyKey, PoolName,
+    ProfileName, Session, SessionId, Timestamp, UserName, ViewKey, WireVersion,
 };
 
 /// One change.
@@ -88,6 +88,17 @@ pub enum Change {
         /// The newest that all read.
         to: WireVersion,
     },
+    /// The cluster's configuration is another one.
+    SetConfig {
+        /// The version that the person went out from. Refused if another was taken since.
+        base: u64,
+        /// The new text, which was read and found good.
+        text: Arc<str>,
+        /// Who says so.
+        by: Arc<str>,
+        /// What for.
+        note: Arc<str>,
+    },
     /// A one-time token may be used to join.
     AddJoinToken {
         /// The SHA-256 of its secret.
@@ -128,6 +139,8 @@ pub enum Change {
         user: UserName,
         /// Which kind of desktop.
         profile: ProfileName,
+        /// Out of which pool, if there are any.
+        pool: Option<PoolName>,
         /// The start's key.
         key: IdempotencyKey,
         /// What was wanted.
@@ -318,6 +331,9 @@ pub enum Refusal {
     /// The table is being rebuilt: nothing new is placed.
     #[error("the table is being rebuilt from what the agents report")]
     Rebuilding,
+    /// Somebody else was first with a new configuration.
+    #[error("another configuration was taken meanwhile")]
+    ConfigChanged,
     /// No such token, or it was used by another machine, or is for the other kind, or its time is
     /// over.
     #[error("the join token is unknown, used, expired, or for another kind of machine")]

@@ -7,6 +7,7 @@
 
 mod apply;
 mod command;
+mod config;
 mod ids;
 mod parts;
 mod rebuild;
@@ -20,6 +21,7 @@ mod version;
 pub use command::{
     Change, Command, Grounds, Joins, Outcome, Place, Refusal, Report, TokenHash, Want,
 };
+pub use config::{CONFIG_NOTE, CONFIG_TEXT, CONFIGS_BYTES, CONFIGS_KEPT, ConfigVersion};
 pub use ids::*;
 pub use parts::{Part, PartError};
 pub use rebuild::{Placing, Rebuild};

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use crate::table::{Admission, Expiring, JoinToken, LoggedOut, Removed, Start};
 use crate::{
-    Agent, AgentId, Broker, BrokerId, IdempotencyKey, Rebuild, Session, SessionId, Table,
-    Timestamp, TokenHash, UserName, Want, WireVersion,
+    Agent, AgentId, Broker, BrokerId, ConfigVersion, IdempotencyKey, Rebuild, Session, SessionId,
+    Table, Timestamp, TokenHash, UserName, Want, WireVersion,
 };
 
 /// One part of a table. All of them, in any order that has agents before sessions, are the whole.
@@ -24,6 +24,8 @@ pub enum Part {
     Generation(u64),
     /// How the table was made anew.
     Rebuild(Arc<Rebuild>),
+    /// A version of the configuration.
+    Config(Arc<ConfigVersion>),
     /// A broker that was removed.
     Removed(BrokerId, Removed),
     /// An agent. Its count of live sessions is not part of it: it follows from the sessions.
@@ -113,6 +115,7 @@ impl Table {
             .chain(numbers)
             .chain(removed)
             .chain(self.rebuild.clone().map(Part::Rebuild))
+            .chain(self.configs.values().cloned().map(Part::Config))
             .chain(self.brokers.values().cloned().map(Part::Broker))
             .chain(self.agents.values().cloned().map(Part::Agent))
             .chain(self.sessions.values().cloned().map(Part::Session))
@@ -133,6 +136,7 @@ impl Table {
             Part::Broker(broker) => drop(self.brokers.insert(broker.id.clone(), broker)),
             Part::Revision(revision) => self.revision = revision,
             Part::Generation(generation) => self.generation = generation,
+            Part::Config(version) => self.keep_config(version),
             Part::Rebuild(rebuild) => self.rebuild = Some(rebuild),
             Part::Removed(id, removed) => drop(self.removed.insert(id, removed)),
             Part::Agent(mut agent) => {

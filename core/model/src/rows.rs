@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use crate::{
-    AgentId, BootId, BrokerId, IdempotencyKey, ProfileName, SessionId, Timestamp, UserName, ViewKey,
+    AgentId, BootId, BrokerId, IdempotencyKey, PoolName, ProfileName, SessionId, Timestamp,
+    UserName, ViewKey,
 };
 
 /// A broker as every broker and agent should know it.
@@ -93,6 +94,8 @@ pub struct Session {
     pub agent: AgentId,
     /// Which kind of desktop.
     pub profile: ProfileName,
+    /// Out of which pool it was given, if there were any then.
+    pub pool: Option<PoolName>,
     /// The key of the start that made it.
     pub key: IdempotencyKey,
     /// The unguessable part of its path.

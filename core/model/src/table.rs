@@ -5,8 +5,8 @@ use std::sync::Arc;
 use imbl::{OrdMap, OrdSet};
 
 use crate::{
-    Agent, AgentId, Broker, BrokerId, IdempotencyKey, ProfileName, Reach, Rebuild, Refusal,
-    Session, SessionId, State, Timestamp, TokenHash, UserName, Want, WireVersion,
+    Agent, AgentId, Broker, BrokerId, ConfigVersion, IdempotencyKey, ProfileName, Reach, Rebuild,
+    Refusal, Session, SessionId, State, Timestamp, TokenHash, UserName, Want, WireVersion,
 };
 
 /// How long a session that ended stays in the table, milliseconds.
@@ -32,6 +32,9 @@ pub struct Table {
     /// INVARIANT: never lowered; no higher than what every broker reads.
     pub(crate) wire: WireVersion,
     pub(crate) rebuild: Option<Arc<Rebuild>>,
+    /// INVARIANT: the last of `configs`, or version 0.
+    pub(crate) config: Arc<ConfigVersion>,
+    pub(crate) configs: OrdMap<u64, Arc<ConfigVersion>>,
     pub(crate) sessions: OrdMap<SessionId, Arc<Session>>,
     /// INVARIANT: exactly one entry for each session.
     pub(crate) by_user: OrdSet<(UserName, SessionId)>,

@@ -77,6 +77,12 @@ pub fn change() -> impl Strategy<Value = Change> {
         wire().prop_map(|to| Change::RaiseWire { to }),
         (0..4_u64).prop_map(|generation| Change::DoubtTable { generation }),
         Just(Change::PassTime),
+        (0..4_u64, by(), by(), by()).prop_map(|(base, text, by, note)| Change::SetConfig {
+            base,
+            text,
+            by,
+            note
+        }),
         broker().prop_map(|it| Change::RemoveBroker { broker: it.id }),
         (hash(), moment(), joins()).prop_map(|(hash, expires, joins)| Change::AddJoinToken {
             hash,
@@ -92,8 +98,10 @@ pub fn change() -> impl Strategy<Value = Change> {
         (any_agent(), moment()).prop_map(|(agent, since)| Change::AgentUnheard { agent, since }),
     ];
     let sessions = prop_oneof![
-        6 => (place(), user(), profile(), key(), want()).prop_map(
-            |(place, user, profile, key, want)| Change::Reserve { place, user, profile, key, want }
+        6 => (place(), user(), profile(), pool(), key(), want()).prop_map(
+            |(place, user, profile, pool, key, want)| {
+                Change::Reserve { place, user, profile, pool, key, want }
+            }
         ),
         2 => (any_session(), user(), key(), want()).prop_map(|(session, user, key, want)| {
             Change::Resume { session, user, key, want }
@@ -134,6 +142,7 @@ pub fn part() -> impl Strategy<Value = Part> {
         any::<u64>().prop_map(Part::Generation),
         wire().prop_map(Part::Wire),
         rebuild().prop_map(|it| Part::Rebuild(Arc::new(it))),
+        config().prop_map(|it| Part::Config(Arc::new(it))),
         (broker(), by(), moment())
             .prop_map(|(it, certificate, at)| Part::Removed(it.id, Removed { certificate, at })),
         (hash(), moment(), admission()).prop_map(|(hash, expires, admission)| Part::JoinToken {
@@ -162,11 +171,23 @@ pub fn report() -> impl Strategy<Value = Report> {
 }
 
 fn a_session() -> impl Strategy<Value = Session> {
-    let names = (any_session(), user(), any_agent(), profile(), key(), view_key());
+    let names = (any_session(), user(), any_agent(), (profile(), pool()), key(), view_key());
     let life = (moment(), prop::option::of(boot()), state(), prop::option::of(moment()));
-    (names, life).prop_map(|((id, user, agent, profile, key, view_key), life)| {
+    (names, life).prop_map(|((id, user, agent, (profile, pool), key, view_key), life)| {
         let (created_at, boot, state, unlisted_since) = life;
-        Session { id, user, agent, profile, key, view_key, created_at, boot, state, unlisted_since }
+        Session {
+            id,
+            user,
+            agent,
+            profile,
+            pool,
+            key,
+            view_key,
+            created_at,
+            boot,
+            state,
+            unlisted_since,
+        }
     })
 }
 
@@ -243,6 +264,16 @@ fn rebuild() -> impl Strategy<Value = Rebuild> {
     )
 }
 
+fn config() -> impl Strategy<Value = ConfigVersion> {
+    (1..9_u64, by(), moment(), by(), by()).prop_map(|(number, text, at, by, note)| ConfigVersion {
+        number,
+        text,
+        at,
+        by,
+        note,
+    })
+}
+
 fn joins() -> impl Strategy<Value = Joins> {
     select(vec![Joins::Agent, Joins::Broker])
 }
@@ -297,6 +328,10 @@ fn user() -> impl Strategy<Value = UserName> {
 
 fn profile() -> impl Strategy<Value = ProfileName> {
     select(["gnome", "xfce_4-small"].map(id::<ProfileName>).to_vec())
+}
+
+fn pool() -> impl Strategy<Value = Option<PoolName>> {
+    prop::option::of(select(["engineering", "all_2"].map(id::<PoolName>).to_vec()))
 }
 
 fn key() -> impl Strategy<Value = IdempotencyKey> {

@@ -5,7 +5,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::{AgentId, BrokerId, EndReason, SessionId, State, Table, Timestamp, UserName};
+use crate::{
+    AgentId, BrokerId, ConfigVersion, EndReason, SessionId, State, Table, Timestamp, UserName,
+};
 
 /// One thing that does not come back by itself; a session that has not yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +36,8 @@ pub enum Unhealed {
         /// When it ends.
         expires: Timestamp,
     },
+    /// A configuration was taken.
+    Configured(Arc<ConfigVersion>),
     /// This many logins were ended.
     LoginsEnded {
         /// How many.
@@ -90,6 +94,7 @@ impl Unhealed {
             Self::BrokerJoined { .. } => "broker-joined",
             Self::BrokerRemoved { .. } => "broker-removed",
             Self::TokenMade { .. } => "token-made",
+            Self::Configured(_) => "configured",
             Self::LoginsEnded { .. } => "logins-ended",
             Self::LoggedOut { .. } => "logged-out",
             Self::Ended { .. } => "session-ended",
@@ -113,6 +118,14 @@ impl fmt::Display for Unhealed {
                 write!(f, "broker {broker} was removed: remove it again")
             }
             Self::TokenMade { .. } => f.write_str("a join token was made: make another"),
+            Self::Configured(version) => {
+                let ConfigVersion { number, by, note, .. } = &**version;
+                write!(f, "configuration {number} was taken from {by}")?;
+                if !note.is_empty() {
+                    write!(f, " ({note})")?;
+                }
+                f.write_str(": apply it again; abide ha aside --json has its text")
+            }
             Self::LoginsEnded { count } => {
                 write!(f, "{count} logins were ended, and count again until they run out")
             }
@@ -140,6 +153,7 @@ impl Table {
     pub fn unhealed(&self, lower: &Table) -> Vec<Unhealed> {
         let mut all = self.unhealed_servers(lower);
         all.extend(self.unhealed_logins(lower));
+        all.extend(self.unhealed_config(lower).map(Unhealed::Configured));
         all.extend(lower.sessions.values().filter_map(|old| {
             let (session, user) = (old.id, old.user.clone());
             let now = self.session(session);
@@ -187,6 +201,14 @@ impl Table {
             .filter(|(hash, old)| old.expires > self.now && !self.join_tokens.contains_key(*hash));
         let tokens = tokens.map(|(_, old)| Unhealed::TokenMade { expires: old.expires });
         agents.chain(brokers).chain(removed).chain(tokens).collect()
+    }
+
+    /// The configuration in force there, unless its text was taken here too. What it replaced there counts no
+    /// more than what it replaces here.
+    fn unhealed_config(&self, lower: &Table) -> Option<Arc<ConfigVersion>> {
+        let old = lower.config();
+        let was_taken = old.number == 0 || self.config_history().any(|it| it.text == old.text);
+        (!was_taken).then(|| old.clone())
     }
 
     fn unhealed_logins(&self, lower: &Table) -> Vec<Unhealed> {

@@ -92,6 +92,7 @@ pub fn adopted(
         user: order.user,
         agent: order.agent,
         profile: order.profile,
+        pool: order.pool,
         key: order.idempotency_key,
         view_key: order.view_key,
         created_at: order.created_at,

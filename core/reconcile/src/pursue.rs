@@ -64,6 +64,7 @@ pub fn start_order(session: &Session) -> StartOrder {
         user: session.user.clone(),
         agent: session.agent.clone(),
         profile: session.profile.clone(),
+        pool: session.pool.clone(),
         view_key: session.view_key.clone(),
         idempotency_key: session.key.clone(),
         created_at: session.created_at,

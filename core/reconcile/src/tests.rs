@@ -28,6 +28,7 @@ fn session(state: State) -> Session {
         user: "ada".parse().unwrap(),
         agent: agent(1),
         profile: "xfce".parse().unwrap(),
+        pool: Some("engineering".parse().unwrap()),
         key: "k".parse().unwrap(),
         view_key: "0".repeat(32).parse().unwrap(),
         created_at: Timestamp(5),
@@ -65,8 +66,8 @@ fn table() -> Table {
     }
     let row = session(State::Reserved);
     let place = Place { session: SESSION, agent: agent(1), view_key: row.view_key };
-    let (user, profile, key, want) = (row.user, row.profile, row.key, Want::Start);
-    apply(Change::Reserve { place, user, profile, key, want });
+    let (user, profile, pool) = (row.user, row.profile, row.pool);
+    apply(Change::Reserve { place, user, profile, pool, key: row.key, want: Want::Start });
     table
 }
 

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use abide_model::{BootId, EndReason, ProfileName, SessionId, Timestamp, UserName, ViewKey};
+use abide_model::{
+    BootId, EndReason, PoolName, ProfileName, SessionId, Timestamp, UserName, ViewKey,
+};
 
 /// A session as the ledger has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +34,8 @@ pub struct Order {
     pub user: UserName,
     /// Which kind of desktop.
     pub profile: ProfileName,
+    /// Out of which pool it was given, if there were any.
+    pub pool: Option<PoolName>,
     /// The unguessable part of its path.
     pub view_key: ViewKey,
 }

@@ -20,6 +20,7 @@ fn order() -> Order {
         text: "v4.public.order".into(),
         user: "ada".parse().unwrap(),
         profile: "xfce".parse().unwrap(),
+        pool: None,
         view_key: "0".repeat(32).parse().unwrap(),
     }
 }

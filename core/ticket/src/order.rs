@@ -1,6 +1,8 @@
 //! The start order: what a session's row was when the leader reserved it.
 
-use abide_model::{AgentId, IdempotencyKey, ProfileName, SessionId, Timestamp, UserName, ViewKey};
+use abide_model::{
+    AgentId, IdempotencyKey, PoolName, ProfileName, SessionId, Timestamp, UserName, ViewKey,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::claims::{Claims, Purpose};
@@ -18,6 +20,9 @@ pub struct StartOrder {
     pub agent: AgentId,
     /// Which kind of desktop.
     pub profile: ProfileName,
+    /// Out of which pool it is given; absent where there are none, and in orders of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pool: Option<PoolName>,
     /// The unguessable part of its path.
     pub view_key: ViewKey,
     /// The key of the request that asked for it.

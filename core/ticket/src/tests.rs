@@ -66,6 +66,7 @@ fn order() -> StartOrder {
         user: "ada".parse().unwrap(),
         agent: agent(),
         profile: "xfce".parse().unwrap(),
+        pool: None,
         view_key: "0".repeat(32).parse().unwrap(),
         idempotency_key: "k".parse().unwrap(),
         created_at: T0,

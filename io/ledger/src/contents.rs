@@ -22,6 +22,17 @@ pub struct Contents {
     /// The brokers and their keys, as the last broker told it: an encoded `ClusterView`. Empty
     /// until then.
     pub cluster: Vec<u8>,
+    /// The cluster's configuration.
+    pub config: KeptConfig,
+}
+
+/// The cluster's configuration, as the last broker told it; each an encoded `ClusterConfig`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct KeptConfig {
+    /// The newest; empty until there is one.
+    pub told: Vec<u8>,
+    /// The newest that could be read here, if that is another.
+    pub read: Option<Vec<u8>>,
 }
 
 /// A ticket that must not be accepted again.
@@ -97,4 +108,6 @@ pub enum Write {
     PutClock(ClockOffset),
     /// The cluster is as this encoded `ClusterView` says.
     PutCluster(Vec<u8>),
+    /// The cluster's configuration is this.
+    PutConfig(KeptConfig),
 }

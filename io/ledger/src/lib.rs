@@ -19,6 +19,6 @@ mod stored;
 mod tests;
 mod writer;
 
-pub use contents::{ClockOffset, Contents, LogOut, Pass, UsedTicket, Write};
+pub use contents::{ClockOffset, Contents, KeptConfig, LogOut, Pass, UsedTicket, Write};
 pub use ledger::{Ledger, WriteError};
 pub use schema::OpenError;

@@ -17,19 +17,20 @@ use uuid::Uuid;
 
 use crate::contents::{ClockOffset, Contents, LogOut, UsedTicket, Write};
 use crate::stored::{
-    StoredClock, StoredCluster, StoredFence, StoredLogOut, StoredPass, StoredRow, StoredTicket,
+    StoredClock, StoredCluster, StoredConfig, StoredFence, StoredLogOut, StoredPass, StoredRow,
+    StoredTicket,
 };
 
 /// "ABDL": marks the file as ours.
 const APPLICATION_ID: i32 = 0x4142_444c;
 /// Goes up when an older version could not read the file any more.
-const FORMAT: i32 = 2;
+const FORMAT: i32 = 3;
 
-/// FROZEN: format 2. Each record is JSON with a CRC-32 over its kind, its key and itself.
+/// FROZEN: format 3. Each record is JSON with a CRC-32 over its kind, its key and itself.
 const TABLES: &str = "
     CREATE TABLE record (
         kind     TEXT    NOT NULL CHECK (kind IN
-                 ('session', 'ticket', 'pass', 'log-out', 'clock', 'fence', 'cluster')),
+                 ('session', 'ticket', 'pass', 'log-out', 'clock', 'fence', 'cluster', 'config')),
         key      TEXT    NOT NULL,
         body     TEXT    NOT NULL,
         checksum INTEGER NOT NULL,
@@ -37,9 +38,9 @@ const TABLES: &str = "
     ) STRICT, WITHOUT ROWID;
 ";
 
-/// Format 1 is the same without log-outs.
-const FROM_1_ASIDE: &str = "ALTER TABLE record RENAME TO old;";
-const FROM_1_BACK: &str = "
+/// Format 2 is the same without the configuration, and format 1 without log-outs too.
+const OLD_ASIDE: &str = "ALTER TABLE record RENAME TO old;";
+const OLD_BACK: &str = "
     INSERT INTO record SELECT kind, key, body, checksum FROM old;
     DROP TABLE old;
 ";
@@ -229,7 +230,7 @@ fn upgrade(connection: &Connection) -> rusqlite::Result<()> {
         return Ok(());
     }
     let transaction = connection.unchecked_transaction()?;
-    transaction.execute_batch(&[FROM_1_ASIDE, TABLES, FROM_1_BACK].concat())?;
+    transaction.execute_batch(&[OLD_ASIDE, TABLES, OLD_BACK].concat())?;
     transaction.pragma_update(None, "user_version", FORMAT)?;
     transaction.commit()?;
     info!(from = found, to = FORMAT, "The ledger has a new format");
@@ -287,6 +288,7 @@ impl Contents {
             }
             "fence" => self.fence = from_json::<StoredFence>(body)?.into(),
             "cluster" => self.cluster = hex::decode(from_json::<StoredCluster>(body)?.view).ok()?,
+            "config" => self.config = from_json::<StoredConfig>(body)?.into_kept()?,
             _ => return None,
         }
         Some(())
@@ -324,6 +326,7 @@ pub(crate) fn apply(connection: &Connection, write: &Write) -> rusqlite::Result<
         Write::PutCluster(view) => {
             put(connection, "cluster", "", &StoredCluster { view: hex::encode(view) })
         }
+        Write::PutConfig(kept) => put(connection, "config", "", &StoredConfig::of(kept)),
     }
 }
 

@@ -1,12 +1,14 @@
-//! FROZEN: formats 1 and 2, which adds log-outs. The records as JSON, so that a person can read them with any
+//! FROZEN: formats 1, 2, which adds log-outs, and 3, which adds the configuration and pools. The records as JSON, so that a person can read them with any
 //! SQLite tool. A change of their meaning is a new format and a `From` of these.
 
-use abide_model::{BootId, EndReason, Fence, ProfileName, SessionId, Timestamp, UserName, ViewKey};
+use abide_model::{
+    BootId, EndReason, Fence, PoolName, ProfileName, SessionId, Timestamp, UserName, ViewKey,
+};
 use abide_session::{KeeperMark, Order, PassHash, Phase, Row};
 use abide_ticket::{TokenId, ViewMode};
 use serde::{Deserialize, Serialize};
 
-use crate::contents::Pass;
+use crate::contents::{KeptConfig, Pass};
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -24,6 +26,8 @@ struct StoredOrder {
     text: String,
     user: UserName,
     profile: ProfileName,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pool: Option<PoolName>,
     view_key: ViewKey,
 }
 
@@ -106,6 +110,25 @@ pub(crate) struct StoredCluster {
     pub(crate) view: String,
 }
 
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct StoredConfig {
+    told: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    read: Option<String>,
+}
+
+impl StoredConfig {
+    pub(crate) fn of(kept: &KeptConfig) -> Self {
+        Self { told: hex::encode(&kept.told), read: kept.read.as_ref().map(hex::encode) }
+    }
+
+    pub(crate) fn into_kept(self) -> Option<KeptConfig> {
+        let read = self.read.map(hex::decode).transpose().ok()?;
+        Some(KeptConfig { told: hex::decode(self.told).ok()?, read })
+    }
+}
+
 impl StoredRow {
     /// `None` for a session that nothing is known of: it is never stored.
     pub(crate) fn of(row: &Row) -> Option<Self> {
@@ -123,6 +146,7 @@ impl StoredRow {
             text: order.text.to_string(),
             user: order.user.clone(),
             profile: order.profile.clone(),
+            pool: order.pool.clone(),
             view_key: order.view_key.clone(),
         });
         let keeper =
@@ -144,10 +168,11 @@ impl StoredRow {
             StoredPhase::Ended { at, reason } => Phase::Ended { at, reason: reason.into() },
             StoredPhase::Cancelled => Phase::Cancelled,
         };
-        let order = self.order.map(|StoredOrder { text, user, profile, view_key }| Order {
+        let order = self.order.map(|StoredOrder { text, user, profile, pool, view_key }| Order {
             text: text.into(),
             user,
             profile,
+            pool,
             view_key,
         });
         let keeper =

@@ -19,6 +19,7 @@ fn row(n: u128, phase: Phase) -> Row {
             text: "v4.public.x".into(),
             user: "ada".parse().unwrap(),
             profile: "xfce".parse().unwrap(),
+            pool: None,
             view_key: "0".repeat(32).parse().unwrap(),
         }),
         boot: boot(),
@@ -81,6 +82,7 @@ fn all() -> Contents {
         log_outs: vec![log_out("ada", 11), log_out("bob", 12)],
         clocks: vec![ClockOffset { broker: "b".repeat(32).parse().unwrap(), offset_ms: -600_000 }],
         cluster: vec![0, 1, 255],
+        config: KeptConfig { told: vec![2, 0], read: Some(vec![1]) },
     }
 }
 
@@ -92,6 +94,7 @@ fn writes(contents: &Contents) -> Vec<Write> {
     writes.extend(contents.log_outs.iter().cloned().map(Write::PutLogOut));
     writes.extend(contents.clocks.iter().cloned().map(Write::PutClock));
     writes.push(Write::PutCluster(contents.cluster.clone()));
+    writes.push(Write::PutConfig(contents.config.clone()));
     writes
 }
 
@@ -164,9 +167,11 @@ async fn a_ledger_of_the_first_format_is_taken_over_whole() {
     };
     assert_eq!(contents, expected);
     // What the first format had no place for.
-    ledger.write(vec![Write::PutLogOut(log_out("ada", 11))]).await.unwrap();
+    let config = KeptConfig { told: vec![7], read: None };
+    let new = vec![Write::PutLogOut(log_out("ada", 11)), Write::PutConfig(config.clone())];
+    ledger.write(new).await.unwrap();
     let (_ledger, contents) = reopened(folder.path(), ledger).await;
-    assert_eq!(contents, Contents { log_outs: vec![log_out("ada", 11)], ..expected });
+    assert_eq!(contents, Contents { log_outs: vec![log_out("ada", 11)], config, ..expected });
 }
 
 #[tokio::test]

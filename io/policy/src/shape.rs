@@ -12,6 +12,10 @@ use abide_policy::{
 
 const WORD: &str = "1 to 64 of a-z, 0-9, _ and -";
 const COUNTS: RangeInclusive<u32> = 1..=1_000_000;
+/// Agents tell brokers of them, beside their own files', and brokers take a thousand.
+const MOST_PROFILES: usize = 500;
+/// Bytes; the same.
+const LONGEST_TITLE: usize = 256;
 const PERCENT: RangeInclusive<u32> = 1..=100;
 
 pub fn config(root: &mut Table<'_>) -> ClusterConfig {
@@ -115,7 +119,11 @@ fn hosts(root: &mut Table<'_>) -> BTreeMap<std::sync::Arc<str>, HostRules> {
 
 fn profiles(root: &mut Table<'_>) -> Vec<ProfileRules> {
     let (mut names, mut profiles) = (BTreeSet::new(), Vec::new());
-    for mut table in root.tables("profile") {
+    let tables = root.tables("profile");
+    if tables.len() > MOST_PROFILES {
+        root.problem(format!("there are {} profiles, and may be {MOST_PROFILES}", tables.len()));
+    }
+    for mut table in tables {
         let name = table.parsed::<ProfileName>("name", WORD);
         let name = name.required_or(|| stand_in("profile"));
         once(&mut names, &name, &table);
@@ -135,7 +143,7 @@ fn profiles(root: &mut Table<'_>) -> Vec<ProfileRules> {
         let size = table.parsed_with("size", "a size such as \"1280x800\", 320x200 at least", size);
         profiles.push(ProfileRules {
             name,
-            title: table.string("title").optional().map(Into::into),
+            title: title(&mut table),
             command,
             plain,
             environment,
@@ -145,6 +153,14 @@ fn profiles(root: &mut Table<'_>) -> Vec<ProfileRules> {
         });
     }
     profiles
+}
+
+fn title(table: &mut Table<'_>) -> Option<std::sync::Arc<str>> {
+    let title = table.string("title").optional()?;
+    if title.len() > LONGEST_TITLE {
+        table.problem(format!("title has {} bytes, and may have {LONGEST_TITLE}", title.len()));
+    }
+    Some(title.into())
 }
 
 fn variable(pair: &str) -> Option<(String, String)> {

@@ -69,3 +69,17 @@ fn a_slip_in_a_profiles_name_is_found_and_an_agents_own_profile_is_none() {
     assert!(problems(&text("xfec"))[0].contains("did you mean \"xfce\"?"));
     assert!(read(&text("icewm")).is_ok());
 }
+
+#[test]
+fn the_page_for_administrators_has_the_whole_template() {
+    let page = include_str!("../../../docs/configuration.md");
+    assert!(page.contains(TEMPLATE), "docs/configuration.md shows another template");
+}
+
+#[test]
+fn what_agents_could_not_tell_brokers_of_is_refused() {
+    let many: String = (0..501).map(|n| format!("[[profile]]\nname = 'p{n}'\n")).collect();
+    assert!(problems(&many)[0].contains("there are 501 profiles"));
+    let long = format!("[[profile]]\nname = 'p'\ntitle = '{}'", "x".repeat(257));
+    assert!(problems(&long)[0].contains("title has 257 bytes"));
+}

@@ -32,6 +32,9 @@ pub struct Cluster {
     /// Which brokers hold up a newer one, or are too old, in words, if any do.
     #[serde(default)]
     pub wire_problem: Option<String>,
+    /// What administrators want everybody to read; absent if nothing.
+    #[serde(default)]
+    pub notice: Option<String>,
 }
 
 /// One broker.

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod cluster;
+mod config;
 mod login;
 mod problem;
 mod recovery;
@@ -14,6 +15,9 @@ mod time;
 pub use cluster::{
     Agent, AgentLoad, Agents, Broker, BrokerRole, BrokerTiming, Cluster, JoinRole, JoinToken,
     JoinTokenRequest, Profile, Profiles,
+};
+pub use config::{
+    Config, ConfigCheck, ConfigCheckRequest, ConfigHistory, ConfigRequest, ConfigSummary,
 };
 pub use login::{
     Account, AnswerRequest, LoginReply, LoginRequest, LogoutRequest, Message, MessageStyle, Prompt,

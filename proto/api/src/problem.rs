@@ -44,6 +44,8 @@ macro_rules! kinds {
 kinds! {
     /// The request cannot be understood.
     BadRequest = 400 "bad-request" "The request cannot be understood";
+    /// The cluster's configuration cannot be read, or says what cannot be.
+    BadConfig = 400 "bad-config" "The configuration has problems";
     /// No token, or one that is not good.
     NotLoggedIn = 401 "not-logged-in" "You are not logged in";
     /// The login was refused.
@@ -60,6 +62,8 @@ kinds! {
     SessionUnreachable = 409 "session-unreachable" "Your session cannot be reached now";
     /// The session's state does not allow it.
     Conflict = 409 "conflict" "This cannot be done now";
+    /// Another configuration was taken since the one that this goes out from.
+    ConfigChanged = 409 "config-changed" "Another configuration was taken meanwhile";
     /// The session has ended.
     SessionEnded = 410 "session-ended" "The session has ended";
     /// The body is too large.

@@ -18,6 +18,9 @@ pub struct Session {
     pub agent_name: String,
     /// The profile's name.
     pub profile: String,
+    /// The pool that it was given out of; absent if there were none.
+    #[serde(default)]
+    pub pool: Option<String>,
     /// Where its life stands.
     pub state: SessionState,
     /// Whether any broker hears its agent, and the agent knows it.

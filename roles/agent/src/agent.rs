@@ -22,6 +22,7 @@ use crate::host;
 use crate::join::known_brokers;
 use crate::metrics::Metrics;
 use crate::owner::{self, Handle, Owner};
+use crate::policy::Policy;
 use crate::renewal::Renewal;
 use crate::settings::{RunAs, Settings, Tls};
 use crate::web::{self, App, Listener};
@@ -56,6 +57,9 @@ pub enum AgentError {
     /// What the ledger has of the cluster is no message of this version.
     #[error("the ledger's view of the cluster is damaged")]
     Cluster(#[source] prost::DecodeError),
+    /// What the ledger has of the cluster's configuration is no message of this version.
+    #[error("the ledger's configuration of the cluster is damaged")]
+    Config(#[source] prost::DecodeError),
     /// The kernel does not say which boot this is.
     #[error("cannot tell this boot from others")]
     Boot(#[source] io::Error),
@@ -103,6 +107,8 @@ pub async fn run(settings: Settings, shutdown: impl Future<Output = ()>) -> Resu
     let stored = std::mem::take(&mut contents.cluster);
     let cluster = Cluster::restored(identity.cluster(), identity.root_key(), &stored, known)
         .map_err(AgentError::Cluster)?;
+    let policy = Policy::restored(identity.cluster(), &std::mem::take(&mut contents.config))
+        .map_err(AgentError::Config)?;
     let clocks = Arc::new(Clocks::restored(std::mem::take(&mut contents.clocks)));
     make_run_dir(&settings)?;
     let tls = certificate.as_ref().map(WebCertificate::server_config);
@@ -114,12 +120,14 @@ pub async fn run(settings: Settings, shutdown: impl Future<Output = ()>) -> Resu
     }
     info!(agent = %me, url = %settings.public_url, sessions = contents.sessions.len(), "Agent starts");
 
-    let metrics = Arc::new(Metrics::new(Arc::clone(&identity), certificate.clone()));
+    let metrics =
+        Arc::new(Metrics::new(Arc::clone(&identity), certificate.clone(), policy.clone()));
     let parts = owner::Parts {
         me: me.clone(),
         boot: boot.clone(),
         settings: Arc::clone(&settings),
         cluster: cluster.clone(),
+        policy: policy.clone(),
         ledger,
         metrics: Arc::clone(&metrics),
     };
@@ -138,6 +146,7 @@ pub async fn run(settings: Settings, shutdown: impl Future<Output = ()>) -> Resu
         tls: identity.internal_client(),
         owner: handle.clone(),
         cluster,
+        policy,
         clocks,
         metrics,
         settings,

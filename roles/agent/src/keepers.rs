@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use abide_launch::{Found, KeeperEvent, KeeperLink, Launcher, LinkError, StartError, inspect};
 use abide_model::SessionId;
+use abide_policy::DesktopSize;
 use abide_session::Order;
 use abide_wire::keeper::{
     AgentUser, DisplayServer, KeeperSpec, KeeperStatus, LoginUser, SessionEnded,
@@ -19,6 +20,8 @@ use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
 use crate::cluster::Cluster;
+use crate::policy::Policy;
+use crate::profiles::{Offered, offered};
 use crate::settings::{RunAs, Settings};
 
 /// Keepers that are started at once; more would only make each of them slower. The rest queue.
@@ -65,6 +68,7 @@ struct Context {
     launcher: Launcher,
     settings: Arc<Settings>,
     cluster: Cluster,
+    policy: Policy,
     places: Semaphore,
     news: mpsc::Sender<(SessionId, News)>,
 }
@@ -73,6 +77,7 @@ impl Keepers {
     pub(crate) fn new(
         settings: Arc<Settings>,
         cluster: Cluster,
+        policy: Policy,
         news: mpsc::Sender<(SessionId, News)>,
     ) -> Self {
         let launcher = match &settings.run_as {
@@ -80,7 +85,7 @@ impl Keepers {
             RunAs::AgentUser { keeper } => Launcher::Direct { keeper: keeper.clone() },
         };
         let places = Semaphore::new(LAUNCHES);
-        let context = Context { launcher, settings, cluster, places, news };
+        let context = Context { launcher, settings, cluster, policy, places, news };
         Self { context: Arc::new(context), tasks: JoinSet::new() }
     }
 
@@ -136,7 +141,12 @@ impl Context {
 
     fn spec(&self, session: SessionId, order: &Order) -> Option<KeeperSpec> {
         let settings = &self.settings;
-        let profile = settings.profiles.iter().find(|profile| profile.name == order.profile)?;
+        let mut offered = offered(settings, &self.policy.now()).into_iter();
+        let Offered { profile, size } = offered.find(|it| it.profile.name == order.profile)?;
+        let DesktopSize { width, height } = size.unwrap_or(DesktopSize {
+            width: settings.display.width,
+            height: settings.display.height,
+        });
         let user = order.user.as_str();
         let text = |path: PathBuf| path.display().to_string();
         let identity = match &settings.run_as {
@@ -155,14 +165,14 @@ impl Context {
             user: user.to_owned(),
             folder: text(self.folder(session)),
             identity: Some(identity),
-            command: profile.command.clone(),
+            command: profile.command,
             display_server: Some(DisplayServer {
                 program: text(settings.display.program.clone()),
-                width: settings.display.width,
-                height: settings.display.height,
+                width,
+                height,
                 depth: settings.display.depth,
             }),
-            environment: profile.environment.clone().into_iter().collect(),
+            environment: profile.environment.into_iter().collect(),
             plain: profile.plain,
             grace_ms: u32::try_from(settings.end_grace.as_millis()).unwrap_or(u32::MAX),
         })

@@ -24,6 +24,8 @@ mod keepers;
 mod launcher;
 mod metrics;
 mod owner;
+mod policy;
+mod profiles;
 mod random;
 mod relay;
 mod renewal;

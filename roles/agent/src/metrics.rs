@@ -12,6 +12,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
+use crate::policy::{Policy, Standing};
+
 /// The metrics.
 pub(crate) struct Metrics {
     registry: Registry,
@@ -26,6 +28,9 @@ pub(crate) struct Metrics {
     attached: Histogram,
     offsets: Family<Broker, Gauge>,
     expiries: Expiries,
+    config_version: Gauge,
+    config_in_force: Gauge,
+    policy: Policy,
     identity: Arc<Identity>,
     /// For browsers, if they are served by TLS.
     web: Option<WebCertificate>,
@@ -62,10 +67,15 @@ pub(crate) struct Counters {
 
 impl Metrics {
     /// Nothing counted yet. `web` is the certificate for browsers.
-    pub(crate) fn new(identity: Arc<Identity>, web: Option<WebCertificate>) -> Self {
+    pub(crate) fn new(
+        identity: Arc<Identity>,
+        web: Option<WebCertificate>,
+        policy: Policy,
+    ) -> Self {
         let mut registry = abide_telemetry::registry(env!("CARGO_PKG_VERSION"));
         let expiries = Expiries::register(&mut registry);
-        let [sessions, viewers, brokers, unknown_keepers] = [(); 4].map(|()| Gauge::default());
+        let [sessions, viewers, brokers, unknown_keepers, config_version, config_in_force] =
+            [(); 6].map(|()| Gauge::default());
         let (redeemed, relayed, offsets) =
             (Family::default(), Family::default(), Family::default());
         let it = abide_telemetry::ours(&mut registry).sub_registry_with_prefix("agent");
@@ -73,6 +83,16 @@ impl Metrics {
             ("sessions", "Sessions that start, run or end", &sessions),
             ("viewers", "Viewers attached", &viewers),
             ("brokers_connected", "Brokers that this agent has a stream to", &brokers),
+            (
+                "config_version",
+                "Version of the cluster's configuration that was told",
+                &config_version,
+            ),
+            (
+                "config_in_force",
+                "Whether it can be read here; else an earlier one is in force",
+                &config_in_force,
+            ),
             ("unknown_keepers", "Keepers found that the ledger did not know", &unknown_keepers),
         ] {
             it.register(name, about, gauge.clone());
@@ -100,6 +120,9 @@ impl Metrics {
             attached,
             offsets,
             expiries,
+            config_version,
+            config_in_force,
+            policy,
             identity,
             web,
         };
@@ -135,6 +158,9 @@ impl Metrics {
 
     /// All of it, in Prometheus's text format.
     pub(crate) fn render(&self) -> String {
+        let Standing { number, is_readable } = self.policy.standing();
+        self.config_version.set(i64::try_from(number).unwrap_or(i64::MAX));
+        self.config_in_force.set(i64::from(is_readable));
         self.expiries.set("node", self.identity.expires_at());
         self.web.iter().for_each(|it| self.expiries.set("web", it.expires_at()));
         abide_telemetry::render(&self.registry)

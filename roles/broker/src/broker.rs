@@ -20,6 +20,7 @@ use crate::metrics::Times;
 use crate::pair::Pair;
 use crate::peers::{Peers, Roster};
 use crate::pending::Pending;
+use crate::policy::Policies;
 use crate::rebuild;
 use crate::replica::Replica;
 use crate::rivals::Rivals;
@@ -71,6 +72,8 @@ pub struct Parts {
     pub pending: Pending,
     /// Which wire versions the others speak.
     pub speeches: Speeches,
+    /// The cluster's configuration, read.
+    pub policies: Policies,
     /// The other one of a pair.
     pub pair: Pair,
     /// Sessions that requests wait for.
@@ -121,6 +124,7 @@ impl Broker {
             rivals: Rivals::default(),
             pending: Pending::default(),
             speeches: Speeches::default(),
+            policies: Policies::default(),
             pair,
             times: Times::default(),
             waiting: Waiting::default(),
@@ -258,12 +262,25 @@ impl Broker {
         }
     }
 
+    /// The configuration that agents should go by; `None` while none was ever taken. After the loss of a table
+    /// they go on with what they had.
+    pub fn cluster_config(&self, table: &Table) -> Option<wire::ClusterConfig> {
+        let (generation, claimant) = self.stands_on(table, self.raft.claim());
+        let config = table.config();
+        let version = wire::Version { generation, claimant, revision: config.number };
+        (config.number > 0).then(|| wire::ClusterConfig {
+            version: Some(version),
+            text: config.text.to_string(),
+            cluster: self.identity.cluster().to_string(),
+        })
+    }
+
     /// Writes this broker into the table, with its key's certificate, and keeps the ring as the table
     /// says from then on. Ends when the engine does.
     pub async fn publish(self) {
         let mut changes = self.raft.changes();
         let mut leadership = self.raft.leadership();
-        let (mut told, mut others) = (None, BTreeSet::new());
+        let (mut told, mut configured, mut others) = (None, None, BTreeSet::new());
         let mut rebuilds = rebuild::is_due(&self);
         loop {
             self.believe();
@@ -272,6 +289,13 @@ impl Broker {
             if told.as_ref() != Some(&view) {
                 self.hub.tell_all(&wire::broker_message::Message::Cluster(view.clone()));
                 told = Some(view);
+            }
+            let config = self.cluster_config(&table.0);
+            if configured != config {
+                if let Some(config) = &config {
+                    self.hub.tell_all(&wire::broker_message::Message::Config(config.clone()));
+                }
+                configured = config;
             }
             timing::compare(&table.0, self.settings.timing, &mut others);
             if rebuilds && !leadership.borrow().is_leaderless() {

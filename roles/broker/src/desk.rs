@@ -240,6 +240,7 @@ async fn reserve_by_latest(broker: &Broker, asked: &Asked) -> Result<SessionId, 
             place: new_place(session, placed.agent.clone()),
             user: asked.user.clone(),
             profile: profile.clone(),
+            pool: None,
             key: asked.key.clone(),
             want: want.clone(),
         };
@@ -425,6 +426,7 @@ fn refused(refusal: Refusal) -> Refused {
         Refusal::WrongAgent
         | Refusal::NotReserved
         | Refusal::JoinToken
+        | Refusal::ConfigChanged
         | Refusal::UnknownBroker
         | Refusal::LastBroker => ProblemKind::Conflict,
     };

@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use abide_clock::Sighting;
 use abide_model::{AgentId, BrokerId, Fence, SessionId, Table};
+use abide_wire::ConvertError;
 use abide_wire::agent::{self, BrokerMessage, LedgerRow, agent_message, broker_message};
 use tokio::sync::{Notify, mpsc};
 use tracing::debug;
@@ -92,6 +93,31 @@ impl Hub {
             unread.greeted = true;
         });
         self.0.comings.notify_one();
+    }
+
+    /// A greeted agent offers other kinds of desktop from now on.
+    ///
+    /// # Errors
+    /// One of them is none.
+    pub fn offer(
+        &self,
+        agent: &AgentId,
+        number: u64,
+        offer: agent::Offer,
+    ) -> Result<(), ConvertError> {
+        let profiles = offer.profiles.iter().cloned().map(TryInto::try_into);
+        let profiles = profiles.collect::<Result<Vec<_>, _>>()?;
+        self.with(agent, number, |link, unread| {
+            link.repeat(|| agent_message::Message::Offer(offer.clone()));
+            if let Some(greeting) = &mut link.greeting {
+                let greeting = Arc::make_mut(greeting);
+                Arc::make_mut(&mut greeting.facts).profiles = profiles;
+                // For whoever listens in from now on.
+                greeting.hello.profiles = offer.profiles;
+                unread.greeted = true;
+            }
+        });
+        Ok(())
     }
 
     /// One session's row changed.

@@ -34,6 +34,7 @@ mod pair;
 mod peers;
 mod pending;
 mod pid;
+mod policy;
 mod problem;
 mod rebuild;
 mod recover;

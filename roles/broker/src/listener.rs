@@ -130,6 +130,11 @@ impl Listener {
                 hub.obeys(agent, number, obeys);
                 Ok(())
             }
+            Message::Offer(offer) => {
+                check(&offer.profiles, "")?;
+                hub.offer(agent, number, offer)?;
+                Ok(())
+            }
             Message::Load(load) => {
                 let viewers = load
                     .viewers
@@ -155,10 +160,7 @@ impl Listener {
         hello: Hello,
         rows: &mut Option<HashMap<SessionId, LedgerRow>>,
     ) -> Result<(), Unheard> {
-        let texts = hello.profiles.iter().map(|it| it.title.len()).chain([hello.public_url.len()]);
-        if hello.profiles.len() > MAX_PROFILES || texts.max() > Some(MAX_TEXT) {
-            return Err(Unheard::TooMany);
-        }
+        check(&hello.profiles, &hello.public_url)?;
         if hello.protocol != PROTOCOL {
             return Err(Unheard::Protocol(hello.protocol));
         }
@@ -270,5 +272,14 @@ impl Listener {
             warn!(%session, cause = chain(&cause), "A refusal could not be committed");
             self.broker.hub.retry(&self.agent, self.number, (session, Order::Start));
         }
+    }
+}
+
+/// Whether what an agent says of itself is no more than what may go into the table.
+fn check(profiles: &[agent::Profile], public_url: &str) -> Result<(), Unheard> {
+    let texts = profiles.iter().map(|it| it.title.len()).chain([public_url.len()]);
+    match profiles.len() > MAX_PROFILES || texts.max() > Some(MAX_TEXT) {
+        true => Err(Unheard::TooMany),
+        false => Ok(()),
     }
 }

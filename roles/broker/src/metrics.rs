@@ -41,6 +41,8 @@ pub struct Metrics {
     serving: Gauge,
     free_space: Gauge,
     clock_believed: Gauge,
+    config_version: Gauge,
+    config_in_force: Gauge,
     clock_offset: Gauge<f64, AtomicU64>,
     expiries: Expiries,
     /// For browsers, if they are served by TLS.
@@ -84,6 +86,7 @@ impl Metrics {
         let expiries = Expiries::register(&mut registry);
         let (relayed, serving, free_space) = (Gauge::default(), Gauge::default(), Gauge::default());
         let (clock_believed, clock_offset) = (Gauge::default(), Gauge::default());
+        let (config_version, config_in_force) = (Gauge::default(), Gauge::default());
         let it = abide_telemetry::ours(&mut registry).sub_registry_with_prefix("broker");
         it.register_with_unit(
             "start_duration",
@@ -117,6 +120,16 @@ impl Metrics {
             "Whether this host's clock is gone by; where not, the other servers' clocks are",
             clock_believed.clone(),
         );
+        it.register(
+            "config_version",
+            "Version of the cluster's configuration",
+            config_version.clone(),
+        );
+        it.register(
+            "config_in_force",
+            "Whether it can be read here; else an earlier one is in force",
+            config_in_force.clone(),
+        );
         it.register_with_unit(
             "clock_offset",
             "This host's clock minus the time that is gone by",
@@ -136,6 +149,8 @@ impl Metrics {
             serving,
             free_space,
             clock_believed,
+            config_version,
+            config_in_force,
             clock_offset,
             expiries,
             web,
@@ -187,6 +202,9 @@ impl Metrics {
         self.serving.set(i64::from(broker.raft.leadership().borrow().is_serving()));
         let clock = broker.clock.standing();
         self.clock_believed.set(i64::from(clock.trust == Trust::Own));
+        let version = replica.0.config().number;
+        self.config_version.set(i64::try_from(version).unwrap_or(i64::MAX));
+        self.config_in_force.set(i64::from(broker.policy_problem().is_none()));
         self.clock_offset.set(clock.offset_ms as f64 / 1000.0);
         self.expiries.set("node", broker.identity.expires_at());
         self.web.iter().for_each(|it| self.expiries.set("web", it.expires_at()));

@@ -46,6 +46,7 @@ impl Machine for Replica {
             command.change,
             Change::Reserve { .. }
                 | Change::Resume { .. }
+                | Change::SetConfig { .. }
                 | Change::AddJoinToken { .. }
                 | Change::AdmitAgent { .. }
                 | Change::AdmitBroker { .. }

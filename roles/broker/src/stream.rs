@@ -96,9 +96,11 @@ impl Brokerage for AgentService {
         let (outbox, messages) = mpsc::channel(OUTBOX);
         let (number, dropped) = self.0.hub.connect(&agent, outbox.clone(), self.0.clock.heard());
         info!(%agent, "Agent connected");
+        let table = self.0.raft.latest();
         let welcome = broker_message::Message::Welcome(agent::Welcome {
             broker: self.0.id.to_string(),
-            cluster: Some(self.0.cluster_view(&self.0.raft.latest().0)),
+            cluster: Some(self.0.cluster_view(&table.0)),
+            config: self.0.cluster_config(&table.0),
         });
         // The outbox is new and empty.
         let _ = outbox.try_send(BrokerMessage { message: Some(welcome) });

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use abide_api::{
-    Account, Agents, Cluster, ConfirmRequest, Confirmed, ExpectRequest, JoinRole, JoinToken,
-    JoinTokenRequest, LogoutRequest, Profiles, Recovery, SessionReply, SessionStatus, Sessions,
-    StartRequest,
+    Account, Agents, Cluster, Config, ConfigCheck, ConfigCheckRequest, ConfigHistory,
+    ConfigRequest, ConfirmRequest, Confirmed, ExpectRequest, JoinRole, JoinToken, JoinTokenRequest,
+    LogoutRequest, Profiles, Recovery, SessionReply, SessionStatus, Sessions, StartRequest,
 };
 use abide_config::BaseUrl;
 use reqwest::Method;
@@ -213,6 +213,49 @@ impl Api {
         let request = ConfirmRequest { agent };
         let call = self.call(Method::POST, "/api/v1/cluster/recovery/confirm");
         self.brokers.call(call.body(&request)).await
+    }
+
+    /// The cluster's configuration in force.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn config(&self) -> Result<Config, CallError> {
+        self.get("/api/v1/config").await
+    }
+
+    /// A version that is kept.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn config_version(&self, number: u64) -> Result<Config, CallError> {
+        self.get(&format!("/api/v1/config/{number}")).await
+    }
+
+    /// The versions that are kept, the one in force first.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn config_history(&self) -> Result<ConfigHistory, CallError> {
+        self.get("/api/v1/config/history").await
+    }
+
+    /// What is wrong with a text.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn check_config(&self, text: &str) -> Result<ConfigCheck, CallError> {
+        let request = ConfigCheckRequest { text: text.to_owned() };
+        let call = self.call(Method::POST, "/api/v1/config/check");
+        self.brokers.call(call.body(&request)).await
+    }
+
+    /// Takes another configuration into force. A try that is repeated changes nothing more.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn put_config(&self, request: &ConfigRequest) -> Result<Config, CallError> {
+        let call = self.call(Method::PUT, "/api/v1/config").body(request);
+        self.brokers.call(long(call)).await
     }
 
     /// Ends this token, or all of the person's tokens and passes. Ends no desktop.

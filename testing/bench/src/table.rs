@@ -92,6 +92,7 @@ pub fn reserve(agent: &AgentId, number: u64, now: Timestamp) -> anyhow::Result<C
         },
         user: format!("user-{number:07}").parse::<UserName>()?,
         profile: "desk".parse::<ProfileName>()?,
+        pool: None,
         key: session.to_string().parse::<IdempotencyKey>()?,
         want: Want::ResumeOrStart { profile: None },
     };

@@ -209,6 +209,18 @@ impl Cluster {
         Ok(Api::new(self.ways()?, login.token))
     }
 
+    /// The API in this person's name, at one broker alone.
+    ///
+    /// # Errors
+    /// When the login is refused, or that broker does not answer.
+    pub async fn log_in_at(&self, user: &TestUser, index: usize) -> anyhow::Result<Api> {
+        let only =
+            || Brokers::new(vec![self.brokers[index].url.clone()], &self.trust()?).context("TLS");
+        let mut secret = OneSecret(Zeroizing::new(user.password.clone()));
+        let login = only()?.login(&user.name, &mut secret).await?;
+        Ok(Api::new(only()?, login.token))
+    }
+
     /// Kills a broker (SIGKILL).
     pub fn kill_broker(&mut self, index: usize) {
         self.brokers[index].process.stop(Signal::KILL);

@@ -325,7 +325,8 @@ impl Daemon {
                 Ok(order) if order.agent == names::agent(self.agent) => {
                     let session = order.session;
                     let (user, profile) = (order.user, order.profile);
-                    let order = Order { text, user, profile, view_key: order.view_key };
+                    let order =
+                        Order { text, user, profile, pool: order.pool, view_key: order.view_key };
                     (session, Event::StartOrdered(order))
                 }
                 _ => return,

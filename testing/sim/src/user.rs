@@ -106,6 +106,7 @@ async fn desk(
                     place: place(world, broker, &replica.0, user)?,
                     user: user.clone(),
                     profile: names::id("xfce"),
+                    pool: None,
                     key: key.clone(),
                     want: want.clone(),
                 };

@@ -133,6 +133,7 @@ impl Launcher {
             user: id(&spec.user),
             agent: agent(),
             profile: id("desktop"),
+            pool: None,
             view_key: id(&"f".repeat(32)),
             idempotency_key: id("k"),
             created_at: Timestamp(1_000_000),

@@ -14,8 +14,9 @@ use std::sync::Arc;
 
 use crate::table::{Expiring, Start};
 use crate::{
-    AgentId, BootId, EndReason, Grounds, IdempotencyKey, KEYS_KEPT_MS, Outcome, Place, ProfileName,
-    Reach, Refusal, Report, Session, SessionId, State, Table, Timestamp, UserName, Want,
+    AgentId, BootId, EndReason, Grounds, IdempotencyKey, KEYS_KEPT_MS, Outcome, Place, PoolName,
+    ProfileName, Reach, Refusal, Report, Session, SessionId, State, Table, Timestamp, UserName,
+    Want,
 };
 
 impl Table {
@@ -23,7 +24,7 @@ impl Table {
         &mut self,
         place: Place,
         user: UserName,
-        profile: ProfileName,
+        (profile, pool): (ProfileName, Option<PoolName>),
         key: IdempotencyKey,
         want: Want,
     ) -> Outcome {
@@ -48,6 +49,7 @@ impl Table {
             user,
             agent: place.agent,
             profile,
+            pool,
             key,
             view_key: place.view_key,
             created_at: self.now,

@@ -1,3 +1,4 @@
+mod config;
 mod end;
 mod logins;
 mod random;
@@ -83,7 +84,8 @@ fn reserve(number: u64, on: u64, key: &str) -> Change {
 
 fn start(number: u64, on: u64, key: &str, want: Want) -> Change {
     let (user, profile, key) = (id("ada"), id("gnome"), id(key));
-    Change::Reserve { place: place(number, on), user, profile, key, want }
+    let pool = Some(id("engineering"));
+    Change::Reserve { place: place(number, on), user, profile, pool, key, want }
 }
 
 fn supersede(old: u64, number: u64, on: u64) -> Change {

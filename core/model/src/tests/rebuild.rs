@@ -20,6 +20,7 @@ fn adopted(number: u64, on: u64) -> Change {
         user: id("ada"),
         agent: agent(on),
         profile: id("gnome"),
+        pool: None,
         key: id("old"),
         view_key: id(&"a".repeat(32)),
         created_at: BEGIN,

@@ -162,6 +162,7 @@ fn found(number: u64, after: u64) -> Change {
         user: id("ada"),
         agent: agent(0),
         profile: id("gnome"),
+        pool: None,
         key: id("k"),
         view_key: id(&"a".repeat(32)),
         created_at: BEGIN.plus(after),

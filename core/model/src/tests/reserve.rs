@@ -81,10 +81,10 @@ fn a_key_that_was_used_for_another_want_is_refused() {
 #[test]
 fn two_people_may_choose_the_same_key() {
     let mut table = with_session(&[]);
-    let Change::Reserve { place, profile, key, want, .. } = reserve(2, 0, "k") else {
+    let Change::Reserve { place, profile, pool, key, want, .. } = reserve(2, 0, "k") else {
         unreachable!();
     };
-    let theirs = Change::Reserve { place, user: id("grace"), profile, key, want };
+    let theirs = Change::Reserve { place, user: id("grace"), profile, pool, key, want };
     drive(&mut table, [(0, theirs, Outcome::Reserved(session(2)))]);
 }
 

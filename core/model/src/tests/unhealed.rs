@@ -107,3 +107,27 @@ fn a_session_of_whose_end_only_the_lower_claim_was_told_is_listed_however_it_end
         assert_eq!(told.unhealed(&lower), []);
     }
 }
+
+#[test]
+fn a_configuration_is_listed_until_its_text_is_taken_again() {
+    let set = |base, text: &str| Change::SetConfig {
+        base,
+        text: text.into(),
+        by: "ada".into(),
+        note: "more room".into(),
+    };
+    let mut winner = cluster();
+    drive(&mut winner, [(1, set(0, "both"), DONE)]);
+    let mut lower = winner.clone();
+    assert_eq!(kinds(&winner, &lower), [""; 0]);
+    drive(&mut lower, [(2, set(1, "on the way"), DONE), (3, set(2, "theirs"), DONE)]);
+    assert_eq!(winner.unhealed(&lower), [Unhealed::Configured(lower.config().clone())]);
+    assert_eq!(
+        winner.unhealed(&lower)[0].to_string(),
+        "configuration 3 was taken from ada (more room): apply it again; abide ha aside --json has its text"
+    );
+    drive(&mut winner, [(4, set(1, "ours"), DONE)]);
+    assert_eq!(kinds(&winner, &lower), ["configured"], "another one does not do");
+    drive(&mut winner, [(5, set(2, "theirs"), DONE), (6, set(3, "later"), DONE)]);
+    assert_eq!(kinds(&winner, &lower), [""; 0]);
+}

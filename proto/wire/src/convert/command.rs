@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use abide_model::{Change, Command, Grounds, Joins, Place, Report, Timestamp};
 
-use super::shared::{ConvertError, bytes, need, parse, raw_id, session_id, spoken};
+use super::shared::{ConvertError, bytes, need, parse, pool, raw_id, session_id, spoken};
 use crate::agent;
 use crate::table::{self, command::Change as Wire, report::Report as WireReport};
 
@@ -42,6 +42,12 @@ fn change(change: &Change) -> Wire {
         Change::RaiseWire { to } => Wire::RaiseWire(to.0),
         Change::PassTime => Wire::PassTime(table::PassTime {}),
         Change::RemoveBroker { broker } => Wire::RemoveBroker(broker.to_string()),
+        Change::SetConfig { base, text, by, note } => Wire::SetConfig(table::SetConfig {
+            base: *base,
+            text: text.to_string(),
+            by: by.to_string(),
+            note: note.to_string(),
+        }),
         Change::AddJoinToken { hash, expires, joins } => Wire::AddJoinToken(table::JoinToken {
             hash: hash.to_vec(),
             expires_ms: expires.0,
@@ -60,13 +66,16 @@ fn change(change: &Change) -> Wire {
         Change::AgentUnheard { agent, since } => {
             Wire::AgentUnheard(table::AgentUnheard { agent: agent.to_string(), since_ms: since.0 })
         }
-        Change::Reserve { place, user, profile, key, want } => Wire::Reserve(table::Reserve {
-            place: Some(place.into()),
-            user: user.to_string(),
-            profile: profile.to_string(),
-            key: key.to_string(),
-            want: Some(want.into()),
-        }),
+        Change::Reserve { place, user, profile, pool, key, want } => {
+            Wire::Reserve(table::Reserve {
+                pool: pool.as_ref().map_or_else(String::new, ToString::to_string),
+                place: Some(place.into()),
+                user: user.to_string(),
+                profile: profile.to_string(),
+                key: key.to_string(),
+                want: Some(want.into()),
+            })
+        }
         Change::Resume { session, user, key, want } => Wire::Resume(table::Resume {
             session: raw_id(*session),
             user: user.to_string(),
@@ -134,6 +143,12 @@ impl TryFrom<table::Command> for Command {
             Wire::RemoveBroker(broker) => {
                 Change::RemoveBroker { broker: parse("broker", &broker)? }
             }
+            Wire::SetConfig(it) => Change::SetConfig {
+                base: it.base,
+                text: it.text.into(),
+                by: it.by.into(),
+                note: it.note.into(),
+            },
             Wire::AddJoinToken(it) => Change::AddJoinToken {
                 hash: bytes("token hash", &it.hash)?,
                 expires: Timestamp(it.expires_ms),
@@ -156,6 +171,7 @@ impl TryFrom<table::Command> for Command {
                 place: need("place", it.place)?.try_into()?,
                 user: parse("user", &it.user)?,
                 profile: parse("profile", &it.profile)?,
+                pool: pool(&it.pool)?,
                 key: parse("key", &it.key)?,
                 want: need("want", it.want)?.try_into()?,
             },

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use abide_model::{
-    Admission, Agent, Part, Placing, Reach, Rebuild, Removed, Session, State, Timestamp,
+    Admission, Agent, ConfigVersion, Part, Placing, Reach, Rebuild, Removed, Session, State,
+    Timestamp,
 };
 
-use super::shared::{ConvertError, bytes, need, parse, raw_id, session_id, since, spoken};
+use super::shared::{ConvertError, bytes, need, parse, pool, raw_id, session_id, since, spoken};
 use crate::agent;
 use crate::table::{self, part::Part as Wire, session::State as WireState};
 
@@ -23,6 +24,7 @@ impl From<&Part> for Wire {
             Part::Now(now) => Self::NowMs(now.0),
             Part::Broker(broker) => Self::Broker((&**broker).into()),
             Part::Revision(revision) => Self::Revision(*revision),
+            Part::Config(version) => Self::Config((&**version).into()),
             Part::Generation(generation) => Self::Generation(*generation),
             Part::Rebuild(rebuild) => Self::Rebuild((&**rebuild).into()),
             Part::Removed(broker, it) => Self::Removed(table::RemovedBroker {
@@ -70,6 +72,7 @@ impl TryFrom<Wire> for Part {
             Wire::NowMs(now) => Self::Now(Timestamp(now)),
             Wire::Broker(broker) => Self::Broker(Arc::new(broker.try_into()?)),
             Wire::Revision(revision) => Self::Revision(revision),
+            Wire::Config(version) => Self::Config(Arc::new(version.into())),
             Wire::Generation(generation) => Self::Generation(generation),
             Wire::Rebuild(rebuild) => Self::Rebuild(Arc::new(rebuild.try_into()?)),
             Wire::Removed(it) => {
@@ -106,6 +109,27 @@ impl TryFrom<Wire> for Part {
             },
             Wire::Last(_) => return Err(ConvertError::Missing("a part of the table")),
         })
+    }
+}
+
+impl From<&ConfigVersion> for table::ConfigVersion {
+    fn from(version: &ConfigVersion) -> Self {
+        let ConfigVersion { number, text, at, by, note } = version;
+        Self {
+            number: *number,
+            text: text.to_string(),
+            at_ms: at.0,
+            by: by.to_string(),
+            note: note.to_string(),
+        }
+    }
+}
+
+impl From<table::ConfigVersion> for ConfigVersion {
+    fn from(version: table::ConfigVersion) -> Self {
+        let table::ConfigVersion { number, text, at_ms, by, note } = version;
+        let at = Timestamp(at_ms);
+        Self { number, text: text.into(), at, by: by.into(), note: note.into() }
     }
 }
 
@@ -185,6 +209,7 @@ impl From<&Session> for table::Session {
             boot: session.boot.as_ref().map(ToString::to_string).unwrap_or_default(),
             state: Some((&session.state).into()),
             unlisted_since_ms: session.unlisted_since.map(|since| since.0),
+            pool: session.pool.as_ref().map_or_else(String::new, ToString::to_string),
         }
     }
 }
@@ -198,6 +223,7 @@ impl TryFrom<table::Session> for Session {
             user: parse("user", &session.user)?,
             agent: parse("agent", &session.agent)?,
             profile: parse("profile", &session.profile)?,
+            pool: pool(&session.pool)?,
             key: parse("key", &session.key)?,
             view_key: parse("view key", &session.view_key)?,
             created_at: Timestamp(session.created_at_ms),

@@ -4,8 +4,8 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use abide_model::{
-    AgentFacts, Broker, EndReason, Fence, Profile, Report, SessionId, Timestamp, Timing, Want,
-    WireVersion,
+    AgentFacts, Broker, EndReason, Fence, PoolName, Profile, Report, SessionId, Timestamp, Timing,
+    Want, WireVersion,
 };
 
 use crate::version::SPOKEN;
@@ -276,6 +276,11 @@ impl TryFrom<table::Want> for Want {
             (false, name) => Self::ResumeOrStart { profile: Some(parse("profile", name)?) },
         })
     }
+}
+
+/// A pool's name; empty: none.
+pub(super) fn pool(name: &str) -> Result<Option<PoolName>, ConvertError> {
+    (!name.is_empty()).then(|| parse("pool", name)).transpose()
 }
 
 pub(super) fn since(millis: Option<u64>) -> Option<Timestamp> {

@@ -71,6 +71,7 @@ fn reserve() -> Command {
         place,
         user: testing::id("ada"),
         profile: testing::id("gnome"),
+        pool: None,
         key: testing::id("k"),
         want: Want::ResumeOrStart { profile: None },
     };

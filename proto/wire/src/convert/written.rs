@@ -11,9 +11,12 @@ use crate::table;
 use crate::version::Unspoken;
 
 /// The last field of `table.v1.Command` that this build knows.
-const LAST_FIELD: u32 = RAISE_WIRE;
+const LAST_FIELD: u32 = 29;
 /// Its number for ever: by it older builds tell what they cannot read.
 const RAISE_WIRE: u32 = 28;
+
+/// The one that brought the cluster's configuration.
+const SECOND: WireVersion = WireVersion(2);
 
 /// The first version in which a change can be said.
 fn first_version(change: &Change) -> WireVersion {
@@ -34,11 +37,10 @@ fn first_version(change: &Change) -> WireVersion {
         | Change::AdmitAgent { .. }
         | Change::AgentHeard { .. }
         | Change::AgentUnheard { .. }
-        | Change::Reserve { .. }
+        | Change::Reserve { pool: None, .. }
         | Change::Resume { .. }
         | Change::Supersede { grounds: Grounds::Unheard, .. }
         | Change::Report { .. }
-        | Change::Adopt(_)
         | Change::Unlisted { .. }
         | Change::End { .. }
         | Change::Abandon { .. }
@@ -46,7 +48,11 @@ fn first_version(change: &Change) -> WireVersion {
         | Change::LogOutEverywhere { .. }
         // Said in the version before: whoever proposes it knows that every broker reads it.
         | Change::RaiseWire { .. } => WireVersion::FIRST,
-        Change::Supersede { grounds: Grounds::Disobeyed, .. } => WireVersion(2),
+        Change::Adopt(session) if session.pool.is_none() => WireVersion::FIRST,
+        Change::Supersede { grounds: Grounds::Disobeyed, .. }
+        | Change::SetConfig { .. }
+        | Change::Reserve { pool: Some(_), .. }
+        | Change::Adopt(_) => SECOND,
     }
 }
 

@@ -1,12 +1,20 @@
 //! What a broker is greeted with: the whole ledger, in pieces.
 
+use abide_policy::ClusterConfig;
 use abide_wire::agent::{ClusterView, Fence, Hello, LedgerRow, Profile};
 use abide_wire::greeting_in_pieces;
 
+use crate::profiles::offered;
 use crate::settings::Settings;
 
 /// The version of the protocol that this agent speaks.
 const PROTOCOL: u32 = 1;
+
+/// The kinds of desktop on offer, as brokers are told of them.
+pub(super) fn offers(settings: &Settings, config: &ClusterConfig) -> Vec<Profile> {
+    let all = offered(settings, config).into_iter();
+    all.map(|it| Profile { name: it.profile.name.to_string(), title: it.profile.title }).collect()
+}
 
 /// The greeting.
 pub(super) fn hello(
@@ -15,11 +23,8 @@ pub(super) fn hello(
     fence: Fence,
     rows: Vec<LedgerRow>,
     told: ClusterView,
+    profiles: Vec<Profile>,
 ) -> Vec<Hello> {
-    let profiles = settings
-        .profiles
-        .iter()
-        .map(|profile| Profile { name: profile.name.to_string(), title: profile.title.clone() });
     let greeting = Hello {
         protocol: PROTOCOL,
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -27,7 +32,7 @@ pub(super) fn hello(
         name: settings.name.clone(),
         public_url: settings.public_url.to_string(),
         weight: settings.weight,
-        profiles: profiles.collect(),
+        profiles,
         fence: Some(fence),
         sessions: Vec::new(),
         more: false,

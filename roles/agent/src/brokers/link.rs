@@ -5,13 +5,16 @@
 //! ```
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use abide_model::{BrokerId, SessionId, Timestamp};
+use abide_policy::ClusterConfig;
 use abide_wire::agent::brokerage_client::BrokerageClient;
 use abide_wire::agent::{
     AgentMessage, Answer, BrokerMessage, ClockProbe, ClockReply, Command, FenceProbe, Fenced,
-    LedgerRow, Obeyed, Obeys, Rejected, Viewers, agent_message::Message, answer, broker_message,
+    LedgerRow, Obeyed, Obeys, Offer, Profile, Rejected, Viewers, agent_message::Message, answer,
+    broker_message,
 };
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -22,7 +25,7 @@ use tracing::{debug, info, warn};
 
 use super::Streams;
 use super::dial::dial;
-use super::hello::hello;
+use super::hello::{hello, offers};
 use crate::clock;
 use crate::host;
 use crate::keepers::chain;
@@ -120,11 +123,16 @@ impl Link {
         let out = Out(outbox);
         let fence = greeting.fence.into();
         let Streams { settings, boot, cluster, .. } = &self.streams;
-        for piece in hello(settings, boot, fence, greeting.rows, cluster.last_told()) {
+        let mut policy = self.streams.policy.watch();
+        let offers = offers(settings, &policy.borrow_and_update());
+        let told = cluster.last_told();
+        for piece in hello(settings, boot, fence, greeting.rows, told, offers.clone()) {
             out.send(Message::Hello(piece)).await?;
         }
         let counts = self.streams.owner.counts();
-        Ok(Stream { broker, inbox, out, reports: greeting.reports, counts, probe: None, probes: 0 })
+        let reports = greeting.reports;
+        let (probe, probes) = (None, 0);
+        Ok(Stream { broker, inbox, out, reports, counts, policy, offers, probe, probes })
     }
 }
 
@@ -165,6 +173,9 @@ struct Stream {
     out: Out,
     reports: mpsc::Receiver<LedgerRow>,
     counts: watch::Receiver<Counts>,
+    policy: watch::Receiver<Arc<ClusterConfig>>,
+    /// What this broker knows to be on offer.
+    offers: Vec<Profile>,
     probe: Option<Probe>,
     probes: u64,
 }
@@ -209,6 +220,10 @@ impl Stream {
                     changed.map_err(|_| Broken::Stopping)?;
                     self.load(streams).await?;
                 }
+                changed = self.policy.changed() => {
+                    changed.map_err(|_| Broken::Stopping)?;
+                    self.offer(streams).await?;
+                }
                 _ = load.tick() => self.load(streams).await?,
                 _ = probe.tick() => self.probe().await?,
             }
@@ -227,8 +242,12 @@ impl Stream {
                 if let Some(view) = welcome.cluster {
                     streams.owner.cluster(view).await;
                 }
+                if let Some(config) = welcome.config {
+                    streams.owner.config(config).await;
+                }
             }
             Some(Message::Cluster(view)) => streams.owner.cluster(view).await,
+            Some(Message::Config(config)) => streams.owner.config(config).await,
             // Unasked for: the broker goes by another time now.
             Some(Message::Clock(ClockReply { probe: 0, .. })) => self.probe().await?,
             Some(Message::Clock(reply)) => self.measure(&reply, streams).await,
@@ -238,6 +257,16 @@ impl Stream {
             None => {}
         }
         Ok(())
+    }
+
+    /// Tells what is on offer now, if that is news.
+    async fn offer(&mut self, streams: &Streams) -> Result<(), Broken> {
+        let offers = offers(&streams.settings, &self.policy.borrow_and_update());
+        if offers == self.offers {
+            return Ok(());
+        }
+        self.offers.clone_from(&offers);
+        self.out.send(Message::Offer(Offer { profiles: offers })).await
     }
 
     async fn load(&mut self, streams: &Streams) -> Result<(), Broken> {

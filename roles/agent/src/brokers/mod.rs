@@ -17,6 +17,7 @@ use crate::clock::Clocks;
 use crate::cluster::Cluster;
 use crate::metrics::Metrics;
 use crate::owner::Handle;
+use crate::policy::Policy;
 use crate::settings::Settings;
 
 /// What all streams share.
@@ -25,6 +26,7 @@ pub(crate) struct Streams {
     pub(crate) tls: Arc<ClientConfig>,
     pub(crate) owner: Handle,
     pub(crate) cluster: Cluster,
+    pub(crate) policy: Policy,
     pub(crate) clocks: Arc<Clocks>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) settings: Arc<Settings>,

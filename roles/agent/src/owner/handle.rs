@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use abide_ledger::ClockOffset;
 use abide_model::{Fence, SessionId};
-use abide_wire::agent::{ClusterView, Command, LedgerRow};
+use abide_wire::agent::{ClusterConfig, ClusterView, Command, LedgerRow};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::doors::{Attachment, Denied, Door, Redeem, Shown};
@@ -51,6 +51,7 @@ pub(super) enum Request {
     Attach(Door, oneshot::Sender<Result<Attachment, Denied>>),
     Show(Door, oneshot::Sender<Result<Shown, Denied>>),
     Cluster(ClusterView),
+    Config(ClusterConfig),
     Clock(ClockOffset),
     Stop(oneshot::Sender<()>),
 }
@@ -110,6 +111,10 @@ impl Handle {
     pub(crate) async fn cluster(&self, view: ClusterView) {
         // When the owner has stopped, so will we.
         let _ = self.requests.send(Request::Cluster(view)).await;
+    }
+
+    pub(crate) async fn config(&self, config: ClusterConfig) {
+        let _ = self.requests.send(Request::Config(config)).await;
     }
 
     pub(crate) async fn clock(&self, offset: ClockOffset) {

@@ -44,6 +44,7 @@ use crate::clock;
 use crate::cluster::Cluster;
 use crate::keepers::{Expect, Keepers, News, found_in};
 use crate::metrics::Metrics;
+use crate::policy::Policy;
 use crate::settings::Settings;
 
 /// Requests that wait; more wait to be let in.
@@ -65,6 +66,7 @@ pub(crate) struct Parts {
     pub(crate) boot: BootId,
     pub(crate) settings: Arc<Settings>,
     pub(crate) cluster: Cluster,
+    pub(crate) policy: Policy,
     pub(crate) ledger: Ledger,
     pub(crate) metrics: Arc<Metrics>,
 }
@@ -144,7 +146,8 @@ impl Owner {
         let (tell, news) = mpsc::channel(REQUESTS);
         // Unbounded, since it is sent to on drop; bounded by the number of viewers all the same.
         let (leave, departures) = mpsc::unbounded_channel();
-        let keepers = Keepers::new(Arc::clone(&parts.settings), parts.cluster.clone(), tell);
+        let Parts { settings, cluster, policy, .. } = &parts;
+        let keepers = Keepers::new(Arc::clone(settings), cluster.clone(), policy.clone(), tell);
         let counts = watch::Sender::new(Counts::default());
         let handle = Handle::new(sender, counts.subscribe());
         let desks = contents.sessions.into_iter().map(|row| {
@@ -226,6 +229,11 @@ impl Owner {
             Request::Cluster(view) => {
                 if self.parts.cluster.told(&view) {
                     self.turn.write(Write::PutCluster(prost::Message::encode_to_vec(&view)));
+                }
+            }
+            Request::Config(config) => {
+                if let Some(kept) = self.parts.policy.told(&config) {
+                    self.turn.write(Write::PutConfig(kept));
                 }
             }
             Request::Clock(offset) => self.turn.write(Write::PutClock(offset)),

@@ -10,6 +10,7 @@ use tracing::{info, warn};
 
 use super::turn::After;
 use super::{Owner, Promise, Verdict};
+use crate::profiles::offered;
 
 impl Owner {
     pub(super) fn command(&mut self, command: Command, reply: oneshot::Sender<Verdict>) {
@@ -82,7 +83,8 @@ impl Owner {
             if self.stuck || !self.parts.ledger.has_room(self.parts.settings.least_free) {
                 return Err("the disk of this agent is full; it takes no new sessions".to_owned());
             }
-            if !self.parts.settings.profiles.iter().any(|profile| profile.name == order.profile) {
+            let offered = offered(&self.parts.settings, &self.parts.policy.now());
+            if !offered.iter().any(|it| it.profile.name == order.profile) {
                 return Err(format!("this agent has no profile {}", order.profile));
             }
             info!(%session, user = %order.user, profile = %order.profile, "Session ordered");
@@ -91,6 +93,7 @@ impl Owner {
             text: text.into(),
             user: order.user,
             profile: order.profile,
+            pool: order.pool,
             view_key: order.view_key,
         };
         self.order(session, Event::StartOrdered(order)).map_err(|refusal| refusal.to_string())

@@ -12,9 +12,10 @@ use abide_ticket::{
 use abide_tls::{Authority, Clients, Identity, JoinToken, Node, NodeKey, NodeRole};
 use abide_wire::agent::brokerage_server::{Brokerage, BrokerageServer};
 use abide_wire::agent::{
-    self, AgentMessage, Answer, BrokerMessage, ClockReply, ClusterView, Command, EndReason, Hello,
-    JoinBrokerReply, JoinBrokerRequest, JoinReply, JoinRequest, LedgerRow, Load, RenewReply,
-    RenewRequest, Welcome, agent_message, answer, broker_message, command, ledger_row,
+    self, AgentMessage, Answer, BrokerMessage, ClockReply, ClusterConfig, ClusterView, Command,
+    EndReason, Hello, JoinBrokerReply, JoinBrokerRequest, JoinReply, JoinRequest, LedgerRow, Load,
+    RenewReply, RenewRequest, Version, Welcome, agent_message, answer, broker_message, command,
+    ledger_row,
 };
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
@@ -200,6 +201,26 @@ impl Broker {
     }
 
     /// Tells the agent of the cluster anew.
+    pub(super) async fn tell_config(&self, revision: u64, text: &str) {
+        let outbox = self.0.heard.borrow().outbox.clone().expect("an agent is connected");
+        let config = ClusterConfig {
+            version: Some(Version { revision, ..Version::default() }),
+            text: text.to_owned(),
+            cluster: self.cluster().to_string(),
+        };
+        let message = Some(broker_message::Message::Config(config));
+        outbox.send(Ok(BrokerMessage { message })).await.expect("the agent's stream stands");
+    }
+
+    /// The names of what the agent offers since its greeting.
+    pub(super) async fn offer(&self) -> Vec<String> {
+        let offer = self.wait("an offer", |message| match message {
+            agent_message::Message::Offer(offer) => Some(offer.clone()),
+            _ => None,
+        });
+        offer.await.profiles.into_iter().map(|it| it.name).collect()
+    }
+
     pub(super) async fn tell_cluster(&self, view: ClusterView) {
         let outbox = self.0.heard.borrow().outbox.clone().expect("an agent is connected");
         let message = Some(broker_message::Message::Cluster(view));
@@ -322,7 +343,9 @@ impl Brokerage for Broker {
     ) -> Result<Response<Self::AttachStream>, Status> {
         let (outbox, messages) = mpsc::channel(64);
         let say = |message| Ok(BrokerMessage { message: Some(message) });
-        let welcome = Welcome { broker: self.0.id.to_string(), cluster: Some(self.view()) };
+        // As a broker does that is older, or has no configuration.
+        let (broker, cluster) = (self.0.id.to_string(), Some(self.view()));
+        let welcome = Welcome { broker, cluster, config: None };
         outbox.try_send(say(broker_message::Message::Welcome(welcome))).unwrap();
         self.0.heard.send_modify(|heard| heard.outbox = Some(outbox.clone()));
         let (broker, mut stream) = (self.clone(), request.into_inner());

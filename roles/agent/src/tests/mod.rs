@@ -5,6 +5,7 @@
 mod abuse;
 mod adoption;
 mod broker;
+mod config;
 mod life;
 mod viewer;
 mod world;

@@ -185,6 +185,7 @@ impl World {
             user: "ada".parse().unwrap(),
             agent: self.me.clone(),
             profile: profile.parse().unwrap(),
+            pool: None,
             view_key: Uuid::new_v4().simple().to_string().parse().unwrap(),
             idempotency_key: "k".parse().unwrap(),
             created_at: self.broker.now(),

@@ -65,6 +65,7 @@ pub async fn cluster(State(app): State<App>) -> Json<Cluster> {
         clock_problem: clock.problem(),
         wire: Some(spoken.table.0),
         wire_problem: broker.wire_problem(&spoken),
+        notice: broker.policy().notice.as_ref().map(ToString::to_string),
     };
     Json(cluster)
 }

@@ -2,6 +2,7 @@
 
 mod caller;
 pub mod cluster;
+pub mod config;
 mod cors;
 pub mod events;
 pub mod login;
@@ -25,6 +26,8 @@ use crate::problem::Refused;
 
 /// Larger bodies are refused before they are read.
 const MAX_BODY: usize = 64 * 1024;
+/// The same where a configuration comes: quotes and line ends count twice in JSON.
+const MAX_CONFIG_BODY: usize = 4 * abide_model::CONFIG_TEXT;
 
 /// What every handler may use.
 #[derive(Clone)]
@@ -39,6 +42,12 @@ pub struct App {
 
 /// All routes.
 pub fn router(app: App) -> Router {
+    let config = Router::new()
+        .route("/", get(config::show).put(config::put))
+        .route("/check", post(config::check))
+        .route("/history", get(config::history))
+        .route("/{version}", get(config::version))
+        .layer(DefaultBodyLimit::max(MAX_CONFIG_BODY));
     let api = Router::new()
         .route("/login", post(login::begin))
         .route("/login/{conversation}", post(login::answer))
@@ -58,6 +67,7 @@ pub fn router(app: App) -> Router {
         .route("/cluster/recovery/expect", post(recovery::expect))
         .route("/cluster/recovery/go", post(recovery::go))
         .route("/cluster/recovery/confirm", post(recovery::confirm))
+        .nest("/config", config)
         .route("/events", get(events::stream))
         .route("/openapi.json", get(pages::openapi))
         .fallback(unknown)

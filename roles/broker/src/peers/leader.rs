@@ -9,8 +9,8 @@ use abide_raft::{
 };
 use abide_wire::peer::cooperation_client::CooperationClient;
 use abide_wire::peer::{
-    self, ProposeReply, ProposeRequest, RemoveRequest, ReserveRequest, SupersedeRequest,
-    propose_reply, reserve_reply,
+    self, ConfigureRequest, ProposeReply, ProposeRequest, RemoveRequest, ReserveRequest,
+    SupersedeRequest, propose_reply, reserve_reply,
 };
 use tokio::time::{Instant, timeout, timeout_at};
 use tonic::transport::Channel;
@@ -20,6 +20,7 @@ use tracing::debug;
 use super::RosterError;
 use crate::broker::Broker;
 use crate::desk::Asked;
+use crate::policy::Wanted;
 use crate::problem::Refused;
 use crate::timing;
 
@@ -91,6 +92,32 @@ impl Broker {
         let there = |mut leader: CooperationClient<Channel>| {
             let request = SupersedeRequest { old: old.0.as_bytes().to_vec().into() };
             async move { Ok(Ok(leader.supersede(request).await?.into_inner().replaced)) }
+        };
+        self.at_leader(here, there).await?
+    }
+
+    /// Has the leader take another configuration of the cluster.
+    ///
+    /// # Errors
+    /// The problem, for the person: what is wrong with it, or that another was taken meanwhile.
+    pub async fn configure(&self, wanted: &Wanted) -> Result<(), Refused> {
+        // A leader that is too old to know the call would not say why it cannot be done.
+        self.table()
+            .await?
+            .encode(&Command { at: Timestamp(0), change: wanted.change() })
+            .map_err(ProposeError::from)?;
+        let here = || async move { leaderless(self.configure_here(wanted).await) };
+        let there = |mut leader: CooperationClient<Channel>| {
+            let request = ConfigureRequest {
+                base: wanted.base,
+                text: wanted.text.to_string(),
+                by: wanted.by.to_string(),
+                note: wanted.note.to_string(),
+            };
+            async move {
+                let problem = leader.configure(request).await?.into_inner().problem;
+                Ok(if problem.is_empty() { Ok(()) } else { Err(problem_in(&problem)?) })
+            }
         };
         self.at_leader(here, there).await?
     }
@@ -270,6 +297,7 @@ fn refusal_out(refusal: Refusal) -> peer::Refusal {
         Refusal::StillReachable => peer::Refusal::StillReachable,
         Refusal::NotReserved => peer::Refusal::NotReserved,
         Refusal::JoinToken => peer::Refusal::JoinToken,
+        Refusal::ConfigChanged => peer::Refusal::ConfigChanged,
     }
 }
 
@@ -288,5 +316,6 @@ fn refusal_in(refusal: peer::Refusal) -> Option<Refusal> {
         peer::Refusal::StillReachable => Refusal::StillReachable,
         peer::Refusal::NotReserved => Refusal::NotReserved,
         peer::Refusal::JoinToken => Refusal::JoinToken,
+        peer::Refusal::ConfigChanged => Refusal::ConfigChanged,
     })
 }

@@ -7,10 +7,10 @@ use abide_raft::{NodeId, Peer, ProposeError};
 use abide_tls::{Node, PeerIdentity};
 use abide_wire::peer::cooperation_server::{Cooperation, CooperationServer};
 use abide_wire::peer::{
-    AnswerReply, AnswerRequest, Blank, ClockReply, ClockRequest, CountFailuresRequest, EnrollReply,
-    EnrollRequest, Greeting, HearsayReply, HearsayRequest, LeaderReply, ProposeReply,
-    ProposeRequest, RelayRequest, RemoveReply, RemoveRequest, ReserveReply, ReserveRequest,
-    SupersedeReply, SupersedeRequest, answer_reply, reserve_reply,
+    AnswerReply, AnswerRequest, Blank, ClockReply, ClockRequest, ConfigureReply, ConfigureRequest,
+    CountFailuresRequest, EnrollReply, EnrollRequest, Greeting, HearsayReply, HearsayRequest,
+    LeaderReply, ProposeReply, ProposeRequest, RelayRequest, RemoveReply, RemoveRequest,
+    ReserveReply, ReserveRequest, SupersedeReply, SupersedeRequest, answer_reply, reserve_reply,
 };
 use bytes::Bytes;
 use tonic::{Request, Response, Status, Streaming};
@@ -23,6 +23,7 @@ use crate::clock;
 use crate::desk::{self, Asked};
 use crate::hearsay::{self, RelayStream};
 use crate::http::login;
+use crate::policy::Wanted;
 use crate::problem::Refused;
 
 /// The service.
@@ -144,6 +145,20 @@ impl Cooperation for CooperationService {
             Err(cause) => problem_out(cause)?,
         };
         Ok(Response::new(RemoveReply { problem }))
+    }
+
+    async fn configure(
+        &self,
+        request: Request<ConfigureRequest>,
+    ) -> Result<Response<ConfigureReply>, Status> {
+        self.check(&request)?;
+        let ConfigureRequest { base, text, by, note } = request.into_inner();
+        let wanted = Wanted { base, text: text.into(), by: by.into(), note: note.into() };
+        let problem = match self.broker.configure_here(&wanted).await {
+            Ok(()) => Bytes::new(),
+            Err(cause) => problem_out(cause)?,
+        };
+        Ok(Response::new(ConfigureReply { problem }))
     }
 
     async fn answer(

@@ -141,6 +141,7 @@ fn reserve(number: u64) -> Command {
         place,
         user: testing::id(&user),
         profile: testing::id("gnome"),
+        pool: None,
         key: testing::id(&key),
         want: Want::ResumeOrStart { profile: None },
     };

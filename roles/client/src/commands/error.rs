@@ -1,6 +1,7 @@
 //! Why a command failed, what to do next, and the exit code that tells it to scripts.
 
 use std::io;
+use std::path::PathBuf;
 
 use abide_api::{ProblemKind, Session};
 use abide_tls::Fingerprint;
@@ -95,6 +96,30 @@ pub enum CommandError {
     /// A drill cannot be done.
     #[error(transparent)]
     Drill(#[from] DrillError),
+    /// What is wrong with a configuration of the cluster.
+    #[error("the configuration has problems; nothing was changed\n{}", .0.join("\n"))]
+    BadConfig(Vec<String>),
+    /// Another configuration was taken while this one was edited.
+    #[error("another configuration was taken meanwhile: {0}")]
+    ConfigOvertaken(String),
+    /// The person's editor.
+    #[error("cannot edit with {editor}")]
+    Editor {
+        /// As it is set.
+        editor: String,
+        /// Why not.
+        #[source]
+        cause: io::Error,
+    },
+    /// A file that was named.
+    #[error("cannot read {}", path.display())]
+    NoFile {
+        /// Which.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        cause: io::Error,
+    },
     /// The person did not want it after all.
     #[error("nothing was changed")]
     Declined,
@@ -141,7 +166,9 @@ impl CommandError {
     pub fn exit_code(&self) -> ExitCode {
         match self {
             Self::NotLoggedIn | Self::CaNotTrusted(_) | Self::PassRefused => ExitCode::NotLoggedIn,
-            Self::NoBroker | Self::NoUserName => ExitCode::Usage,
+            Self::NoBroker | Self::NoUserName | Self::NoFile { .. } | Self::BadConfig(_) => {
+                ExitCode::Usage
+            }
             Self::Call(error) | Self::Login(LoginError::Call(error)) => of_call(error),
             Self::Login(LoginError::NoAnswer(_)) => ExitCode::NotLoggedIn,
             Self::Contact(ContactError::Unreachable { .. } | ContactError::NoLook { .. })
@@ -161,6 +188,8 @@ impl CommandError {
             | Self::AmbiguousBroker { .. }
             | Self::Drill(_)
             | Self::Declined
+            | Self::ConfigOvertaken(_)
+            | Self::Editor { .. }
             | Self::NobodyToAsk(_)
             | Self::Enter(_)
             | Self::Attach(_)
@@ -182,6 +211,10 @@ impl CommandError {
             Self::NoSuchBroker(_) | Self::AmbiguousBroker { .. } => {
                 "The brokers: abide cluster status".to_owned()
             }
+            Self::ConfigOvertaken(_) => {
+                "See what is in force now (abide config diff FILE), and apply yours again: abide config apply FILE".to_owned()
+            }
+            Self::Editor { .. } => "Set EDITOR to one that is installed.".to_owned(),
             Self::NobodyLeads | Self::Drill(DrillError::NobodyLeads) => {
                 "A majority of the brokers must run and reach each other.".to_owned()
             }

@@ -4,6 +4,8 @@
 
 mod agents;
 mod cluster;
+mod config;
+mod config_edit;
 mod connect;
 mod console;
 mod drill;
@@ -24,6 +26,10 @@ use crate::store::{KnownCluster, Store, StoreError};
 
 pub use agents::list_agents;
 pub use cluster::{TokenOptions, cluster_token, remove_broker};
+pub use config::{
+    ApplyOptions, ConfigText, apply_config, config_history, diff_config, show_config,
+};
+pub use config_edit::edit_config;
 pub use connect::{ConnectOptions, Target, Through, connect};
 pub use console::{Format, secret_from};
 pub use drill::{Drill, DrillError, DrillOptions, drill};

@@ -83,6 +83,7 @@ pub const SESSION: &str = "01a20a2a-7775-7760-9c8c-8e1cd9a82b65";
 
 pub fn session() -> Session {
     Session {
+        pool: None,
         id: SESSION.to_owned(),
         user: "ada".to_owned(),
         agent: "a1".to_owned(),

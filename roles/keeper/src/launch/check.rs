@@ -227,6 +227,7 @@ mod tests {
             user: id(user),
             agent: id(&agent.repeat(32)),
             profile: id("desktop"),
+            pool: None,
             view_key: id(&"f".repeat(32)),
             idempotency_key: id("k"),
             created_at: Timestamp(1_000_000),

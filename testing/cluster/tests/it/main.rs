@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "what helps a test fails as the test does")]
 
 mod command_line;
+mod config;
 mod demo;
 mod drill;
 mod failing_disk;

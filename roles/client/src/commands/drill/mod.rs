@@ -227,6 +227,7 @@ mod tests {
             clock_problem: None,
             wire: None,
             wire_problem: None,
+            notice: None,
         }
     }
 
