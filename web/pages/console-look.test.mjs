@@ -44,6 +44,7 @@ const SCENES = [
   ["sessions", "sessions", `${id("row")}[data-key]`, async (page) => page.click(`${id("row")} >> nth=3`)],
   ["agents", "agents", `${id("row")}[data-key]`],
   ["agent", "agents?agent=id-node-02", `${id("history")} canvas`],
+  ["agent-history", "agents?agent=id-node-03", `${id("history")} canvas`, (page) => page.locator(`${id("history")} figure`).last().scrollIntoViewIfNeeded()],
   ["cluster", "cluster", id("broker")],
   ["placement", "placement?user=ada", id("explained")],
   [
