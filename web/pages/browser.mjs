@@ -65,6 +65,18 @@ export async function logIn(page, broker, hash = "") {
   await page.waitForSelector(id("open-desktop"));
 }
 
+/** Logs in at the console, at one of its pages: "sessions", "agents?search=x". */
+export async function enterConsole(page, broker, route = "sessions") {
+  await page.goto(`${broker.url}/console#/${route}`);
+  await page.fill(id("username"), USER);
+  await page.click(id("submit"));
+  await page.fill(id("answer-0"), PASSWORD);
+  await page.click(id("submit"));
+  await page.waitForSelector(`${id("page")}[data-page="${route.split("?")[0]}"]`);
+}
+
+export const minutesAgo = (n) => new Date(Date.now() - n * 60_000).toISOString();
+
 /** Waits for the viewer's `data-state`. */
 export function reached(page, state) {
   return page.waitForSelector(`html[data-state="${state}"]`, { state: "attached" });

@@ -1,14 +1,13 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { PASSWORD, USER } from "../mock/cluster.mjs";
-import { id, launch, logIn, reached, shoot, until, withPage } from "./browser.mjs";
+import { id, launch, logIn, minutesAgo, reached, shoot, until, withPage } from "./browser.mjs";
 
 let browser;
 before(async () => (browser = await launch()));
 after(() => browser.close());
 
 const promise = (name, body, options) => test(name, () => withPage(browser, body, options));
-const minutesAgo = (n) => new Date(Date.now() - n * 60_000).toISOString();
 
 promise("a person logs in and has a desktop in one click", async ({ page, broker, agent, cluster }) => {
   await page.goto(broker.url);

@@ -41,13 +41,6 @@ export function merge(logs: Log[]): { entries: Entry[]; more: boolean } {
   return { entries, more: open.length > 0 };
 }
 
-/** The logs to read on in: those that end first. */
-export function next(logs: Log[]): Log[] {
-  const open = logs.filter((it) => it.before !== null);
-  const horizon = open.map((it) => it.records.at(-1)?.at ?? "9").sort().at(-1);
-  return open.filter((it) => (it.records.at(-1)?.at ?? "9") === horizon);
-}
-
 export const DECISIONS: Record<string, string> = {
   login: "Log in",
   logout: "Log out",

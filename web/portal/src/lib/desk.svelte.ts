@@ -1,7 +1,7 @@
 // What the page knows and does once somebody is signed in: their sessions, and the one wish that is
 // being fulfilled.
 
-import type { Connected, Profile, Session } from "../../../shared/api.ts";
+import type { Account, Connected, Profile, Session } from "../../../shared/api.ts";
 import { Problem } from "../../../shared/problem.ts";
 import { over, standing } from "../../../shared/standing.ts";
 import { type Brokers, type Call, Silent } from "../../../shared/brokers.ts";
@@ -32,6 +32,8 @@ export class Desk {
   /** Null until the first answer. */
   sessions: Session[] | null = $state.raw(null);
   profiles: Profile[] = $state.raw([]);
+  /** Whether this person administers the cluster. */
+  admin = $state(false);
   opening: Opening = $state.raw({ at: "nothing" });
   /** What was refused, other than the opening. */
   problem: Problem | null = $state.raw(null);
@@ -175,9 +177,10 @@ export class Desk {
     else if (session && over(session)) this.cancel();
   }
 
-  /** What rarely changes: the profiles on offer. */
+  /** What rarely changes: the profiles on offer, and what this person may do. */
   private async learn(): Promise<void> {
     try {
+      this.admin = (await this.call<Account>({ method: "GET", path: "/api/v1/account" })).admin;
       this.profiles = (await this.call<{ profiles: Profile[] }>({ method: "GET", path: "/api/v1/profiles" })).profiles;
     } catch (error) {
       this.fail(error);
