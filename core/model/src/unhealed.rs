@@ -87,6 +87,14 @@ pub enum Unhealed {
 }
 
 impl Unhealed {
+    /// The configuration that is to be applied again, if it is one.
+    pub fn config(&self) -> Option<&ConfigVersion> {
+        match self {
+            Self::Configured(version) => Some(version),
+            _ => None,
+        }
+    }
+
     /// What kind it is, for programs.
     pub fn kind(&self) -> &'static str {
         match self {

@@ -151,10 +151,18 @@ const OLD: &str = r#"
 "#;
 
 #[tokio::test]
-async fn a_ledger_of_the_first_format_is_taken_over_whole() {
+async fn a_ledger_of_an_earlier_format_is_taken_over_whole() {
+    let second = OLD.replace("'pass', 'clock'", "'pass', 'log-out', 'clock'");
+    let second = second.replace("user_version = 1", "user_version = 2");
+    for old in [OLD, &second] {
+        is_taken_over(old).await;
+    }
+}
+
+async fn is_taken_over(sql: &str) {
     let folder = tempfile::tempdir().unwrap();
     let old = rusqlite::Connection::open(folder.path().join("ledger.db")).unwrap();
-    old.execute_batch(OLD).unwrap();
+    old.execute_batch(sql).unwrap();
     old.close().unwrap();
     let (ledger, contents) = Ledger::open(folder.path()).unwrap();
     let expected = Contents {
@@ -166,7 +174,7 @@ async fn a_ledger_of_the_first_format_is_taken_over_whole() {
         ..Contents::default()
     };
     assert_eq!(contents, expected);
-    // What the first format had no place for.
+    // What they had no place for.
     let config = KeptConfig { told: vec![7], read: None };
     let new = vec![Write::PutLogOut(log_out("ada", 11)), Write::PutConfig(config.clone())];
     ledger.write(new).await.unwrap();
@@ -270,7 +278,7 @@ async fn a_damaged_ledger_is_named_and_left_alone() {
 
 #[tokio::test]
 async fn somebody_elses_database_and_a_newer_one_are_left_alone() {
-    for (pragma, value) in [("application_id", 1), ("user_version", 3), ("user_version", 0)] {
+    for (pragma, value) in [("application_id", 1), ("user_version", 4), ("user_version", 0)] {
         let folder = tempfile::tempdir().unwrap();
         filled(folder.path()).await;
         let path = folder.path().join("ledger.db");

@@ -124,7 +124,10 @@ pub(super) async fn list(broker: &Broker) -> Reply {
                 lines.extend(found.iter().map(|it| format!("  {it}")));
                 let items: Vec<_> = found
                     .iter()
-                    .map(|it| json!({ "kind": it.kind(), "text": it.to_string() }))
+                    .map(|it| {
+                        let config = it.config().map(|it| &*it.text);
+                        json!({ "kind": it.kind(), "text": it.to_string(), "config": config })
+                    })
                     .collect();
                 details.push(json!({ "folder": folder, "unhealed": items }));
             }

@@ -39,9 +39,11 @@ pub async fn edit_config(store: &Store, note: Option<String>) -> Result<(), Comm
     let begin = if old.text.trim().is_empty() { TEMPLATE } else { &old.text };
     let file = Builder::new().prefix("abide-").suffix(".toml").tempfile()?;
     std::fs::write(file.path(), begin)?;
-    match go_on(&api, &old, file.path(), begin, note).await {
-        Ok(()) => Ok(()),
-        Err(cause) => Err(keep(file, cause)),
+    let done = go_on(&api, &old, file.path(), begin, note).await;
+    let is_worth_it = std::fs::read_to_string(file.path()).is_ok_and(|text| text != begin);
+    match done {
+        Err(cause) if is_worth_it => Err(keep(file, cause)),
+        done => done,
     }
 }
 

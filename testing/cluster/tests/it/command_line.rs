@@ -27,11 +27,17 @@ impl Computer {
     }
 
     pub fn run_with(&self, input: &str, arguments: &[&str]) -> Output {
+        self.run_in(&[], input, arguments)
+    }
+
+    /// With these variables in the environment.
+    pub fn run_in(&self, variables: &[(&str, &str)], input: &str, arguments: &[&str]) -> Output {
         let mut command = Command::new(Binaries::beside_this_program().unwrap().abide);
         command.args(arguments).env("HOME", self.home.path());
-        for name in ["XDG_CONFIG_HOME", "XDG_STATE_HOME", "DISPLAY", "WAYLAND_DISPLAY"] {
+        for name in ["XDG_CONFIG_HOME", "XDG_STATE_HOME", "DISPLAY", "WAYLAND_DISPLAY", "VISUAL"] {
             command.env_remove(name);
         }
+        command.envs(variables.iter().copied());
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         // A command that reads nothing may be gone before.

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use abide_api::{ConfigRequest, ProblemKind};
-use abide_client::Api;
+use abide_api::{ConfigRequest, ProblemKind, StartRequest, Want};
+use abide_client::{Api, WishKey};
 use abide_cluster::{Cluster, until};
 
 use crate::command_line::{Computer, failed, succeeded};
@@ -127,4 +127,97 @@ async fn an_administrator_handles_it_by_the_command_line() {
     })
     .await
     .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_typed_in_an_editor_is_taken_or_kept_in_a_file() {
+    let (cluster, admin) = three().await;
+    let computer = Computer::new();
+    computer.log_in(&cluster, cluster.admin());
+    let edit = |editor: &str| computer.run_in(&[("EDITOR", editor)], "", &["config", "edit"]);
+    succeeded(&edit("true"));
+    assert_eq!(admin.config().await.unwrap().version, 0, "nothing was changed");
+    succeeded(&edit("sed -i '1i sessions_per_user = 3'"));
+    let taken = admin.config().await.unwrap();
+    let typed = "sessions_per_user = 3\n# The cluster's configuration";
+    assert!(taken.text.starts_with(typed), "it begins with the template: {}", taken.text);
+
+    let kept = |output: &std::process::Output| {
+        let words = String::from_utf8_lossy(&output.stderr);
+        let path = words.lines().find_map(|line| line.strip_prefix("Your text is kept: "));
+        let path = path.expect("the file is named").to_owned();
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::remove_file(path).unwrap();
+        text
+    };
+    // The file's name comes last: what is before it writes into it.
+    let bad = edit("echo 'colour = 1' >");
+    failed(&bad, 2, "cluster.toml:1: colour: unknown key");
+    assert_eq!(kept(&bad), "colour = 1\n");
+
+    let theirs = computer.home().join("theirs.toml");
+    std::fs::write(&theirs, "sessions_per_user = 5\n").unwrap();
+    let abide = abide_cluster::Binaries::beside_this_program().unwrap().abide;
+    let meanwhile = format!(
+        "{} config apply {} && echo 'sessions_per_user = 7' >",
+        abide.display(),
+        theirs.display()
+    );
+    let late = edit(&meanwhile);
+    failed(&late, 1, "another configuration was taken meanwhile: Version 2, by admin");
+    assert_eq!(kept(&late), "sessions_per_user = 7\n");
+    assert_eq!(admin.config().await.unwrap().text, "sessions_per_user = 5\n");
+    failed(&edit("false"), 1, "cannot edit with false");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_desktop_of_the_configuration_is_started_at_once_and_after_every_restart() {
+    let (mut cluster, admin) = three().await;
+    let api = cluster.log_in(&cluster.add_user("ada").unwrap()).await.unwrap();
+    let is_offered = async || {
+        let offered = admin.profiles().await.ok()?.profiles;
+        offered.iter().any(|it| it.name == "fresh" && it.title == "Fresh").then_some(())
+    };
+    let text =
+        "[[profile]]\nname = 'fresh'\ntitle = 'Fresh'\nplain = true\ncommand = ['sleep', '123456']";
+    admin.put_config(&wanted(0, text)).await.unwrap();
+    until("it is offered", DEADLINE, is_offered).await.unwrap();
+    let fresh = StartRequest { profile: Some("fresh".to_owned()), want: Want::Start };
+    let first = api.start(&fresh, &WishKey::random()).await.unwrap().session;
+    assert!(commands_of(&cluster, &first.id).contains("sleep\0123456\0"));
+
+    for agent in 0..2 {
+        cluster.kill_agent(agent);
+    }
+    for broker in 0..3 {
+        cluster.kill_broker(broker);
+    }
+    for agent in 0..2 {
+        cluster.start_agent(agent).unwrap();
+    }
+    for broker in 0..3 {
+        cluster.launch_broker(broker).unwrap();
+    }
+    until_standing(&admin, |now| now.can_lose == 1).await;
+    cluster.until_agents_are_heard(&admin).await.unwrap();
+    assert_eq!(admin.config().await.unwrap().text, text);
+    let second = api.start(&fresh, &WishKey::random()).await.unwrap().session;
+    assert!(commands_of(&cluster, &second.id).contains("sleep\0123456\0"));
+
+    // Taken away, it is not started any more; the desktops go on.
+    admin.put_config(&wanted(1, "")).await.unwrap();
+    until("it is offered no more", DEADLINE, async || is_offered().await.is_none().then_some(()))
+        .await
+        .unwrap();
+    let refused = api.start(&fresh, &WishKey::random()).await.unwrap_err();
+    assert_eq!(refused.kind(), Some(ProblemKind::NoAgent), "{refused}");
+    assert_eq!(api.connect(&first.id, &WishKey::random()).await.unwrap().session.id, first.id);
+}
+
+/// The command lines of all processes of a session.
+fn commands_of(cluster: &Cluster, session: &str) -> String {
+    let agents = cluster.agents().iter();
+    let agent = agents.filter(|it| it.session_folders().iter().any(|id| id == session));
+    let all = agent.flat_map(|it| it.session_processes(session));
+    all.filter_map(|pid| std::fs::read_to_string(format!("/proc/{pid}/cmdline")).ok()).collect()
 }

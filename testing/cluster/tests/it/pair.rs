@@ -231,9 +231,13 @@ async fn who_was_not_last_in_charge_is_refused_and_can_be_told_to_go_on_all_the_
     let api = cluster.log_in(&user).await.unwrap();
     let (active, standby) = leader(&cluster, &admin).await;
     assert_eq!(ha(&cluster, active, &["activate"]).await, SERVES);
+    until_standing(&admin, |now| now.wire >= Some(2)).await;
     cluster.kill_broker(standby);
     let session = api.start(&start(), &WishKey::random()).await.unwrap().session.id;
     admin.join_token(abide_api::JoinRole::Agent, None).await.unwrap();
+    let text = "notice = 'of the lower claim'";
+    let config = abide_api::ConfigRequest { base: 0, text: text.to_owned(), note: None };
+    admin.put_config(&config).await.unwrap();
     cluster.kill_broker(active);
 
     cluster.launch_broker(standby).unwrap();
@@ -263,7 +267,13 @@ async fn who_was_not_last_in_charge_is_refused_and_can_be_told_to_go_on_all_the_
     let (code, words) = cluster.ha(active, &["aside"]).await.unwrap();
     assert_eq!(code, SERVES, "{words}");
     assert!(words.contains("a join token was made"), "{words}");
+    assert!(words.contains("configuration 1 was taken from admin"), "{words}");
     assert!(!words.contains(&session), "sessions heal: {words}");
+    let (_, json) = cluster.ha(active, &["aside", "--json"]).await.unwrap();
+    assert!(json.contains(text), "{json}");
+    admin.put_config(&config).await.unwrap();
+    let (_, words) = cluster.ha(active, &["aside"]).await.unwrap();
+    assert!(!words.contains("configuration"), "what is done vanishes: {words}");
     let (_, words) = cluster.ha(standby, &["aside"]).await.unwrap();
     assert!(words.contains("nothing is kept aside"), "{words}");
 }
