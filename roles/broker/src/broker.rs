@@ -265,14 +265,18 @@ impl Broker {
     /// The configuration that agents should go by; `None` while none was ever taken. After the loss of a table
     /// they go on with what they had.
     pub fn cluster_config(&self, table: &Table) -> Option<wire::ClusterConfig> {
-        let (generation, claimant) = self.stands_on(table, self.raft.claim());
-        let config = table.config();
-        let version = wire::Version { generation, claimant, revision: config.number };
-        (config.number > 0).then(|| wire::ClusterConfig {
+        self.config_version(table).map(|version| wire::ClusterConfig {
             version: Some(version),
-            text: config.text.to_string(),
+            text: table.config().text.to_string(),
             cluster: self.identity.cluster().to_string(),
         })
+    }
+
+    /// In what order agents put it.
+    fn config_version(&self, table: &Table) -> Option<wire::Version> {
+        let (generation, claimant) = self.stands_on(table, self.raft.claim());
+        let revision = table.config().number;
+        (revision > 0).then_some(wire::Version { generation, claimant, revision })
     }
 
     /// Writes this broker into the table, with its key's certificate, and keeps the ring as the table
@@ -290,12 +294,13 @@ impl Broker {
                 self.hub.tell_all(&wire::broker_message::Message::Cluster(view.clone()));
                 told = Some(view);
             }
-            let config = self.cluster_config(&table.0);
-            if configured != config {
-                if let Some(config) = &config {
-                    self.hub.tell_all(&wire::broker_message::Message::Config(config.clone()));
-                }
-                configured = config;
+            // The table changes often, and the text is long.
+            let version = self.config_version(&table.0);
+            if configured != version {
+                let config =
+                    self.cluster_config(&table.0).map(wire::broker_message::Message::Config);
+                config.iter().for_each(|config| self.hub.tell_all(config));
+                configured = version;
             }
             timing::compare(&table.0, self.settings.timing, &mut others);
             if rebuilds && !leadership.borrow().is_leaderless() {

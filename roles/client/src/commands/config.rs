@@ -61,7 +61,7 @@ pub async fn show_config(
         return Ok(());
     }
     tell(&title(&config));
-    answer(config.text.trim_end_matches('\n'))?;
+    answer(config.text.strip_suffix('\n').unwrap_or(&config.text))?;
     Ok(())
 }
 
