@@ -5,7 +5,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let grpc = std::env::var_os("CARGO_FEATURE_GRPC").is_some();
     let generator = || tonic_prost_build::configure().build_client(grpc).build_server(grpc);
     let compile = |files: &[&str]| protox::compile(files, ["proto"]);
-    generator().compile_fds(compile(&["abide/agent.v1.proto", "abide/keeper.v1.proto"])?)?;
+    // Long, and told to each agent: one text for all.
+    let agents = generator().bytes(".abide.agent.v1.ClusterConfig.text");
+    agents.compile_fds(compile(&["abide/agent.v1.proto", "abide/keeper.v1.proto"])?)?;
     // These use the agents' messages; each package is a module of its own here.
     let beside_agents = |name: &str| {
         let folder = std::path::PathBuf::from(std::env::var("OUT_DIR")?).join(name);

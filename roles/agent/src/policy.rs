@@ -53,11 +53,11 @@ impl Policy {
             return Ok(Self::new(Kept::default(), ClusterConfig::default()));
         }
         // This version may read more, or less, than the one that kept it.
-        let config = match (abide_policy_text::read(&told.text), &read) {
+        let config = match (read_text(&told), &read) {
             (Ok(config), _) => return Ok(Self::new(Kept { told, read: None }, config)),
             (Err(problems), read) => {
                 say_unreadable(&told, &problems);
-                let earlier = read.as_ref().and_then(|it| abide_policy_text::read(&it.text).ok());
+                let earlier = read.as_ref().and_then(|it| read_text(it).ok());
                 earlier.unwrap_or_default()
             }
         };
@@ -94,7 +94,7 @@ impl Policy {
         if version(told) <= version(&kept.told) {
             return None;
         }
-        match abide_policy_text::read(&told.text) {
+        match read_text(told) {
             Ok(config) => {
                 *kept = Kept { told: told.clone(), read: None };
                 let number = told.version.unwrap_or_default().revision;
@@ -117,15 +117,22 @@ impl Policy {
     }
 }
 
+/// What a text says, or all that is wrong with it.
+fn read_text(told: &Told) -> Result<ClusterConfig, String> {
+    let text = std::str::from_utf8(&told.text).map_err(|cause| cause.to_string())?;
+    abide_policy_text::read(text).map_err(|problems| problems.to_string())
+}
+
 fn version(told: &Told) -> (u64, u64, u64) {
     let version = told.version.unwrap_or_default();
     (version.generation, version.claimant, version.revision)
 }
 
-fn say_unreadable(told: &Told, problems: &abide_config::Problems) {
+fn say_unreadable(told: &Told, problems: &str) {
     let number = told.version.unwrap_or_default().revision;
     warn!(
-        number, %problems,
+        number,
+        problems,
         "Configuration of the cluster cannot be read here: the last one that can be is in force"
     );
 }
@@ -141,7 +148,7 @@ mod tests {
 
     fn told(generation: u64, revision: u64, text: &str) -> Told {
         let version = Some(Version { generation, claimant: 0, revision });
-        Told { version, text: text.into(), cluster: CLUSTER.into() }
+        Told { version, text: text.to_owned().into(), cluster: CLUSTER.into() }
     }
 
     fn restored(cluster: &str, kept: &KeptConfig) -> Policy {

@@ -5,11 +5,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use abide_auth::{AuditLog, Issuer, Verifier};
-use abide_model::{AgentId, BrokerId, Change, Fence, Table, Timestamp};
+use abide_model::{AgentId, BrokerId, Change, ConfigVersion, Fence, Table, Timestamp};
 use abide_raft::{Claim, Peer, Raft, ReadError};
 use abide_ticket::{KeyRing, TOKEN_LEEWAY_MS, VerifyingKey};
 use abide_tls::{Authority, BrokerIdentity, Identity};
 use abide_wire::agent as wire;
+use bytes::Bytes;
 use tokio::sync::OnceCell;
 use tokio::time::sleep;
 
@@ -29,6 +30,15 @@ use crate::speech::Speeches;
 use crate::standing::Group;
 use crate::timing;
 use crate::waiting::Waiting;
+
+/// A configuration's text for agents: the table's own, not a copy for each.
+struct Shared(Arc<ConfigVersion>);
+
+impl AsRef<[u8]> for Shared {
+    fn as_ref(&self) -> &[u8] {
+        self.0.text.as_bytes()
+    }
+}
 
 /// The broker's parts. Clones are the same broker.
 #[derive(Clone)]
@@ -267,7 +277,7 @@ impl Broker {
     pub fn cluster_config(&self, table: &Table) -> Option<wire::ClusterConfig> {
         self.config_version(table).map(|version| wire::ClusterConfig {
             version: Some(version),
-            text: table.config().text.to_string(),
+            text: Bytes::from_owner(Shared(table.config().clone())),
             cluster: self.identity.cluster().to_string(),
         })
     }

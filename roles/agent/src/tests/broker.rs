@@ -205,7 +205,7 @@ impl Broker {
         let outbox = self.0.heard.borrow().outbox.clone().expect("an agent is connected");
         let config = ClusterConfig {
             version: Some(Version { revision, ..Version::default() }),
-            text: text.to_owned(),
+            text: text.to_owned().into(),
             cluster: self.cluster().to_string(),
         };
         let message = Some(broker_message::Message::Config(config));
