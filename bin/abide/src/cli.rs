@@ -7,6 +7,7 @@ mod cluster;
 mod config;
 mod doctor;
 mod ha;
+mod placement;
 mod user;
 
 use std::path::PathBuf;
@@ -22,6 +23,7 @@ pub use cluster::{ClusterCommand, DrillArgs, RecoverCommand};
 pub use config::ConfigCommand;
 pub use doctor::DoctorArgs;
 pub use ha::{ActivateArgs, HaCommand};
+pub use placement::{ExplainArgs, PlacementCommand};
 pub use user::{UserArgs, UserCommand};
 
 use agent::AGENT_EXAMPLES;
@@ -81,6 +83,9 @@ pub enum Command {
     /// The cluster's configuration: pools, limits, kinds of desktop (administrators)
     #[command(subcommand, after_help = CONFIG_EXAMPLES)]
     Config(ConfigCommand),
+    /// See where sessions go, and why
+    #[command(subcommand)]
+    Placement(PlacementCommand),
     /// Run this machine's broker, or make a cluster
     #[command(args_conflicts_with_subcommands = true, after_help = BROKER_EXAMPLES)]
     Broker(BrokerArgs),

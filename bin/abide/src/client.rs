@@ -1,16 +1,16 @@
-//! `abide login|logout|connect|session|cluster`: what the words mean to the client.
+//! `abide login|logout|connect|session|cluster|placement`: what the words mean to the client.
 
 use std::future::Future;
 
-use abide_client::Store;
 use abide_client::commands::{
     self, CommandError, Confirmation, ConnectOptions, DrillOptions, Format, LoginOptions,
     LogoutScope, Looking, Target, Through, TokenOptions,
 };
+use abide_client::{PlacementQuery, Store};
 
 use crate::cli::{
-    ClusterCommand, ConnectArgs, DrillArgs, JsonArg, LoginArgs, LogoutArgs, RecoverCommand,
-    SessionCommand,
+    ClusterCommand, ConnectArgs, DrillArgs, ExplainArgs, JsonArg, LoginArgs, LogoutArgs,
+    PlacementCommand, RecoverCommand, SessionCommand,
 };
 use crate::input::broker_settings;
 use crate::told_to_stop;
@@ -58,6 +58,12 @@ pub async fn session(command: SessionCommand) -> anyhow::Result<()> {
         }
     }?;
     Ok(())
+}
+
+pub async fn placement(command: PlacementCommand) -> anyhow::Result<()> {
+    let PlacementCommand::Explain(ExplainArgs { user, groups, profile, json }) = command;
+    let asked = PlacementQuery { user, groups, profile };
+    Ok(commands::explain_placement(&store()?, &asked, format(&json)).await?)
 }
 
 pub async fn cluster(command: ClusterCommand) -> anyhow::Result<()> {

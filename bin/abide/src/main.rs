@@ -46,6 +46,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Session(command) => client::session(command).await,
         Command::Cluster(command) => client::cluster(command).await,
         Command::Config(command) => config::config(command).await,
+        Command::Placement(command) => client::placement(command).await,
         Command::Broker(args) => broker::broker(args).await,
         Command::Agent(args) => agent::agent(args).await,
         Command::User(args) => user::user(args),

@@ -38,6 +38,7 @@ impl Table {
             Change::AdmitAgent { hash, agent, name } => self.admit_agent(hash, agent, name),
             Change::AgentHeard { agent, facts } => self.agent_heard(&agent, facts),
             Change::AgentUnheard { agent, since } => self.agent_unheard(&agent, since),
+            Change::Drain { agent, plan } => self.drain(&agent, plan),
             Change::Reserve { place, user, profile, pool, key, want } => {
                 self.reserve(place, user, (profile, pool), key, want)
             }

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use crate::{
-    AgentFacts, AgentId, BootId, Broker, BrokerId, EndReason, IdempotencyKey, PoolName,
+    AgentFacts, AgentId, BootId, Broker, BrokerId, Drain, EndReason, IdempotencyKey, PoolName,
     ProfileName, Session, SessionId, Timestamp, UserName, ViewKey, WireVersion,
 };
 
@@ -130,6 +130,13 @@ pub enum Change {
         agent: AgentId,
         /// When it was heard last.
         since: Timestamp,
+    },
+    /// An agent takes no new sessions any more, or takes them again.
+    Drain {
+        /// The agent.
+        agent: AgentId,
+        /// How; `None`: it takes them again.
+        plan: Option<Arc<Drain>>,
     },
     /// A session is promised.
     Reserve {
@@ -313,6 +320,9 @@ pub enum Refusal {
     /// The agent is not heard.
     #[error("the agent cannot be reached")]
     AgentUnreachable,
+    /// The agent takes no new sessions.
+    #[error("the agent takes no new sessions")]
+    AgentDrained,
     /// The session belongs to another agent.
     #[error("the session belongs to another agent")]
     WrongAgent,

@@ -25,7 +25,9 @@ pub use config::{CONFIG_NOTE, CONFIG_TEXT, CONFIGS_BYTES, CONFIGS_KEPT, ConfigVe
 pub use ids::*;
 pub use parts::{Part, PartError};
 pub use rebuild::{Placing, Rebuild};
-pub use rows::{Agent, AgentFacts, Broker, EndReason, Profile, Reach, Session, State, Timing};
+pub use rows::{
+    Agent, AgentFacts, AtDeadline, Broker, Drain, EndReason, Profile, Reach, Session, State, Timing,
+};
 pub use table::{Admission, ENDED_KEPT_MS, KEYS_KEPT_MS, Removed, Table};
 pub use unhealed::Unhealed;
 pub use version::WireVersion;

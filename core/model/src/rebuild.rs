@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use imbl::OrdSet;
 
-use crate::{Agent, AgentId, BrokerId, Outcome, Reach, Refusal, Removed, Table, Timestamp};
+use crate::{Agent, AgentId, BrokerId, Outcome, Refusal, Removed, Table, Timestamp};
 
 /// How a table was made anew.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -125,9 +125,7 @@ impl Table {
         if self.rebuild.is_none() {
             return Outcome::Refused(Refusal::UnknownAgent);
         }
-        let reach = Reach::Unreachable { since: self.now };
-        let joined_at = self.now;
-        let agent = Agent { id: id.clone(), name, joined_at, facts: None, reach, live: 0 };
+        let agent = Agent::new(id.clone(), name, self.now);
         self.agents.insert(id, Arc::new(agent));
         Outcome::Done
     }

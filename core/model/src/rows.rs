@@ -1,9 +1,10 @@
 //! The table's rows.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::{
-    AgentId, BootId, BrokerId, IdempotencyKey, PoolName, ProfileName, SessionId, Timestamp,
+    AgentId, BootId, BrokerId, IdempotencyKey, Label, PoolName, ProfileName, SessionId, Timestamp,
     UserName, ViewKey,
 };
 
@@ -47,6 +48,44 @@ pub struct Agent {
     pub reach: Reach,
     /// How many sessions it has that are reserved, start, run or end.
     pub live: u32,
+    /// It takes no new sessions, and why.
+    pub drain: Option<Arc<Drain>>,
+    /// When it failed a start last, if none that was reserved since has worked. Which agent gets a session
+    /// depends on it, nothing else.
+    pub failed_at: Option<Timestamp>,
+}
+
+impl Agent {
+    /// One that joins; nobody has heard it yet.
+    pub fn new(id: AgentId, name: String, now: Timestamp) -> Self {
+        let reach = Reach::Unreachable { since: now };
+        Self { id, name, joined_at: now, facts: None, reach, live: 0, drain: None, failed_at: None }
+    }
+}
+
+/// An agent is taken out of service: it takes no new sessions, those that are there go on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Drain {
+    /// Who wants it.
+    pub by: Arc<str>,
+    /// Since when.
+    pub since: Timestamp,
+    /// When it should be empty.
+    pub deadline: Option<Timestamp>,
+    /// For the people whose sessions are there; empty if there is nothing to say.
+    pub message: Arc<str>,
+    /// What becomes of sessions that are there at the deadline.
+    pub then: AtDeadline,
+}
+
+/// What becomes of a drained agent's sessions at the deadline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum AtDeadline {
+    /// They go on.
+    #[default]
+    Keep,
+    /// They are ended.
+    End,
 }
 
 /// What an agent says of itself in its greeting.
@@ -60,6 +99,10 @@ pub struct AgentFacts {
     pub weight: u32,
     /// The kinds of desktop it offers, in its own order.
     pub profiles: Vec<Profile>,
+    /// What it has, for profiles that require it.
+    pub labels: BTreeSet<Label>,
+    /// How many sessions it takes at most.
+    pub max_sessions: Option<u32>,
 }
 
 /// A kind of desktop on offer.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use imbl::ordmap::DiffItem;
 use imbl::{OrdMap, OrdSet};
 
 use crate::{
@@ -141,6 +142,19 @@ impl Table {
     /// All agents.
     pub fn agents(&self) -> impl Iterator<Item = &Arc<Agent>> {
         self.agents.values()
+    }
+
+    /// The agents whose rows are not as in an earlier table, or are not there any more. Costs about as much
+    /// as there are such.
+    pub fn agents_unlike<'a>(
+        &'a self,
+        earlier: &'a Table,
+    ) -> impl Iterator<Item = (&'a AgentId, Option<&'a Arc<Agent>>)> {
+        earlier.agents.diff(&self.agents).map(|item| match item {
+            DiffItem::Add(id, agent) => (id, Some(agent)),
+            DiffItem::Update { new: (id, agent), .. } => (id, Some(agent)),
+            DiffItem::Remove(id, _) => (id, None),
+        })
     }
 
     /// One agent.

@@ -96,6 +96,8 @@ pub fn change() -> impl Strategy<Value = Change> {
         }),
         (any_agent(), facts()).prop_map(|(agent, facts)| Change::AgentHeard { agent, facts }),
         (any_agent(), moment()).prop_map(|(agent, since)| Change::AgentUnheard { agent, since }),
+        (any_agent(), prop::option::of(drain()))
+            .prop_map(|(agent, plan)| Change::Drain { agent, plan }),
     ];
     let sessions = prop_oneof![
         6 => (place(), user(), profile(), pool(), key(), want()).prop_map(
@@ -222,16 +224,33 @@ fn an_agent() -> impl Strategy<Value = Agent> {
         Just(Reach::Reachable),
         moment().prop_map(|since| Reach::Unreachable { since }),
     ];
-    (any_agent(), text(), moment(), prop::option::of(facts()), reach).prop_map(
-        |(id, name, joined_at, facts, reach)| Agent { id, name, joined_at, facts, reach, live: 0 },
+    let names = (any_agent(), text(), moment(), prop::option::of(facts()), reach);
+    (names, prop::option::of(drain()), prop::option::of(moment())).prop_map(
+        |((id, name, joined_at, facts, reach), drain, failed_at)| Agent {
+            facts,
+            reach,
+            drain,
+            failed_at,
+            ..Agent::new(id, name, joined_at)
+        },
+    )
+}
+
+fn drain() -> impl Strategy<Value = Arc<Drain>> {
+    let then = select(vec![AtDeadline::Keep, AtDeadline::End]);
+    (by(), moment(), prop::option::of(moment()), by(), then).prop_map(
+        |(by, since, deadline, message, then)| Drain { by, since, deadline, message, then }.into(),
     )
 }
 
 fn facts() -> impl Strategy<Value = Arc<AgentFacts>> {
     let offer = (profile(), text()).prop_map(|(name, title)| Profile { name, title });
-    (boot(), text(), 1..5_u32, prop::collection::vec(offer, 0..3)).prop_map(
-        |(boot, public_url, weight, profiles)| {
-            Arc::new(AgentFacts { boot, public_url, weight, profiles })
+    let labels =
+        prop::collection::btree_set(select(["gpu", "cad_2"].map(id::<Label>).to_vec()), 0..3);
+    let most = prop::option::of(1..9_u32);
+    (boot(), text(), 1..5_u32, prop::collection::vec(offer, 0..3), labels, most).prop_map(
+        |(boot, public_url, weight, profiles, labels, max_sessions)| {
+            Arc::new(AgentFacts { boot, public_url, weight, profiles, labels, max_sessions })
         },
     )
 }

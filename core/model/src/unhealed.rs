@@ -19,6 +19,15 @@ pub enum Unhealed {
         /// Its host's name.
         name: String,
     },
+    /// An agent takes no new sessions.
+    AgentDrained {
+        /// The agent.
+        agent: AgentId,
+        /// Its host's name.
+        name: String,
+        /// Who wanted it.
+        by: Arc<str>,
+    },
     /// A broker joined.
     BrokerJoined {
         /// The broker.
@@ -99,6 +108,7 @@ impl Unhealed {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::AgentJoined { .. } => "agent-joined",
+            Self::AgentDrained { .. } => "agent-drained",
             Self::BrokerJoined { .. } => "broker-joined",
             Self::BrokerRemoved { .. } => "broker-removed",
             Self::TokenMade { .. } => "token-made",
@@ -118,6 +128,9 @@ impl fmt::Display for Unhealed {
         match self {
             Self::AgentJoined { agent, name } => {
                 write!(f, "agent {agent} ({name}) joined: let it join again")
+            }
+            Self::AgentDrained { agent, name, by } => {
+                write!(f, "agent {agent} ({name}) was drained by {by}: drain it again")
             }
             Self::BrokerJoined { broker, url } => {
                 write!(f, "broker {broker} ({url}) joined: let it join again")
@@ -194,6 +207,15 @@ impl Table {
         let agents = lower.agents.values().filter(|old| !self.agents.contains_key(&old.id));
         let agents = agents
             .map(|old| Unhealed::AgentJoined { agent: old.id.clone(), name: old.name.clone() });
+        let drained = lower.agents.values().filter_map(|old| {
+            let plan = old.drain.as_ref()?;
+            let is_drained = self.agents.get(&old.id).is_some_and(|it| it.drain.is_some());
+            (!is_drained).then(|| Unhealed::AgentDrained {
+                agent: old.id.clone(),
+                name: old.name.clone(),
+                by: plan.by.clone(),
+            })
+        });
         let brokers = lower.brokers.values().filter(|old| {
             !self.brokers.contains_key(&old.id) && !self.removed.contains_key(&old.id)
         });
@@ -208,7 +230,7 @@ impl Table {
             .iter()
             .filter(|(hash, old)| old.expires > self.now && !self.join_tokens.contains_key(*hash));
         let tokens = tokens.map(|(_, old)| Unhealed::TokenMade { expires: old.expires });
-        agents.chain(brokers).chain(removed).chain(tokens).collect()
+        agents.chain(drained).chain(brokers).chain(removed).chain(tokens).collect()
     }
 
     /// The configuration in force there, unless its text was taken here too. What it replaced there counts no

@@ -95,6 +95,11 @@ impl ClusterConfig {
         of_host.into_iter().chain(of_pool).min()
     }
 
+    /// An agent's share of new sessions against the others': what is said of it before what it says itself.
+    pub fn weight(&self, agent: &str, own: u32) -> u32 {
+        self.host(agent).and_then(|it| it.weight).unwrap_or(own)
+    }
+
     /// How many sessions a person may have at once.
     pub fn most_of_user(&self, pool: Option<&Pool>) -> Option<u32> {
         pool.and_then(|it| it.sessions_per_user).or(self.sessions_per_user)

@@ -73,7 +73,14 @@ fn table() -> Table {
 
 fn facts(number: u8) -> Arc<AgentFacts> {
     let public_url = "https://host".into();
-    Arc::new(AgentFacts { boot: boot(number), public_url, weight: 1, profiles: Vec::new() })
+    Arc::new(AgentFacts {
+        boot: boot(number),
+        public_url,
+        weight: 1,
+        profiles: Vec::new(),
+        labels: std::collections::BTreeSet::new(),
+        max_sessions: None,
+    })
 }
 
 #[test]

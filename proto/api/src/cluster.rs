@@ -119,6 +119,12 @@ pub struct Agent {
     pub viewers: u32,
     /// The profiles it offers.
     pub profiles: Vec<String>,
+    /// What it has, for profiles that require it.
+    #[serde(default)]
+    pub labels: Vec<String>,
+    /// When it failed a start last, if none that was reserved since has worked.
+    #[serde(default)]
+    pub failed_at: Option<Time>,
     /// Its last report, at most some seconds old while it is reachable.
     pub load: Option<AgentLoad>,
 }
@@ -136,6 +142,12 @@ pub struct AgentLoad {
     pub cpus: u32,
     /// The one-minute load average.
     pub load1: f64,
+    /// How much its processes wait for a processor: Linux's PSI, "some avg10", percent.
+    #[serde(default)]
+    pub cpu_pressure: f64,
+    /// How much its processes wait for memory, the same.
+    #[serde(default)]
+    pub memory_pressure: f64,
     /// How far its clock is from the answering broker's, milliseconds.
     pub clock_offset_ms: u64,
 }

@@ -7,6 +7,7 @@
 mod cluster;
 mod config;
 mod login;
+mod placement;
 mod problem;
 mod recovery;
 mod session;
@@ -23,6 +24,7 @@ pub use login::{
     Account, AnswerRequest, LoginReply, LoginRequest, LogoutRequest, Message, MessageStyle, Prompt,
     PromptStyle,
 };
+pub use placement::{Placement, PlacementAgent};
 pub use problem::{Problem, ProblemKind};
 pub use recovery::{ConfirmRequest, Confirmed, ExpectRequest, Recovery, RecoveryAgent};
 pub use session::{

@@ -64,6 +64,8 @@ kinds! {
     Conflict = 409 "conflict" "This cannot be done now";
     /// Another configuration was taken since the one that this goes out from.
     ConfigChanged = 409 "config-changed" "Another configuration was taken meanwhile";
+    /// The person has as many sessions as allowed.
+    SessionLimit = 409 "session-limit" "You have as many sessions as you may have";
     /// The session has ended.
     SessionEnded = 410 "session-ended" "The session has ended";
     /// The body is too large.

@@ -13,12 +13,13 @@ mod greeting;
 mod version;
 
 #[cfg(feature = "grpc")]
-pub use convert::{ConvertError, check_command, read_command, report_of, write_command};
+pub use convert::{ConvertError, check_command, labels, read_command, report_of, write_command};
 pub use greeting::greeting_in_pieces;
 pub use version::{SPOKEN, Speaks, Unspoken};
 
 /// Broker ⇄ agent.
 #[expect(missing_docs, reason = "generated; the .proto file has the comments")]
+#[expect(clippy::large_enum_variant, reason = "generated; one at a time is read and used up")]
 #[cfg_attr(
     feature = "grpc",
     expect(

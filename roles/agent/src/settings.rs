@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use abide_config::{BaseUrl, Problems, Table};
 use abide_launch::{MAX_SOCKET_PATH, SessionFolder};
-use abide_model::ProfileName;
+use abide_model::{Label, ProfileName};
 use uuid::Uuid;
 
 /// A checked configuration.
@@ -19,6 +19,10 @@ pub struct Settings {
     pub public_url: BaseUrl,
     /// This agent's share of new sessions against the others'; 1 to 1,000.
     pub weight: u32,
+    /// How many sessions it takes at most.
+    pub max_sessions: Option<u32>,
+    /// What it has, for profiles that require it.
+    pub labels: BTreeSet<Label>,
     /// Key, certificate and CA: what `abide agent join` made.
     pub identity_dir: PathBuf,
     /// The ledger, and in agent-user mode the people's homes.
@@ -126,6 +130,8 @@ fn settings(root: &mut Table<'_>) -> Settings {
         name,
         public_url,
         weight: root.integer("weight", 1..=1000).or(1),
+        max_sessions: root.integer("max_sessions", 1..=100_000).optional(),
+        labels: labels(root),
         identity_dir: root.path("identity_dir").or("/etc/abide/identity/agent".into()),
         data_dir: root.path("data_dir").or("/var/lib/abide/agent".into()),
         run_dir,
@@ -138,6 +144,11 @@ fn settings(root: &mut Table<'_>) -> Settings {
         least_free: u64::from(root.integer("least_free_mib", 0..=1_048_576u32).or(64)) << 20,
         end_grace: root.duration("end_grace").or(Duration::from_secs(5)),
     }
+}
+
+fn labels(root: &mut Table<'_>) -> BTreeSet<Label> {
+    let labels = root.list("labels", "1 to 64 of a-z, 0-9, _ and -", |text| text.parse().ok());
+    labels.or(Vec::new()).into_iter().collect()
 }
 
 fn listen(root: &mut Table<'_>, public_url: &BaseUrl) -> (SocketAddr, Tls) {
@@ -277,7 +288,8 @@ environment = ["LANG=C.UTF-8"]
             let text = format!("public_url = 'https://host1.example.org'\n{text}");
             settings_from(Path::new("agent.toml"), &text).unwrap()
         };
-        let examples = ["public_url", "name", "tls.certificate", "tls.key"];
+        let examples =
+            ["public_url", "name", "max_sessions", "labels", "tls.certificate", "tls.key"];
         assert_eq!(read(shipped.said(|key| !examples.contains(&key))), read(shipped.0.to_owned()));
     }
 

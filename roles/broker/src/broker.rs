@@ -20,7 +20,7 @@ use crate::hub::Hub;
 use crate::metrics::Times;
 use crate::pair::Pair;
 use crate::peers::{Peers, Roster};
-use crate::pending::Pending;
+use crate::placing::Placing;
 use crate::policy::Policies;
 use crate::rebuild;
 use crate::replica::Replica;
@@ -78,8 +78,8 @@ pub struct Parts {
     pub roster: Roster,
     /// Other groups of this cluster's brokers.
     pub rivals: Rivals,
-    /// Reservations on their way into the table.
-    pub pending: Pending,
+    /// Who gets the next session; reservations on their way into the table.
+    pub placing: Placing,
     /// Which wire versions the others speak.
     pub speeches: Speeches,
     /// The cluster's configuration, read.
@@ -132,7 +132,7 @@ impl Broker {
             hub,
             raft,
             rivals: Rivals::default(),
-            pending: Pending::default(),
+            placing: Placing::default(),
             speeches: Speeches::default(),
             policies: Policies::default(),
             pair,

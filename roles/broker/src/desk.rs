@@ -14,20 +14,15 @@ use std::time::Instant;
 use abide_api::{Connect, ProblemKind, SessionReply, Time, UnreachableProblem};
 use abide_auth::TicketGrant;
 use abide_model::{
-    AgentId, Change, Grounds, IdempotencyKey, Outcome, Place, ProfileName, Refusal, Session,
-    SessionId, State, Table, UserName, ViewKey, Want,
+    AgentId, Change, IdempotencyKey, Outcome, ProfileName, Refusal, Session, SessionId, State,
+    Table, UserName, Want,
 };
-use abide_placement::{Choice, Verdict};
 use abide_raft::ProposeError;
 use abide_reconcile::{REPLACE_AFTER, Watch};
 use abide_ticket::ViewMode;
-use tracing::info;
-use uuid::Uuid;
 
 use crate::broker::{Broker, PATIENCE};
-use crate::hearsay;
 use crate::problem::Refused;
-use crate::rebuild;
 use crate::view;
 
 /// A start, as a person asks for it.
@@ -35,6 +30,8 @@ use crate::view;
 pub struct Asked {
     /// Who.
     pub user: UserName,
+    /// The groups that the login named.
+    pub groups: Vec<String>,
     /// Which kind of desktop.
     pub profile: Option<ProfileName>,
     /// Whether the newest session will do.
@@ -44,7 +41,8 @@ pub struct Asked {
 }
 
 impl Asked {
-    fn want(&self) -> Want {
+    /// For the table.
+    pub fn want(&self) -> Want {
         match self.resume {
             true => Want::ResumeOrStart { profile: self.profile.clone() },
             false => Want::Start,
@@ -200,64 +198,6 @@ fn way_in(broker: &Broker, table: &Table, session: &Session) -> SessionReply {
     }
 }
 
-/// Chooses an agent and commits the reservation; for the leader alone, which knows of all that are on
-/// their way.
-///
-/// # Errors
-/// The problem, for the person; or this broker does not lead.
-pub async fn reserve_here(broker: &Broker, asked: &Asked) -> Result<SessionId, Refused> {
-    match reserve_by_latest(broker, asked).await {
-        Err(Refused::NotLeader) => Err(Refused::NotLeader),
-        Err(_) => {
-            // A leader that was away may not know yet that another leads, and what that one knows.
-            broker.table().await?;
-            if !broker.raft.leadership().borrow().is_serving() {
-                return Err(Refused::NotLeader);
-            }
-            reserve_by_latest(broker, asked).await
-        }
-        reserved => reserved,
-    }
-}
-
-async fn reserve_by_latest(broker: &Broker, asked: &Asked) -> Result<SessionId, Refused> {
-    let want = asked.want();
-    let table = broker.raft.latest();
-    if table.0.is_rebuilding() {
-        return Err(rebuild::refused(&table.0));
-    }
-    let profile = match &asked.profile {
-        Some(profile) => profile.clone(),
-        None => default_profile(&table.0)?,
-    };
-    // Another try only when the agent was lost between the choice and the commit.
-    for _ in 0..3 {
-        let session = SessionId(Uuid::now_v7());
-        let obeys = |agent: &AgentId| obeys(broker, agent);
-        let placed = broker.pending.place(&broker.raft, session, &asked.user, &profile, obeys);
-        let placed = placed.map_err(|choice| no_agent(&profile, &choice))?;
-        let change = Change::Reserve {
-            place: new_place(session, placed.agent.clone()),
-            user: asked.user.clone(),
-            profile: profile.clone(),
-            pool: None,
-            key: asked.key.clone(),
-            want: want.clone(),
-        };
-        match broker.commit(change).await? {
-            Outcome::Reserved(session) => {
-                info!(%session, user = %asked.user, agent = %placed.agent, "Session reserved");
-                return Ok(session);
-            }
-            Outcome::Existing(session) => return Ok(session),
-            Outcome::Refused(Refusal::AgentUnreachable | Refusal::UnknownAgent) => {}
-            Outcome::Refused(refusal) => return Err(refused(refusal)),
-            Outcome::Done | Outcome::Unchanged => break,
-        }
-    }
-    Err(ProblemKind::NoAgent.bare().into())
-}
-
 /// Waits until a session runs. Follows it to another agent where its own cannot be heard before it
 /// began.
 async fn wait_until_running(
@@ -327,78 +267,8 @@ async fn wait_until_running(
 }
 
 /// Whether an agent obeys a higher claim than this broker's, as far as it has told.
-fn refuses(broker: &Broker, agent: &AgentId) -> bool {
+pub fn refuses(broker: &Broker, agent: &AgentId) -> bool {
     broker.fence().is_some_and(|fence| broker.hub.refuses(agent, fence))
-}
-
-/// Whether an agent is heard, and will start what this broker, as the leader, commands.
-fn obeys(broker: &Broker, agent: &AgentId) -> bool {
-    hearsay::is_heard(broker, agent) && !refuses(broker, agent)
-}
-
-/// Reserves another session instead of one whose agent will not start it; false if that cannot be done
-/// now. No other agent may be there: then this one is waited for on. For the leader alone.
-///
-/// # Errors
-/// The problem, for the person; or this broker does not lead.
-pub async fn supersede_here(broker: &Broker, old: SessionId) -> Result<bool, Refused> {
-    let table = broker.raft.latest();
-    if table.0.successor(old) != old {
-        // Another try of the same start was first.
-        return Ok(true);
-    }
-    let Some(old) = table.0.session(old).cloned() else { return Ok(false) };
-    let session = SessionId(Uuid::now_v7());
-    let grounds = match refuses(broker, &old.agent) {
-        true => Grounds::Disobeyed,
-        false => Grounds::Unheard,
-    };
-    let obeys = |agent: &AgentId| obeys(broker, agent);
-    let placed = broker.pending.place(&broker.raft, session, &old.user, &old.profile, obeys);
-    let Ok(placed) = placed else { return Ok(false) };
-    if refuses(broker, &placed.agent) {
-        // Nobody else is there.
-        return Ok(false);
-    }
-    let place = new_place(session, placed.agent.clone());
-    match broker.commit(Change::Supersede { old: old.id, place, grounds }).await {
-        Ok(Outcome::Reserved(session)) => {
-            info!(old = %old.id, %session, agent = %placed.agent, "Reservation placed anew");
-            Ok(true)
-        }
-        // It began, or its agent is back, after all; or a broker does not know of these grounds yet.
-        Ok(_) | Err(ProposeError::Unspoken(_)) => Ok(false),
-        Err(cause) => Err(cause.into()),
-    }
-}
-
-fn new_place(session: SessionId, agent: AgentId) -> Place {
-    let view_key = Uuid::new_v4().simple().to_string();
-    let view_key = view_key.parse::<ViewKey>().unwrap_or_else(|_| unreachable!("32 hex digits"));
-    Place { session, agent, view_key }
-}
-
-fn default_profile(table: &Table) -> Result<ProfileName, Refused> {
-    let first = view::profiles(table).into_iter().next();
-    first
-        .and_then(|profile| profile.name.parse().ok())
-        .ok_or_else(|| ProblemKind::NoAgent.because("No desktop host can be reached.").into())
-}
-
-fn no_agent(profile: &ProfileName, choice: &Choice) -> Refused {
-    let count = |verdict| choice.verdicts.iter().filter(|it| **it == verdict).count();
-    let (silent, without) = (count(Verdict::Unreachable), count(Verdict::NoSuchProfile));
-    let detail = match (choice.verdicts.len(), without) {
-        (0, _) => "No desktop host has joined the cluster.".to_owned(),
-        (all, without) if without > 0 && silent + without == all => {
-            format!(
-                "No desktop host that can be reached offers the profile {profile:?}.",
-                profile = profile.as_str()
-            )
-        }
-        (all, _) => format!("{silent} of {all} desktop hosts cannot be reached."),
-    };
-    ProblemKind::NoAgent.because(detail).into()
 }
 
 fn unreachable(broker: &Broker, table: &Table, row: &Session) -> Refused {
@@ -412,7 +282,8 @@ fn unreachable(broker: &Broker, table: &Table, row: &Session) -> Refused {
     Refused::Unreachable(Box::new(UnreachableProblem { problem, session }))
 }
 
-fn refused(refusal: Refusal) -> Refused {
+/// What a person is told of a refusal.
+pub fn refused(refusal: Refusal) -> Refused {
     let kind = match refusal {
         Refusal::UnknownSession => ProblemKind::NotFound,
         Refusal::KeyReused => ProblemKind::KeyReused,
@@ -422,7 +293,9 @@ fn refused(refusal: Refusal) -> Refused {
             return ProblemKind::Conflict.because(detail).into();
         }
         Refusal::Rebuilding => ProblemKind::Rebuilding,
-        Refusal::AgentUnreachable | Refusal::UnknownAgent => ProblemKind::NoAgent,
+        Refusal::AgentUnreachable | Refusal::AgentDrained | Refusal::UnknownAgent => {
+            ProblemKind::NoAgent
+        }
         Refusal::WrongAgent
         | Refusal::NotReserved
         | Refusal::JoinToken

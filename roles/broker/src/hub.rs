@@ -12,6 +12,7 @@ mod relays;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use abide_clock::Sighting;
 use abide_model::{AgentId, BrokerId, Fence, SessionId, Table};
@@ -21,6 +22,7 @@ use tokio::sync::{Notify, mpsc};
 use tracing::debug;
 
 use crate::log_outs::LogOuts;
+use crate::placing::Told;
 pub use fences::Obeyed;
 use link::Link;
 pub use link::{Commanded, Greeting, Heard, Order, Reported, Unread};
@@ -52,6 +54,16 @@ struct Links {
     unread: HashMap<AgentId, Unread>,
     /// When agents whose link is gone were heard last.
     last_heard: HashMap<AgentId, Heard>,
+}
+
+/// What is known of an agent here.
+pub struct Here {
+    /// When it was heard last, if ever.
+    pub heard: Option<Instant>,
+    /// What it told of its host.
+    pub told: Option<Told>,
+    /// Whether it obeys a higher claim.
+    pub refuses: bool,
 }
 
 impl Hub {
@@ -275,6 +287,24 @@ impl Hub {
         let greeted = links.by_agent.get(agent).filter(|link| link.greeting.is_some());
         let now = greeted.map(|link| link.heard);
         now.or_else(|| links.last_heard.get(agent).copied())
+    }
+
+    /// What is known here of each of these agents. `fence` is what they would be commanded with.
+    pub fn signs(&self, agents: &[&AgentId], fence: Option<Fence>) -> Vec<Here> {
+        let links = self.lock();
+        let sign = |agent: &&AgentId| match links.by_agent.get(*agent) {
+            // A stream that has not greeted says nothing.
+            Some(link) if link.greeting.is_some() => Here {
+                heard: Some(link.heard.instant),
+                told: link.load.as_deref().map(Reported::told),
+                refuses: fence.is_some_and(|fence| link.refuses(fence)),
+            },
+            _ => {
+                let heard = links.last_heard.get(*agent).map(|heard| heard.instant);
+                Here { heard, told: None, refuses: false }
+            }
+        };
+        agents.iter().map(sign).collect()
     }
 
     /// An agent's newest load.

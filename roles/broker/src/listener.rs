@@ -27,6 +27,8 @@ const PROTOCOL: u32 = 1;
 const MAX_SESSIONS: usize = 100_000;
 /// Kinds of desktop in one greeting at the most.
 const MAX_PROFILES: usize = 1_000;
+/// An agent with more labels than this is broken.
+const MAX_LABELS: usize = 1_000;
 /// Bytes of a text that an agent says of itself, and that goes into the table.
 const MAX_TEXT: usize = 1_024;
 
@@ -161,6 +163,9 @@ impl Listener {
         rows: &mut Option<HashMap<SessionId, LedgerRow>>,
     ) -> Result<(), Unheard> {
         check(&hello.profiles, &hello.public_url)?;
+        if hello.labels.len() > MAX_LABELS {
+            return Err(Unheard::TooMany);
+        }
         if hello.protocol != PROTOCOL {
             return Err(Unheard::Protocol(hello.protocol));
         }
@@ -182,6 +187,8 @@ impl Listener {
             public_url: hello.public_url.clone(),
             weight: hello.weight.max(1),
             profiles: profiles.collect::<Result<_, _>>()?,
+            labels: abide_wire::labels(&hello.labels)?,
+            max_sessions: hello.max_sessions,
         });
         let fence = hello.fence.unwrap_or_default().into();
         let told = hello.cluster.clone().unwrap_or_default();

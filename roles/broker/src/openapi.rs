@@ -17,6 +17,7 @@ use crate::http;
         http::login::logout,
         http::login::account,
         http::cluster::profiles,
+        http::placement::explain,
         http::sessions::list,
         http::sessions::start,
         http::sessions::end,

@@ -1,7 +1,8 @@
 //! The table as people see it.
 
 use abide_api as api;
-use abide_model::{Agent, Reach, Session, SessionId, State, Table, Timestamp};
+use abide_model::{Agent, AgentId, Reach, Session, SessionId, State, Table, Timestamp};
+use abide_policy::ClusterConfig;
 use abide_ticket::KeyRing;
 use abide_wire::agent::{LedgerRow, ledger_row};
 
@@ -108,15 +109,20 @@ fn agent_name(table: &Table, session: &Session) -> String {
     table.agent(&session.agent).map_or_else(String::new, |agent| agent.name.clone())
 }
 
+/// How many reservations an agent has not begun.
+pub fn reserved_on(table: &Table, agent: &AgentId) -> u32 {
+    let reserved = table.sessions_on(agent).filter(|it| it.state == State::Reserved).count();
+    u32::try_from(reserved).unwrap_or(u32::MAX)
+}
+
 /// One agent.
-pub fn agent(table: &Table, hub: &Hub, agent: &Agent) -> api::Agent {
+pub fn agent(table: &Table, hub: &Hub, policy: &ClusterConfig, agent: &Agent) -> api::Agent {
     let facts = agent.facts.as_deref();
     let unreachable_since = match agent.reach {
         Reach::Reachable => None,
         Reach::Unreachable { since } => Some(api::Time(since)),
     };
-    let reserved = table.sessions_on(&agent.id).filter(|it| it.state == State::Reserved).count();
-    let reserved = u32::try_from(reserved).unwrap_or(u32::MAX);
+    let reserved = reserved_on(table, &agent.id);
     let reported = hub.load_of(&agent.id);
     api::Agent {
         id: agent.id.to_string(),
@@ -124,33 +130,25 @@ pub fn agent(table: &Table, hub: &Hub, agent: &Agent) -> api::Agent {
         url: facts.map(|facts| facts.public_url.clone()),
         reachable: unreachable_since.is_none(),
         unreachable_since,
-        weight: facts.map_or(1, |facts| facts.weight),
+        weight: policy.weight(&agent.name, facts.map_or(1, |facts| facts.weight)),
         sessions: agent.live.saturating_sub(reserved),
         reserved,
         viewers: reported.as_ref().map_or(0, |it| it.viewers.values().sum()),
         profiles: facts.map_or_else(Vec::new, |facts| {
             facts.profiles.iter().map(|profile| profile.name.to_string()).collect()
         }),
+        labels: facts
+            .map_or_else(Vec::new, |facts| facts.labels.iter().map(ToString::to_string).collect()),
+        failed_at: agent.failed_at.map(api::Time),
         load: reported.map(|it| api::AgentLoad {
             at: api::Time(it.at),
             memory_available: it.load.memory_available,
             memory_total: it.load.memory_total,
             cpus: it.load.cpus,
             load1: f64::from(it.load.load1_milli) / 1000.0,
+            cpu_pressure: f64::from(it.load.cpu_pressure_centi) / 100.0,
+            memory_pressure: f64::from(it.load.memory_pressure_centi) / 100.0,
             clock_offset_ms: u64::from(it.load.clock_offset_ms),
         }),
     }
-}
-
-/// The profiles that reachable agents offer, each once, in the order of the first that does.
-pub fn profiles(table: &Table) -> Vec<api::Profile> {
-    let mut seen: Vec<api::Profile> = Vec::new();
-    let reachable = table.agents().filter(|agent| agent.reach == Reach::Reachable);
-    for profile in reachable.filter_map(|it| it.facts.as_deref()).flat_map(|it| &it.profiles) {
-        if !seen.iter().any(|known| known.name == profile.name.as_str()) {
-            let (name, title) = (profile.name.to_string(), profile.title.clone());
-            seen.push(api::Profile { name, title });
-        }
-    }
-    seen
 }

@@ -5,7 +5,8 @@ use std::time::Duration;
 use abide_api::{
     Account, Agents, Cluster, Config, ConfigCheck, ConfigCheckRequest, ConfigHistory,
     ConfigRequest, ConfirmRequest, Confirmed, ExpectRequest, JoinRole, JoinToken, JoinTokenRequest,
-    LogoutRequest, Profiles, Recovery, SessionReply, SessionStatus, Sessions, StartRequest,
+    LogoutRequest, Placement, Profiles, Recovery, SessionReply, SessionStatus, Sessions,
+    StartRequest,
 };
 use abide_config::BaseUrl;
 use reqwest::Method;
@@ -24,6 +25,17 @@ const LEADER_WITHIN: Duration = Duration::from_secs(1);
 pub struct Api {
     brokers: Brokers,
     token: Zeroizing<String>,
+}
+
+/// Whose start [`Api::placement`] is about.
+#[derive(Debug, Clone, Default)]
+pub struct PlacementQuery {
+    /// Oneself if absent.
+    pub user: Option<String>,
+    /// Of that user.
+    pub groups: Vec<String>,
+    /// The default one if absent.
+    pub profile: Option<String>,
 }
 
 /// One wish's name: a repeated try of the same wish is known as a repeat by it.
@@ -117,6 +129,21 @@ impl Api {
     /// [`CallError`].
     pub async fn profiles(&self) -> Result<Profiles, CallError> {
         self.get("/api/v1/profiles").await
+    }
+
+    /// Where a start of this user's would go, and why; of oneself if none is named.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn placement(&self, asked: &PlacementQuery) -> Result<Placement, CallError> {
+        let path = "/api/v1/placement?";
+        let mut query = url::form_urlencoded::Serializer::for_suffix(path.to_owned(), path.len());
+        query.extend_pairs(asked.user.iter().map(|user| ("user", user)));
+        if !asked.groups.is_empty() {
+            query.append_pair("groups", &asked.groups.join(","));
+        }
+        query.extend_pairs(asked.profile.iter().map(|profile| ("profile", profile)));
+        self.get(&query.finish()).await
     }
 
     /// The agents.

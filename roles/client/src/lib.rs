@@ -18,7 +18,7 @@ mod passes;
 mod pulse;
 mod store;
 
-pub use api::{Api, WishKey};
+pub use api::{Api, PlacementQuery, WishKey};
 pub use attach::{
     AttachError, Attachment, Ending, EnterError, Local, News, OneTimePassword, Socket, Viewer, Way,
     enter, find_viewer,

@@ -59,7 +59,8 @@ pub fn agent(number: u64) -> anyhow::Result<AgentId> {
     Ok(format!("{number:032x}").parse()?)
 }
 
-fn enlistment(agent: &AgentId, number: u64, now: Timestamp) -> anyhow::Result<[Command; 3]> {
+/// What lets an agent in that is heard.
+pub fn enlistment(agent: &AgentId, number: u64, now: Timestamp) -> anyhow::Result<[Command; 3]> {
     let mut hash = [7; 32];
     hash[..8].copy_from_slice(&number.to_le_bytes());
     let changes = [
@@ -77,6 +78,8 @@ pub fn heard(agent: &AgentId, number: u64) -> anyhow::Result<Change> {
         public_url: format!("https://desk-{number:05}.example.org:8443"),
         weight: 1,
         profiles: vec![Profile { name: "desk".parse()?, title: "Desktop".into() }],
+        labels: std::collections::BTreeSet::new(),
+        max_sessions: None,
     };
     Ok(Change::AgentHeard { agent: agent.clone(), facts: facts.into() })
 }

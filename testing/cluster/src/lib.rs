@@ -12,13 +12,16 @@
 
 mod binaries;
 mod cluster;
+mod commit;
 mod faketime;
 mod guard;
 mod network;
 mod options;
+mod played;
 mod process;
 mod servers;
 mod sessions;
+mod storm;
 mod until;
 mod whole;
 
@@ -27,8 +30,10 @@ pub use cluster::{Cluster, TestUser};
 pub use faketime::clock_off_by;
 pub use network::Network;
 pub use options::{Options, Profile, Setting, WebTls};
+pub use played::PlayedAgent;
 pub use process::Turn;
 pub use servers::{AgentServer, BrokerServer};
 pub use sessions::Keeper;
+pub use storm::{Started, Storm};
 pub use until::{until, until_ok};
 pub use whole::{ensure_all_heard, ensure_all_vote};

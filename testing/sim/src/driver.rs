@@ -194,6 +194,8 @@ impl Driver {
             public_url: format!("https://a{agent}"),
             weight: 1,
             profiles: vec![Profile { name: names::id("xfce"), title: "Xfce".into() }],
+            labels: std::collections::BTreeSet::new(),
+            max_sessions: None,
         });
         if let Some(change) = abide_reconcile::welcome(table, &names::agent(agent), &facts) {
             self.propose(None, change);

@@ -9,7 +9,8 @@ use abide_model::{
     Table, UserName, Want,
 };
 use abide_pair::Claim;
-use abide_placement::{Candidate, choose};
+use abide_placement::{Candidate, Hearing, choose};
+use abide_policy::PressureLimits;
 use abide_raft::Raft;
 use abide_reconcile::{REPLACE_AFTER, Watch};
 use tokio::time::{Instant, timeout};
@@ -156,11 +157,20 @@ fn place(world: &World, broker: usize, table: &Table, user: &UserName) -> Option
             weight: 1,
             sessions: agent.live,
             of_user: of_user(agent),
-            is_reachable: agent.reach == Reach::Reachable,
+            most: None,
+            hearing: match agent.reach {
+                Reach::Reachable => Hearing::Heard,
+                Reach::Unreachable { .. } => Hearing::Unreachable,
+            },
+            is_drained: agent.drain.is_some(),
+            in_pool: true,
             offers_profile: agent.facts.is_some(),
+            missing: &[],
+            failed: agent.failed_at.map(|at| Duration::from_millis(table.now().since(at))),
+            load: None,
         })
         .collect();
-    let taken = choose(&candidates).taken?;
+    let taken = choose(&candidates, &PressureLimits::default())?;
     Some(Place {
         session: world.session_id(broker),
         agent: candidates[taken].agent.clone(),

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use crate::table::{Admission, Expiring, JoinToken, Removed};
 use crate::{
-    Agent, AgentFacts, AgentId, Broker, BrokerId, Joins, Outcome, Reach, Refusal, Table, Timestamp,
-    TokenHash,
+    Agent, AgentFacts, AgentId, Broker, BrokerId, Drain, Joins, Outcome, Reach, Refusal, Table,
+    Timestamp, TokenHash,
 };
 
 impl Table {
@@ -85,15 +85,7 @@ impl Table {
         match self.agents.get_mut(&id) {
             Some(agent) => Arc::make_mut(agent).name = name,
             None => {
-                let reach = Reach::Unreachable { since: self.now };
-                let agent = Agent {
-                    id: id.clone(),
-                    name,
-                    joined_at: self.now,
-                    facts: None,
-                    reach,
-                    live: 0,
-                };
+                let agent = Agent::new(id.clone(), name, self.now);
                 self.agents.insert(id, Arc::new(agent));
             }
         }
@@ -121,6 +113,17 @@ impl Table {
             return Outcome::Unchanged;
         }
         Arc::make_mut(agent).reach = Reach::Unreachable { since };
+        Outcome::Done
+    }
+
+    pub(super) fn drain(&mut self, id: &AgentId, plan: Option<Arc<Drain>>) -> Outcome {
+        let Some(agent) = self.agents.get_mut(id) else {
+            return Outcome::Refused(Refusal::UnknownAgent);
+        };
+        if agent.drain == plan {
+            return Outcome::Unchanged;
+        }
+        Arc::make_mut(agent).drain = plan;
         Outcome::Done
     }
 }

@@ -136,10 +136,11 @@ impl Table {
         if self.sessions.contains_key(&place.session) {
             return Err(Refusal::NotReserved);
         }
-        match self.agents.get(&place.agent).map(|agent| agent.reach) {
+        match self.agents.get(&place.agent) {
             None => Err(Refusal::UnknownAgent),
-            Some(Reach::Unreachable { .. }) => Err(Refusal::AgentUnreachable),
-            Some(Reach::Reachable) => Ok(()),
+            Some(agent) if agent.drain.is_some() => Err(Refusal::AgentDrained),
+            Some(agent) if agent.reach != Reach::Reachable => Err(Refusal::AgentUnreachable),
+            Some(_) => Ok(()),
         }
     }
 
@@ -163,12 +164,35 @@ impl Table {
             self.change(id, |row| row.unlisted_since = None);
             return Outcome::Done;
         };
+        let (was, reserved_at) = (row.state.clone(), row.created_at);
+        self.learn_of_start(agent, &was, &state, reserved_at);
         self.change(id, |row| {
             row.state = state;
             row.boot = Some(boot);
             row.unlisted_since = None;
         });
         Outcome::Done
+    }
+
+    /// An agent that failed a start is remembered for it until one works that was reserved later.
+    fn learn_of_start(
+        &mut self,
+        agent: &AgentId,
+        was: &State,
+        now: &State,
+        reserved_at: Timestamp,
+    ) {
+        let at = self.now;
+        let Some(agent) = self.agents.get_mut(agent) else { return };
+        let began = matches!(was, State::Reserved | State::Starting);
+        let failed_at = match now {
+            State::Ended { reason: EndReason::NeverStarted { .. }, .. } => Some(at),
+            State::Running if began && agent.failed_at < Some(reserved_at) => None,
+            _ => return,
+        };
+        if agent.failed_at != failed_at {
+            Arc::make_mut(agent).failed_at = failed_at;
+        }
     }
 
     pub(super) fn adopt(&mut self, session: Arc<Session>) -> Outcome {

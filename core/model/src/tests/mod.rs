@@ -1,3 +1,4 @@
+mod agents;
 mod config;
 mod end;
 mod logins;
@@ -65,6 +66,8 @@ fn heard(number: u64) -> Change {
         public_url: format!("https://host{number}"),
         weight: 1,
         profiles: vec![Profile { name: id("gnome"), title: "GNOME".into() }],
+        labels: std::collections::BTreeSet::new(),
+        max_sessions: None,
     });
     Change::AgentHeard { agent: agent(number), facts }
 }

@@ -58,7 +58,7 @@ fn random_runs_come_to_every_outcome_and_state() {
         ["Ended", "Ending", "Reserved", "Running", "Starting", "Superseded"]
     );
     // Done, Unchanged, Reserved, Existing, and each refusal.
-    assert_eq!(outcomes.len(), 4 + 13, "{outcomes:?}");
+    assert_eq!(outcomes.len(), 4 + 14, "{outcomes:?}");
 }
 
 #[test]

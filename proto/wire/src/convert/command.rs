@@ -66,6 +66,10 @@ fn change(change: &Change) -> Wire {
         Change::AgentUnheard { agent, since } => {
             Wire::AgentUnheard(table::AgentUnheard { agent: agent.to_string(), since_ms: since.0 })
         }
+        Change::Drain { agent, plan } => Wire::DrainAgent(table::DrainAgent {
+            agent: agent.to_string(),
+            plan: plan.as_deref().map(Into::into),
+        }),
         Change::Reserve { place, user, profile, pool, key, want } => {
             Wire::Reserve(table::Reserve {
                 pool: pool.as_ref().map_or_else(String::new, ToString::to_string),
@@ -167,6 +171,9 @@ impl TryFrom<table::Command> for Command {
                 agent: parse("agent", &it.agent)?,
                 since: Timestamp(it.since_ms),
             },
+            Wire::DrainAgent(it) => {
+                Change::Drain { agent: parse("agent", &it.agent)?, plan: it.plan.map(Into::into) }
+            }
             Wire::Reserve(it) => Change::Reserve {
                 place: need("place", it.place)?.try_into()?,
                 user: parse("user", &it.user)?,

@@ -10,5 +10,5 @@ mod shared;
 mod tests;
 mod written;
 
-pub use shared::{ConvertError, report_of};
+pub use shared::{ConvertError, labels, report_of};
 pub use written::{check_command, read_command, write_command};

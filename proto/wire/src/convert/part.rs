@@ -174,6 +174,8 @@ impl From<&Agent> for table::Agent {
                 Reach::Reachable => None,
                 Reach::Unreachable { since } => Some(since.0),
             },
+            drain: agent.drain.as_deref().map(Into::into),
+            failed_at_ms: agent.failed_at.map(|at| at.0),
         }
     }
 }
@@ -182,16 +184,16 @@ impl TryFrom<table::Agent> for Agent {
     type Error = ConvertError;
 
     fn try_from(agent: table::Agent) -> Result<Self, ConvertError> {
+        let (id, joined_at) = (parse("agent", &agent.id)?, Timestamp(agent.joined_at_ms));
         Ok(Self {
-            id: parse("agent", &agent.id)?,
-            name: agent.name,
-            joined_at: Timestamp(agent.joined_at_ms),
             facts: agent.facts.map(TryInto::try_into).transpose()?,
+            drain: agent.drain.map(Into::into),
+            failed_at: since(agent.failed_at_ms),
             reach: match agent.unreachable_since_ms {
                 None => Reach::Reachable,
                 Some(since) => Reach::Unreachable { since: Timestamp(since) },
             },
-            live: 0,
+            ..Self::new(id, agent.name, joined_at)
         })
     }
 }

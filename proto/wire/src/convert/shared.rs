@@ -1,11 +1,12 @@
 //! What commands, snapshots and the agents' reports have in common.
 
+use std::collections::BTreeSet;
 use std::str::FromStr;
 use std::sync::Arc;
 
 use abide_model::{
-    AgentFacts, Broker, EndReason, Fence, PoolName, Profile, Report, SessionId, Timestamp, Timing,
-    Want, WireVersion,
+    AgentFacts, AtDeadline, Broker, Drain, EndReason, Fence, Label, PoolName, Profile, Report,
+    SessionId, Timestamp, Timing, Want, WireVersion,
 };
 
 use crate::version::SPOKEN;
@@ -233,6 +234,8 @@ impl From<&AgentFacts> for table::AgentFacts {
             public_url: facts.public_url.clone(),
             weight: facts.weight,
             profiles: facts.profiles.iter().map(Into::into).collect(),
+            labels: facts.labels.iter().map(ToString::to_string).collect(),
+            max_sessions: facts.max_sessions,
         }
     }
 }
@@ -250,7 +253,42 @@ impl TryFrom<table::AgentFacts> for Arc<AgentFacts> {
                 .into_iter()
                 .map(TryInto::try_into)
                 .collect::<Result<_, _>>()?,
+            labels: labels(&facts.labels)?,
+            max_sessions: facts.max_sessions,
         }))
+    }
+}
+
+/// What an agent has, for profiles that require it.
+///
+/// # Errors
+/// One of them is no label.
+pub fn labels(texts: &[String]) -> Result<BTreeSet<Label>, ConvertError> {
+    texts.iter().map(|text| parse("label", text)).collect()
+}
+
+impl From<&Drain> for table::Drain {
+    fn from(drain: &Drain) -> Self {
+        let Drain { by, since, deadline, message, then } = drain;
+        Self {
+            by: by.to_string(),
+            since_ms: since.0,
+            deadline_ms: deadline.map(|at| at.0),
+            message: message.to_string(),
+            end: *then == AtDeadline::End,
+        }
+    }
+}
+
+impl From<table::Drain> for Arc<Drain> {
+    fn from(drain: table::Drain) -> Self {
+        Arc::new(Drain {
+            by: drain.by.into(),
+            since: Timestamp(drain.since_ms),
+            deadline: since(drain.deadline_ms),
+            message: drain.message.into(),
+            then: if drain.end { AtDeadline::End } else { AtDeadline::Keep },
+        })
     }
 }
 

@@ -7,7 +7,6 @@ use proptest::prelude::*;
 use prost::Message;
 
 use super::{ConvertError, check_command, read_command, report_of, write_command};
-use crate::SPOKEN;
 use crate::agent::{self, LedgerRow, end_reason, ledger_row};
 use crate::table::{self, command::Change as WireChange};
 
@@ -59,6 +58,14 @@ proptest! {
 fn written(command: &Command) -> Vec<u8> {
     let newest = || write_command(command, *SPOKEN.end());
     write_command(command, WireVersion::FIRST).or_else(|_| newest()).unwrap()
+}
+
+#[test]
+fn a_drain_is_not_said_to_brokers_that_could_not_read_it() {
+    let change = Change::Drain { agent: testing::agent(1), plan: None };
+    let command = Command { at: Timestamp(1), change };
+    assert!(write_command(&command, WireVersion::FIRST).is_err());
+    assert_eq!(read_command(&written(&command)).unwrap(), command);
 }
 
 fn read_part(bytes: &[u8]) -> Result<Option<Part>, Box<dyn Error>> {
@@ -118,14 +125,7 @@ fn each_kind_of_command_keeps_its_number() {
 
 #[test]
 fn an_agents_count_of_sessions_is_not_written() {
-    let agent = Agent {
-        id: testing::agent(1),
-        name: "host".into(),
-        joined_at: Timestamp(1),
-        facts: None,
-        reach: Reach::Reachable,
-        live: 7,
-    };
+    let agent = Agent { live: 7, ..Agent::new(testing::agent(1), "host".into(), Timestamp(1)) };
     let back = Agent::try_from(table::Agent::from(&agent)).unwrap();
     assert_eq!(back, Agent { live: 0, ..agent });
 }

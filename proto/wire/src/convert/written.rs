@@ -11,7 +11,7 @@ use crate::table;
 use crate::version::Unspoken;
 
 /// The last field of `table.v1.Command` that this build knows.
-const LAST_FIELD: u32 = 29;
+const LAST_FIELD: u32 = 30;
 /// Its number for ever: by it older builds tell what they cannot read.
 const RAISE_WIRE: u32 = 28;
 
@@ -51,6 +51,7 @@ fn first_version(change: &Change) -> WireVersion {
         Change::Adopt(session) if session.pool.is_none() => WireVersion::FIRST,
         Change::Supersede { grounds: Grounds::Disobeyed, .. }
         | Change::SetConfig { .. }
+        | Change::Drain { .. }
         | Change::Reserve { pool: Some(_), .. }
         | Change::Adopt(_) => SECOND,
     }

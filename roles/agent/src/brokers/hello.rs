@@ -37,6 +37,8 @@ pub(super) fn hello(
         sessions: Vec::new(),
         more: false,
         cluster: Some(told),
+        labels: settings.labels.iter().map(ToString::to_string).collect(),
+        max_sessions: settings.max_sessions,
     };
     greeting_in_pieces(greeting, rows)
 }

@@ -52,6 +52,8 @@ fn settings(folder: &Path) -> Settings {
         name: "desk-1".to_owned(),
         public_url: format!("http://{http}").parse().unwrap(),
         weight: 1,
+        max_sessions: None,
+        labels: std::collections::BTreeSet::new(),
         identity_dir: folder.join("identity"),
         data_dir: folder.join("data"),
         run_dir: folder.join("run"),

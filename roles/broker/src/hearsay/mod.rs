@@ -30,7 +30,8 @@ use abide_wire::peer::HearsayRequest;
 use tokio::sync::Notify;
 
 use crate::broker::Broker;
-use crate::hub::Heard;
+use crate::hub::{Heard, Here};
+use crate::placing::Sign;
 use crate::timing::{self, Silences};
 use book::Book;
 
@@ -68,11 +69,19 @@ impl Hearsay {
     }
 }
 
-/// Whether an agent was heard lately, as far as this broker knows.
-pub fn is_heard(broker: &Broker, agent: &AgentId) -> bool {
+/// Whether each of these agents was heard lately, and what it told of its host, as far as this broker knows.
+/// One that refuses what this broker commands, as the leader, might as well not be heard.
+pub fn signs(broker: &Broker, agents: &[&AgentId]) -> Vec<Sign> {
     let most = timing::silences(broker.settings.timing).quiet;
     let now = broker.clock.heard().instant;
-    last_heard(broker, agent).is_some_and(|it| now.saturating_duration_since(it.instant) <= most)
+    let here = broker.hub.signs(agents, broker.fence());
+    let book = broker.hearsay.book();
+    let sign = |(agent, here): (&&AgentId, Here)| {
+        let last = here.heard.max(book.last_heard(agent));
+        let is_heard = last.is_some_and(|at| now.saturating_duration_since(at) <= most);
+        Sign { is_heard: is_heard && !here.refuses, told: here.told }
+    };
+    agents.iter().zip(here).map(sign).collect()
 }
 
 /// When any broker heard an agent last, as far as this one knows.

@@ -1,9 +1,10 @@
 //! The cluster as a whole, and what monitors ask.
 
 use abide_api::{
-    Agents, Cluster, JoinRole, JoinToken, JoinTokenRequest, Problem, ProblemKind, Profiles, Time,
+    self as api, Agents, Cluster, JoinRole, JoinToken, JoinTokenRequest, Problem, ProblemKind,
+    Profiles, Time,
 };
-use abide_model::{Change, Joins};
+use abide_model::{Change, Joins, Profile};
 use abide_tls::NodeRole;
 use axum::Json;
 use axum::extract::{Path, State};
@@ -25,17 +26,25 @@ pub async fn agents(State(app): State<App>, caller: Caller) -> Result<Json<Agent
     caller.admin()?;
     let replica = app.broker.table().await?;
     let (table, hub) = (&replica.0, &app.broker.hub);
-    let mut agents: Vec<_> = table.agents().map(|agent| view::agent(table, hub, agent)).collect();
+    let policy = app.broker.policy();
+    let agents = table.agents().map(|agent| view::agent(table, hub, &policy, agent));
+    let mut agents: Vec<_> = agents.collect();
     agents.sort_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
     Ok(Json(Agents { agents }))
 }
 
-/// The kinds of desktop on offer.
+/// The kinds of desktop that one is offered, the default first.
 #[utoipa::path(get, tag = "cluster", path = "/api/v1/profiles",
     responses((status = 200, body = Profiles), (status = "4XX", body = Problem)))]
-pub async fn profiles(State(app): State<App>, _: Caller) -> Result<Json<Profiles>, Refused> {
-    let profiles = view::profiles(&app.broker.raft.latest().0);
-    Ok(Json(Profiles { profiles }))
+pub async fn profiles(State(app): State<App>, caller: Caller) -> Result<Json<Profiles>, Refused> {
+    let (replica, policy) = (app.broker.raft.latest(), app.broker.policy());
+    let Ok(pool) = policy.pool_of(&caller.0.user, &caller.0.groups) else {
+        return Ok(Json(Profiles { profiles: Vec::new() }));
+    };
+    let profiles = app.broker.placing.profiles(&replica.0, &policy, pool);
+    let profile =
+        |it: &Profile| api::Profile { name: it.name.to_string(), title: it.title.clone() };
+    Ok(Json(Profiles { profiles: profiles.iter().map(profile).collect() }))
 }
 
 /// The brokers. Needs no login: clients learn from it where else to ask.

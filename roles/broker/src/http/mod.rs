@@ -8,6 +8,7 @@ pub mod events;
 pub mod login;
 mod origin;
 mod pages;
+pub mod placement;
 pub mod recovery;
 pub mod sessions;
 
@@ -54,6 +55,7 @@ pub fn router(app: App) -> Router {
         .route("/logout", post(login::logout))
         .route("/account", get(login::account))
         .route("/profiles", get(cluster::profiles))
+        .route("/placement", get(placement::explain))
         .route("/sessions", get(sessions::list).post(sessions::start))
         .route("/sessions/{id}", delete(sessions::end))
         .route("/sessions/{id}/connect", post(sessions::connect))

@@ -56,6 +56,7 @@ pub async fn start(
     let profile = request.profile.map(|profile| profile.parse()).transpose();
     let asked = Asked {
         user: caller.0.user.clone(),
+        groups: caller.0.groups.clone(),
         profile: profile.map_err(|cause: abide_model::InvalidId| bad(cause.to_string()))?,
         resume: request.want == Want::ResumeOrStart,
         key: key.map_err(|cause: abide_model::InvalidId| bad(cause.to_string()))?,

@@ -118,9 +118,7 @@ impl Hub {
     /// Whether an agent that is connected here is known to obey a higher claim than that of `fence`: it
     /// refuses what is commanded with it.
     pub fn refuses(&self, agent: &AgentId, fence: Fence) -> bool {
-        let claim = |it: Fence| (it.generation, it.claimant);
-        let links = self.lock();
-        links.by_agent.get(agent).and_then(Link::obeyed).is_some_and(|it| claim(it) > claim(fence))
+        self.lock().by_agent.get(agent).is_some_and(|link| link.refuses(fence))
     }
 
     fn send_probes(&self, promise: Option<Promise>) -> Asked {
@@ -199,6 +197,8 @@ mod tests {
             public_url: String::new(),
             weight: 1,
             profiles: Vec::new(),
+            labels: std::collections::BTreeSet::new(),
+            max_sessions: None,
         });
         let (version, hello) = (Version::default(), agent::Hello::default());
         let greeting = Greeting { facts, fence: fence(n.into()), version, hello };

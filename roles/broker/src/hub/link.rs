@@ -11,6 +11,7 @@ use abide_wire::peer::RelayReply;
 use tokio::sync::{Notify, mpsc};
 
 use crate::log_outs::LogOuts;
+use crate::placing::Told;
 
 /// Two clocks' readings of one moment: one that never jumps, one that people read.
 #[derive(Debug, Clone, Copy)]
@@ -93,6 +94,20 @@ pub struct Reported {
     pub at: Timestamp,
 }
 
+impl Reported {
+    /// What counts for placement.
+    pub fn told(&self) -> Told {
+        let agent::Load { memory_available, memory_total, .. } = self.load;
+        let left = memory_available.saturating_mul(10_000).checked_div(memory_total);
+        Told {
+            at: self.at,
+            cpu_pressure: self.load.cpu_pressure_centi,
+            memory_pressure: self.load.memory_pressure_centi,
+            memory_left: left.map(|left| u32::try_from(left).unwrap_or(u32::MAX)),
+        }
+    }
+}
+
 /// A kind of command about one session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Order {
@@ -162,6 +177,12 @@ impl Link {
     pub(super) fn obeyed(&self) -> Option<Fence> {
         let told = self.obeys.and_then(|told| told.fence).unwrap_or_default();
         Some(self.greeting.as_ref()?.fence.max(told.into()))
+    }
+
+    /// Whether the agent is known to obey a higher claim than that of `fence`.
+    pub(super) fn refuses(&self, fence: Fence) -> bool {
+        let claim = |it: Fence| (it.generation, it.claimant);
+        self.obeyed().is_some_and(|it| claim(it) > claim(fence))
     }
 
     /// The number of a command, under which the agent will answer.

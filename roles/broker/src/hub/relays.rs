@@ -181,6 +181,8 @@ mod tests {
             public_url: String::new(),
             weight: 1,
             profiles: Vec::new(),
+            labels: std::collections::BTreeSet::new(),
+            max_sessions: None,
         };
         let (facts, version) = (Arc::new(facts), agent::Version::default());
         let greeting = Greeting { facts, fence: Fence::default(), version, hello };

@@ -63,13 +63,15 @@ impl Broker {
     /// # Errors
     /// The problem, for the person.
     pub async fn reserve(&self, asked: &Asked) -> Result<SessionId, Refused> {
-        let here = || async move { leaderless(crate::desk::reserve_here(self, asked).await) };
+        let here =
+            || async move { leaderless(crate::reservation::reserve_here(self, asked).await) };
         let there = |mut leader: CooperationClient<Channel>| {
             let request = ReserveRequest {
                 user: asked.user.to_string(),
                 profile: asked.profile.as_ref().map_or_else(String::new, ToString::to_string),
                 resume: asked.resume,
                 key: asked.key.to_string(),
+                groups: asked.groups.clone(),
             };
             async move {
                 match leader.reserve(request).await?.into_inner().reply {
@@ -88,7 +90,8 @@ impl Broker {
     /// # Errors
     /// Nobody led in time.
     pub async fn supersede(&self, old: SessionId) -> Result<bool, Refused> {
-        let here = || async move { leaderless(crate::desk::supersede_here(self, old).await) };
+        let here =
+            || async move { leaderless(crate::reservation::supersede_here(self, old).await) };
         let there = |mut leader: CooperationClient<Channel>| {
             let request = SupersedeRequest { old: old.0.as_bytes().to_vec().into() };
             async move { Ok(Ok(leader.supersede(request).await?.into_inner().replaced)) }
@@ -291,6 +294,7 @@ fn refusal_out(refusal: Refusal) -> peer::Refusal {
         Refusal::LastBroker => peer::Refusal::LastBroker,
         Refusal::Rebuilding => peer::Refusal::Rebuilding,
         Refusal::AgentUnreachable => peer::Refusal::AgentUnreachable,
+        Refusal::AgentDrained => peer::Refusal::AgentDrained,
         Refusal::WrongAgent => peer::Refusal::WrongAgent,
         Refusal::KeyReused => peer::Refusal::KeyReused,
         Refusal::Ended => peer::Refusal::Ended,
@@ -310,6 +314,7 @@ fn refusal_in(refusal: peer::Refusal) -> Option<Refusal> {
         peer::Refusal::LastBroker => Refusal::LastBroker,
         peer::Refusal::Rebuilding => Refusal::Rebuilding,
         peer::Refusal::AgentUnreachable => Refusal::AgentUnreachable,
+        peer::Refusal::AgentDrained => Refusal::AgentDrained,
         peer::Refusal::WrongAgent => Refusal::WrongAgent,
         peer::Refusal::KeyReused => Refusal::KeyReused,
         peer::Refusal::Ended => Refusal::Ended,

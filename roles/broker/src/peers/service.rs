@@ -20,11 +20,12 @@ use super::failures;
 use super::leader::{outcome_out, session_in};
 use crate::broker::Broker;
 use crate::clock;
-use crate::desk::{self, Asked};
+use crate::desk::Asked;
 use crate::hearsay::{self, RelayStream};
 use crate::http::login;
 use crate::policy::Wanted;
 use crate::problem::Refused;
+use crate::reservation;
 
 /// The service.
 pub struct CooperationService {
@@ -69,16 +70,17 @@ impl Cooperation for CooperationService {
         request: Request<ReserveRequest>,
     ) -> Result<Response<ReserveReply>, Status> {
         self.check(&request)?;
-        let ReserveRequest { user, profile, resume, key } = request.into_inner();
+        let ReserveRequest { user, profile, resume, key, groups } = request.into_inner();
         let bad = |cause: abide_model::InvalidId| Status::invalid_argument(cause.to_string());
         let profile = (!profile.is_empty()).then(|| profile.parse()).transpose().map_err(bad)?;
         let asked = Asked {
             user: user.parse().map_err(bad)?,
+            groups,
             profile,
             resume,
             key: key.parse().map_err(bad)?,
         };
-        let reply = match desk::reserve_here(&self.broker, &asked).await {
+        let reply = match reservation::reserve_here(&self.broker, &asked).await {
             Ok(session) => reserve_reply::Reply::Session(session.0.as_bytes().to_vec().into()),
             Err(cause) => reserve_reply::Reply::Problem(problem_out(cause)?),
         };
@@ -91,7 +93,7 @@ impl Cooperation for CooperationService {
     ) -> Result<Response<SupersedeReply>, Status> {
         self.check(&request)?;
         let old = session_in(&request.into_inner().old)?;
-        match desk::supersede_here(&self.broker, old).await {
+        match reservation::supersede_here(&self.broker, old).await {
             Ok(replaced) => Ok(Response::new(SupersedeReply { replaced })),
             Err(Refused::NotLeader) => Err(not_leader()),
             Err(_) => Ok(Response::new(SupersedeReply { replaced: false })),

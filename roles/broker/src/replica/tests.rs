@@ -62,6 +62,8 @@ fn join() -> [Command; 3] {
         public_url: "https://host".into(),
         weight: 1,
         profiles: vec![Profile { name: testing::id("gnome"), title: "GNOME".into() }],
+        labels: [testing::id("gpu")].into(),
+        max_sessions: Some(40),
     };
     [
         Change::AddJoinToken { hash, expires: BEGIN.plus(HOUR), joins: Joins::Agent },

@@ -5,6 +5,7 @@
 mod hearsay;
 mod joining;
 mod losing;
+mod placement;
 mod support;
 
 use std::collections::HashMap;

@@ -7,9 +7,11 @@ mod durable_write;
 mod keystroke;
 mod login_user;
 mod memory;
+mod placement;
 mod relay;
 mod session_start;
 mod stage;
+mod storm;
 
 use std::fs;
 use std::path::PathBuf;
@@ -38,6 +40,10 @@ pub enum Bench {
     Broker,
     /// Durable writes of three brokers' engines and of one, against one fsync per write.
     DurableWrite,
+    /// The choice among 10,000 agents.
+    Placement,
+    /// 1,000 starts within 10 s, against x2gobroker.
+    Storm,
 }
 
 /// Where and how to measure.
@@ -66,6 +72,8 @@ impl Bench {
             Bench::LoginUser => "login-user",
             Bench::Broker => "broker",
             Bench::DurableWrite => "durable-write",
+            Bench::Placement => "placement",
+            Bench::Storm => "storm",
         }
     }
 
@@ -80,6 +88,8 @@ impl Bench {
             Bench::LoginUser => login_user::run(lab),
             Bench::Broker => broker::run(lab),
             Bench::DurableWrite => durable_write::run(lab),
+            Bench::Placement => placement::run(lab),
+            Bench::Storm => storm::run(lab),
         }
     }
 }

@@ -31,12 +31,6 @@ enable = true
 use-load-checker = false
 ";
 
-const PROFILES: &str = "[desk]
-name = desk
-host = desk.invalid
-command = XFCE
-";
-
 const SILENCE: &str = "[loggers]
 keys = root, broker, access, error
 [handlers]
@@ -77,6 +71,14 @@ impl X2goBroker {
 
     /// Starts it; its files go into `folder`.
     pub fn start(folder: &Path) -> anyhow::Result<Self> {
+        Self::start_with(folder, &["desk.invalid"])
+    }
+
+    /// The same with these hosts.
+    pub fn start_with(folder: &Path, hosts: &[impl AsRef<str>]) -> anyhow::Result<Self> {
+        let hosts: Vec<_> = hosts.iter().map(AsRef::as_ref).collect();
+        let profiles =
+            format!("[desk]\nname = desk\nhost = {}\ncommand = XFCE\n", hosts.join(", "));
         let daemon = installed("x2gobroker-daemon", "x2gobroker-daemon")?;
         fs::create_dir_all(folder)?;
         let file = |name: &str, text: &str| {
@@ -90,7 +92,7 @@ impl X2goBroker {
             .arg(daemon)
             .args(["--mode", "HTTP", "--bind", &address.to_string()])
             .env("X2GOBROKER_CONFIG", file("broker.conf", BROKER)?)
-            .env("X2GOBROKER_SESSIONPROFILES", file("profiles.conf", PROFILES)?)
+            .env("X2GOBROKER_SESSIONPROFILES", file("profiles.conf", &profiles)?)
             .env("X2GOBROKER_LOGCONFIG", file("log.conf", SILENCE)?)
             .env("X2GOBROKER_DEBUG", "0");
         // Under any other user than this one it turns its debugging on by itself.

@@ -13,6 +13,7 @@ mod leftovers;
 mod losing;
 mod metrics;
 mod pair;
+mod storm;
 mod taken_in;
 mod three_brokers;
 mod wrong_clocks;

@@ -41,6 +41,9 @@ pub struct Agent {
     pub obeys: bool,
     /// Users that it was told were logged out everywhere, and until when.
     pub log_outs: Arc<Mutex<Vec<(String, u64)>>>,
+    /// Its share, and how many sessions it takes.
+    pub weight: u32,
+    pub max_sessions: Option<u32>,
     /// The highest that it says it obeyed.
     pub fence: Option<agent::Fence>,
     streams: Streams,
@@ -100,6 +103,8 @@ impl Agent {
             boot: "boot-1".parse().unwrap(),
             obeys: true,
             log_outs: Arc::default(),
+            weight: 1,
+            max_sessions: None,
             fence: None,
             streams: Arc::default(),
         }
@@ -165,12 +170,14 @@ impl Agent {
             boot_id: self.boot.to_string(),
             name: self.name.clone(),
             public_url: format!("http://127.0.0.1:1/{}", &self.id.as_str()[..4]),
-            weight: 1,
+            weight: self.weight,
             profiles: vec![agent::Profile { name: "desktop".into(), title: "Desktop".into() }],
             fence: self.fence,
             sessions,
             more: false,
             cluster: self.told.lock().unwrap().clone(),
+            labels: vec![],
+            max_sessions: self.max_sessions,
         };
         send(&out, agent_message::Message::Hello(hello)).await;
         let mut client = BrokerageClient::new(channel);
