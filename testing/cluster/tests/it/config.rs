@@ -184,7 +184,7 @@ async fn a_desktop_of_the_configuration_is_started_at_once_and_after_every_resta
     until("it is offered", DEADLINE, is_offered).await.unwrap();
     let fresh = StartRequest { profile: Some("fresh".to_owned()), want: Want::Start };
     let first = api.start(&fresh, &WishKey::random()).await.unwrap().session;
-    assert!(commands_of(&cluster, &first.id).contains("sleep\0123456\0"));
+    assert!(commands_of(&cluster, &first.id).contains("sleep\x00123456\x00"));
 
     for agent in 0..2 {
         cluster.kill_agent(agent);
@@ -202,7 +202,7 @@ async fn a_desktop_of_the_configuration_is_started_at_once_and_after_every_resta
     cluster.until_agents_are_heard(&admin).await.unwrap();
     assert_eq!(admin.config().await.unwrap().text, text);
     let second = api.start(&fresh, &WishKey::random()).await.unwrap().session;
-    assert!(commands_of(&cluster, &second.id).contains("sleep\0123456\0"));
+    assert!(commands_of(&cluster, &second.id).contains("sleep\x00123456\x00"));
 
     // Taken away, it is not started any more; the desktops go on.
     admin.put_config(&wanted(1, "")).await.unwrap();
