@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use prost::Message;
 
 use super::{ConvertError, check_command, read_command, report_of, write_command};
+use crate::SPOKEN;
 use crate::agent::{self, LedgerRow, end_reason, ledger_row};
 use crate::table::{self, command::Change as WireChange};
 
