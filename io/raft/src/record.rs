@@ -19,18 +19,13 @@ impl Record {
     /// Whether this version reads its commands, and what comes after them.
     pub(crate) fn check<M: Machine>(&self) -> Result<(), DecodeError> {
         match &self.body {
-            Body::Commands(batch) => check::<M>(batch),
+            // One that is cut short is of no version: it is told as such when it is applied.
+            Body::Commands(batch) => {
+                Batch(batch.clone()).commands().flatten().try_for_each(|it| M::check(&it))
+            }
             Body::Blank | Body::Members(_) => Ok(()),
         }
     }
-}
-
-/// Whether this version reads a batch's commands, and what comes after them.
-pub(crate) fn check<M: Machine>(batch: &Bytes) -> Result<(), DecodeError> {
-    for command in Batch(batch.clone()).commands() {
-        M::check(&command.map_err(|cut| DecodeError(cut.into()))?)?;
-    }
-    Ok(())
 }
 
 /// What a log entry says.
