@@ -15,6 +15,7 @@ use abide_hosts::site::{Plan, Site, add_person, start};
 use abide_hosts::{Host, Hosts, Person, Takeover, package};
 use abide_lab::viewer::Viewer;
 use anyhow::{Context, ensure};
+use zeroize::Zeroizing;
 
 const HOSTS: &[&str] = &["h1", "h2", "h3"];
 /// Desktops there are looked at all the time.
@@ -90,6 +91,7 @@ pub struct Story<'a> {
 /// Somebody's.
 pub struct Desktop {
     pub api: Arc<Api>,
+    pub token: Zeroizing<String>,
     pub reply: SessionReply,
 }
 
@@ -127,7 +129,7 @@ pub async fn tell_of(manager: &Manager) -> anyhow::Result<()> {
     }
     sum_up(manager.name, &played);
     for round in played.iter().chain([&emptied]) {
-        let difference = round.took.difference();
+        let difference = round.took.beyond_with_start();
         assert!(difference <= manager.beyond, "{difference:?} beyond the manager's own time");
         assert_eq!(round.lost, 0, "acknowledged sessions are lost");
         assert!(round.gap < UNDISTURBED, "no picture for {:?}", round.gap);
@@ -161,7 +163,7 @@ impl<'a> Story<'a> {
 
     /// Somebody who looks at a desktop there.
     async fn look_at(&mut self, host: &str) -> anyhow::Result<Viewer> {
-        let Desktop { api, reply } = self.desktop_on(host).await?;
+        let Desktop { api, reply, .. } = self.desktop_on(host).await?;
         Viewer::attach(api.clone(), reply.clone()).await
     }
 
@@ -171,17 +173,21 @@ impl<'a> Story<'a> {
     }
 
     /// Somebody new, who logs in through the service address.
-    async fn person(&mut self) -> anyhow::Result<LoggedIn> {
+    pub async fn person(&mut self) -> anyhow::Result<LoggedIn> {
         let mut person = Person::new(&format!("user{}", self.people), "correct horse");
         self.people += 1;
         self.lab.on_each(|host| add_person(host, &person))?;
         Ok(self.site.log_in_at(0, &mut person).await?)
     }
 
-    /// The API in the name of somebody new.
-    pub async fn log_in(&mut self) -> anyhow::Result<Arc<Api>> {
-        let login = self.person().await?;
-        Ok(Arc::new(self.site.anew(&login.token)?))
+    /// The person of this token starts one.
+    pub async fn start(&self, token: Zeroizing<String>) -> anyhow::Result<Desktop> {
+        let reply = start(&self.site.anew(&token)?).await?;
+        self.desktop(token, reply)
+    }
+
+    fn desktop(&self, token: Zeroizing<String>, reply: SessionReply) -> anyhow::Result<Desktop> {
+        Ok(Desktop { api: Arc::new(self.site.anew(&token)?), token, reply })
     }
 
     /// One that is on this host. People come until there is one.
@@ -190,9 +196,8 @@ impl<'a> Story<'a> {
             if let Some(found) = self.desktops.iter().position(|it| it.host() == host) {
                 return Ok(&self.desktops[found]);
             }
-            let api = self.log_in().await?;
-            let reply = start(&api).await?;
-            self.desktops.push(Desktop { api, reply });
+            let login = self.person().await?;
+            self.desktops.push(self.start(login.token).await?);
         }
         anyhow::bail!("none of 12 desktops is on {host}")
     }
@@ -221,18 +226,31 @@ impl<'a> Story<'a> {
         let cut = Instant::now();
         self.lab.host("h1").power_off()?;
         let addresses = [ADDRESS, self.manager.alone];
-        let took = Takeover::watch(&self.site, &starter.token, addresses, cut).await?;
+        let took = self.watch(&starter, "h1", addresses, cut).await?;
         ensure!(took.reply.session.state == SessionState::Running, "{:?}", took.reply);
         let mut known = Person::new("user0", "correct horse");
         self.site.log_in_at(0, &mut known).await.context("a login after the takeover")?;
         let lost = self.missing().await?;
-        let api = Arc::new(self.site.anew(&starter.token)?);
-        self.desktops.push(Desktop { api, reply: took.reply.clone() });
+        self.desktops.push(self.desktop(starter.token, took.reply.clone())?);
         self.enter_all_but("h1").await?;
         self.host_1_returns(emptied).await?;
         self.enter_all().await?;
         let gap = self.gap()?;
         Ok(Round { took, lost, gap })
+    }
+
+    /// How long until one who is back to a desktop on a living host, and `starter`, are served.
+    async fn watch(
+        &self,
+        starter: &LoggedIn,
+        dead: &str,
+        addresses: [Ipv4Addr; 2],
+        since: Instant,
+    ) -> anyhow::Result<Takeover> {
+        let mut living = self.desktops.iter().filter(|it| it.host() != dead);
+        let Desktop { token, reply, .. } = living.next().context("no desktop is left")?;
+        let back = (token, reply.session.id.as_str());
+        Takeover::watch(&self.site, &starter.token, back, addresses, since).await
     }
 
     /// The longest time for which somebody saw no new picture since the last look.
@@ -291,12 +309,16 @@ impl<'a> Story<'a> {
             since = self.lab.wait_for("host 2 is fenced", fenced).await?;
             most = self.manager.beyond;
         }
-        let took = Takeover::watch(&self.site, &starter.token, [ADDRESS; 2], since).await?;
-        println!("{}: the standby dies: start {} ms", self.manager.name, took.start.as_millis());
+        let took = self.watch(&starter, "h2", [ADDRESS; 2], since).await?;
+        println!(
+            "{}: the standby dies: connect {} ms, start {} ms",
+            self.manager.name,
+            took.connect.as_millis(),
+            took.start.as_millis()
+        );
         ensure!(took.start <= most, "the first start took {:?}", took.start);
         ensure!(self.missing().await? == 0, "acknowledged sessions are lost");
-        let api = Arc::new(self.site.anew(&starter.token)?);
-        self.desktops.push(Desktop { api, reply: took.reply });
+        self.desktops.push(self.desktop(starter.token, took.reply)?);
         self.enter_all_but("h2").await?;
         self.lab.host("h2").boot()?;
         self.until_whole().await?;
@@ -324,7 +346,7 @@ impl<'a> Story<'a> {
 
     /// Every desktop lives and can be entered.
     async fn enter_all(&self) -> anyhow::Result<()> {
-        for Desktop { api, reply } in &self.desktops {
+        for Desktop { api, reply, .. } in &self.desktops {
             let entered = api.connect(&reply.session.id, &WishKey::random()).await;
             let entered = entered.with_context(|| format!("into {:?}", reply.session))?;
             ensure!(entered.session.state == SessionState::Running, "{entered:?}");
@@ -336,10 +358,13 @@ impl<'a> Story<'a> {
 impl Round {
     fn tell(&self, manager: &str, which: &str) {
         println!(
-            "{manager}: {which}: alone {} ms, start {} ms, difference {} ms, lost {}, gap {} ms",
+            "{manager}: {which}: alone {} ms, connect {} ms, beyond {} ms, start {} ms, beyond {} ms, \
+             lost {}, gap {} ms",
             self.took.alone.as_millis(),
+            self.took.connect.as_millis(),
+            self.took.beyond().as_millis(),
             self.took.start.as_millis(),
-            self.took.difference().as_millis(),
+            self.took.beyond_with_start().as_millis(),
             self.lost,
             self.gap.as_millis(),
         );
@@ -354,9 +379,13 @@ fn sum_up(manager: &str, rounds: &[Round]) {
         let (median, most) = (all[(all.len() - 1) / 2], all[all.len() - 1]);
         format!("{median} / {most} ms")
     };
-    let (alone, start) = (of(|it| it.alone), of(|it| it.start));
-    let (number, difference) = (rounds.len(), of(Takeover::difference));
-    println!("{manager}: {number} rounds, p50 / most: alone {alone}, start {start}, {difference}");
+    let (alone, connect, start) = (of(|it| it.alone), of(|it| it.connect), of(|it| it.start));
+    let (beyond, with_start) = (of(Takeover::beyond), of(Takeover::beyond_with_start));
+    println!(
+        "{manager}: {} rounds, p50 / most: alone {alone}, connect {connect}, beyond {beyond}, start \
+         {start}, beyond {with_start}",
+        rounds.len()
+    );
 }
 
 /// How `abide ha status` exits on this host: docs/pair.md has the numbers.
