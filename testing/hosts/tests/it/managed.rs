@@ -17,6 +17,8 @@ use abide_lab::viewer::Viewer;
 use anyhow::{Context, ensure};
 use zeroize::Zeroizing;
 
+use crate::figures::{Round, sum_up};
+
 const HOSTS: &[&str] = &["h1", "h2", "h3"];
 /// Desktops there are looked at all the time.
 const LOOKED_AT: [&str; 2] = ["h2", "h3"];
@@ -46,12 +48,10 @@ pub struct Manager {
     pub empty: &'static str,
     /// Words that succeed on a host that has come back as soon as it could take over.
     pub is_fit: &'static str,
-    /// Words for a host that has it all, after which the other one has; `None`: a host that comes back
-    /// takes it by itself.
-    pub leave: Option<&'static str>,
-    /// Words for both hosts, which from their next boot on take back by themselves what is their own; `None`
-    /// where the whole story is with failback, or without.
-    pub fail_back: Option<&'static str>,
+    /// Words for a host that has it all, after which the other one has.
+    pub leave: &'static str,
+    /// Words for both hosts, which from their next boot on take back by themselves what is their own.
+    pub fail_back: &'static str,
 }
 
 /// [`Manager::empty`] where systemd starts the broker.
@@ -62,15 +62,6 @@ impl Manager {
     const fn plan(&self) -> Plan<'static> {
         Plan { brokers: &["h1", "h2"], agents: HOSTS, pair: Some(self.takeover) }
     }
-}
-
-/// A round's figures.
-struct Round {
-    took: Takeover,
-    /// Acknowledged sessions that nobody knows any more.
-    lost: usize,
-    /// The longest time without a picture on a living host.
-    gap: Duration,
 }
 
 /// The site in use.
@@ -102,9 +93,8 @@ impl Desktop {
 }
 
 /// How many times host 1 loses power with its folder left alone; at least once in each way to return.
-fn rounds(manager: &Manager) -> usize {
-    let few = if manager.fail_back.is_some() { 2 } else { 1 };
-    std::env::var("ABIDE_ROUNDS").map_or(few, |number| number.parse().unwrap())
+fn rounds() -> usize {
+    std::env::var("ABIDE_ROUNDS").map_or(2, |number| number.parse().unwrap())
 }
 
 /// Host 1 loses power and returns, so many times, in the second half with a failback that was switched on, and
@@ -112,15 +102,14 @@ fn rounds(manager: &Manager) -> usize {
 /// configuration anew.
 pub async fn tell_of(manager: &Manager) -> anyhow::Result<()> {
     let mut story = Story::begin(manager).await?;
-    let (all, by_itself) = (rounds(manager), manager.fail_back.map_or(0, |_| rounds(manager) / 2));
+    let (all, by_itself) = (rounds(), rounds() / 2);
     let mut played = Vec::new();
     for number in 1..=all - by_itself {
         played.push(story.round(&format!("{number}"), false).await?);
     }
     let emptied = story.round("folder emptied", true).await?;
-    if let Some(words) = manager.fail_back {
-        let both = manager.plan().brokers.iter();
-        both.map(|name| story.lab.host(name)).try_for_each(|it| it.run(words).map(drop))?;
+    for name in manager.plan().brokers {
+        story.lab.host(name).run(manager.fail_back)?;
     }
     story.standby_dies().await.context("the standby dies")?;
     story.fails_back |= by_itself > 0;
@@ -150,9 +139,8 @@ impl<'a> Story<'a> {
         // Half a minute later it would be on the disks anyway.
         lab.on_each(|host| host.run("sync").map(drop))?;
         let (desktops, viewers) = (Vec::new(), Vec::new());
-        let fails_back = manager.leave.is_none();
-        let mut story =
-            Self { manager, lab, site, switch, people: 0, desktops, viewers, fails_back };
+        let (people, fails_back) = (0, false);
+        let mut story = Self { manager, lab, site, switch, people, desktops, viewers, fails_back };
         serves(&story.lab, "h1").await?;
         for host in LOOKED_AT {
             let viewer = story.look_at(host).await?;
@@ -287,11 +275,11 @@ impl<'a> Story<'a> {
         let in_sync = async || matches!(status(h1), Some(0 | 10)).then_some(());
         self.lab.wait_for("host 1 is up to date", in_sync).await?;
         self.site.settle(&self.lab, self.manager.plan()).await?;
-        if let Some(leave) = self.manager.leave.filter(|_| !self.fails_back) {
+        if !self.fails_back {
             let is_fit = async || h1.run(self.manager.is_fit).ok();
             self.lab.wait_for("the manager could give it to host 1", is_fit).await?;
             ensure!(has_address(self.lab.host("h2"), ADDRESS), "host 1 has taken it back unasked");
-            self.lab.host("h2").run(leave)?;
+            self.lab.host("h2").run(self.manager.leave)?;
         }
         serves(&self.lab, "h1").await
     }
@@ -353,39 +341,6 @@ impl<'a> Story<'a> {
         }
         Ok(())
     }
-}
-
-impl Round {
-    fn tell(&self, manager: &str, which: &str) {
-        println!(
-            "{manager}: {which}: alone {} ms, connect {} ms, beyond {} ms, start {} ms, beyond {} ms, \
-             lost {}, gap {} ms",
-            self.took.alone.as_millis(),
-            self.took.connect.as_millis(),
-            self.took.beyond().as_millis(),
-            self.took.start.as_millis(),
-            self.took.beyond_with_start().as_millis(),
-            self.lost,
-            self.gap.as_millis(),
-        );
-    }
-}
-
-/// The median and the most of all rounds.
-fn sum_up(manager: &str, rounds: &[Round]) {
-    let of = |what: fn(&Takeover) -> Duration| {
-        let mut all: Vec<u128> = rounds.iter().map(|it| what(&it.took).as_millis()).collect();
-        all.sort_unstable();
-        let (median, most) = (all[(all.len() - 1) / 2], all[all.len() - 1]);
-        format!("{median} / {most} ms")
-    };
-    let (alone, connect, start) = (of(|it| it.alone), of(|it| it.connect), of(|it| it.start));
-    let (beyond, with_start) = (of(Takeover::beyond), of(Takeover::beyond_with_start));
-    println!(
-        "{manager}: {} rounds, p50 / most: alone {alone}, connect {connect}, beyond {beyond}, start \
-         {start}, beyond {with_start}",
-        rounds.len()
-    );
 }
 
 /// How `abide ha status` exits on this host: docs/pair.md has the numbers.

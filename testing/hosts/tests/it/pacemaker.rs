@@ -84,8 +84,8 @@ const PACEMAKER: Manager = Manager {
     empty: "until crm_mon --one-shot | grep -q 'Online:.* h1 '; do sleep 1; done; \
             pcs node standby h1 --wait=60 && rm -r /var/lib/abide/broker/* && pcs node unstandby h1",
     is_fit: "crm_attribute --node h1 --name master-abide --lifetime reboot --query",
-    leave: Some("pcs resource move abide-clone h1 --promoted --wait=60"),
-    fail_back: Some(FAILBACK),
+    leave: "pcs resource move abide-clone h1 --promoted --wait=60",
+    fail_back: FAILBACK,
 };
 
 #[test]
