@@ -29,7 +29,9 @@ const LIMIT: Duration = Duration::from_secs(60);
 pub struct Takeover {
     /// From the fault until somebody has the address that moves without Abide.
     pub alone: Duration,
-    /// From the fault until a start was acknowledged through the service address.
+    /// From the fault until somebody got back to a desktop of theirs through the service address.
+    pub connect: Duration,
+    /// The same for a start, which is acknowledged when its desktop runs.
     pub start: Duration,
     /// What was started.
     pub reply: SessionReply,
@@ -37,13 +39,15 @@ pub struct Takeover {
 
 impl Takeover {
     /// Watches it; the fault was at `fault`, `service` is where people come, `alone` the address that the
-    /// manager moves without asking Abide. The person of `token` starts a desktop.
+    /// manager moves without asking Abide. The person of `starts` starts a desktop, that of `returns`
+    /// connects to this session.
     ///
     /// # Errors
     /// When one of the two does not come.
     pub async fn watch(
         site: &Site,
-        token: &Zeroizing<String>,
+        starts: &Zeroizing<String>,
+        (returns, session): (&Zeroizing<String>, &str),
         [service, alone]: [Ipv4Addr; 2],
         fault: Instant,
     ) -> anyhow::Result<Self> {
@@ -53,20 +57,41 @@ impl Takeover {
         };
         let person = async {
             answers(service).await?;
-            let reply = first_start(site, token).await?;
-            anyhow::Ok((fault.elapsed(), reply))
+            let start = async {
+                let reply = first(site, starts, start).await?;
+                anyhow::Ok((fault.elapsed(), reply))
+            };
+            let connect = async {
+                let session = session.to_owned();
+                first(site, returns, move |api, key| connect(api, key, session.clone())).await?;
+                anyhow::Ok(fault.elapsed())
+            };
+            tokio::try_join!(connect, start)
         };
-        let (alone, (start, reply)) = tokio::try_join!(manager, person)?;
-        Ok(Self { alone, start, reply })
+        let (alone, (connect, (start, reply))) = tokio::try_join!(manager, person)?;
+        Ok(Self { alone, connect, start, reply })
     }
 
-    /// What people wait for beyond the manager.
-    pub fn difference(&self) -> Duration {
+    /// What people wait for beyond the manager, a desktop's own start not in it.
+    pub fn beyond(&self) -> Duration {
+        self.connect.saturating_sub(self.alone)
+    }
+
+    /// The same with that start.
+    pub fn beyond_with_start(&self) -> Duration {
         self.start.saturating_sub(self.alone)
     }
 }
 
-async fn first_start(site: &Site, token: &Zeroizing<String>) -> anyhow::Result<SessionReply> {
+/// The first answer that is one.
+async fn first<F>(
+    site: &Site,
+    token: &Zeroizing<String>,
+    ask: impl Fn(Api, WishKey) -> F,
+) -> anyhow::Result<SessionReply>
+where
+    F: Future<Output = anyhow::Result<SessionReply>> + Send + 'static,
+{
     let (began, key) = (Instant::now(), WishKey::random());
     let (mut tries, mut failed) = (JoinSet::new(), None);
     let mut ticks = tokio::time::interval(EVERY);
@@ -75,8 +100,8 @@ async fn first_start(site: &Site, token: &Zeroizing<String>) -> anyhow::Result<S
         tokio::select! {
             _ = ticks.tick(), if tries.len() < MOST => {
                 let late = began.elapsed() > LIMIT;
-                ensure!(!late, "no start is acknowledged within {LIMIT:?}: {failed:?}");
-                tries.spawn(attempt(site.anew(token)?, key.clone()));
+                ensure!(!late, "nothing is acknowledged within {LIMIT:?}: {failed:?}");
+                tries.spawn(ask(site.anew(token)?, key.clone()));
             }
             Some(answer) = tries.join_next() => match answer? {
                 Ok(reply) => return Ok(reply),
@@ -86,7 +111,11 @@ async fn first_start(site: &Site, token: &Zeroizing<String>) -> anyhow::Result<S
     }
 }
 
-async fn attempt(api: Api, key: WishKey) -> anyhow::Result<SessionReply> {
+async fn start(api: Api, key: WishKey) -> anyhow::Result<SessionReply> {
     let request = StartRequest { profile: None, want: Want::Start };
     Ok(api.start(&request, &key).await?)
+}
+
+async fn connect(api: Api, key: WishKey, session: String) -> anyhow::Result<SessionReply> {
+    Ok(api.connect(&session, &key).await?)
 }

@@ -46,10 +46,8 @@ pub fn set_up(lab: &Hosts) -> anyhow::Result<()> {
 }
 
 /// Asked for while one of the two still makes up its mind, it does nothing: then once more.
-const STANDBY: Option<&str> = Some(
-    "for try in 1 2 3 4 5 6 7 8; do /usr/share/heartbeat/hb_standby; sleep 3; test \"$(cl_status \
-     rscstatus)\" = none && exit; done; exit 1",
-);
+const STANDBY: &str = "for try in 1 2 3 4 5 6 7 8; do /usr/share/heartbeat/hb_standby; sleep 3; test \"$(cl_status \
+     rscstatus)\" = none && exit; done; exit 1";
 
 /// Heartbeat begins when its broker has caught up.
 const FAIL_BACK: &str = r#"sed -i 's/auto_failback off/auto_failback on/' /etc/ha.d/ha.cf
@@ -72,7 +70,7 @@ fn a_pair_under_heartbeat_bears_the_loss_of_either_host() {
             empty: EMPTY,
             is_fit,
             leave: STANDBY,
-            fail_back: Some(FAIL_BACK),
+            fail_back: FAIL_BACK,
         };
         tell_of(&manager).await
     });

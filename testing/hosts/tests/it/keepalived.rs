@@ -21,7 +21,7 @@ pub fn set_up(lab: &Hosts) -> anyhow::Result<()> {
     Ok(())
 }
 
-const RESTART: Option<&str> = Some("systemctl restart keepalived");
+const RESTART: &str = "systemctl restart keepalived";
 
 /// With a shorter delay than the page's, for the story's sake.
 const FAIL_BACK: &str = "sed -i -e '/nopreempt/d' -e '/priority 100/a preempt_delay 5' \
@@ -40,7 +40,7 @@ fn a_pair_under_keepalived_bears_the_loss_of_either_host() {
             empty: EMPTY,
             is_fit: "grep BACKUP /run/abide/keepalived/abide",
             leave: RESTART,
-            fail_back: Some(FAIL_BACK),
+            fail_back: FAIL_BACK,
         };
         tell_of(&manager).await
     });

@@ -3,6 +3,7 @@
 #![expect(clippy::print_stdout, reason = "stories tell their figures")]
 
 mod both_off;
+mod figures;
 mod heartbeat;
 mod hosts;
 mod keepalived;

@@ -15,6 +15,9 @@ use abide_hosts::site::{Plan, Site, add_person, start};
 use abide_hosts::{Host, Hosts, Person, Takeover, package};
 use abide_lab::viewer::Viewer;
 use anyhow::{Context, ensure};
+use zeroize::Zeroizing;
+
+use crate::figures::{Round, sum_up};
 
 const HOSTS: &[&str] = &["h1", "h2", "h3"];
 /// Desktops there are looked at all the time.
@@ -45,12 +48,10 @@ pub struct Manager {
     pub empty: &'static str,
     /// Words that succeed on a host that has come back as soon as it could take over.
     pub is_fit: &'static str,
-    /// Words for a host that has it all, after which the other one has; `None`: a host that comes back
-    /// takes it by itself.
-    pub leave: Option<&'static str>,
-    /// Words for both hosts, which from their next boot on take back by themselves what is their own; `None`
-    /// where the whole story is with failback, or without.
-    pub fail_back: Option<&'static str>,
+    /// Words for a host that has it all, after which the other one has.
+    pub leave: &'static str,
+    /// Words for both hosts, which from their next boot on take back by themselves what is their own.
+    pub fail_back: &'static str,
 }
 
 /// [`Manager::empty`] where systemd starts the broker.
@@ -61,15 +62,6 @@ impl Manager {
     const fn plan(&self) -> Plan<'static> {
         Plan { brokers: &["h1", "h2"], agents: HOSTS, pair: Some(self.takeover) }
     }
-}
-
-/// A round's figures.
-struct Round {
-    took: Takeover,
-    /// Acknowledged sessions that nobody knows any more.
-    lost: usize,
-    /// The longest time without a picture on a living host.
-    gap: Duration,
 }
 
 /// The site in use.
@@ -90,6 +82,7 @@ pub struct Story<'a> {
 /// Somebody's.
 pub struct Desktop {
     pub api: Arc<Api>,
+    pub token: Zeroizing<String>,
     pub reply: SessionReply,
 }
 
@@ -100,9 +93,8 @@ impl Desktop {
 }
 
 /// How many times host 1 loses power with its folder left alone; at least once in each way to return.
-fn rounds(manager: &Manager) -> usize {
-    let few = if manager.fail_back.is_some() { 2 } else { 1 };
-    std::env::var("ABIDE_ROUNDS").map_or(few, |number| number.parse().unwrap())
+fn rounds() -> usize {
+    std::env::var("ABIDE_ROUNDS").map_or(2, |number| number.parse().unwrap())
 }
 
 /// Host 1 loses power and returns, so many times, in the second half with a failback that was switched on, and
@@ -110,15 +102,14 @@ fn rounds(manager: &Manager) -> usize {
 /// configuration anew.
 pub async fn tell_of(manager: &Manager) -> anyhow::Result<()> {
     let mut story = Story::begin(manager).await?;
-    let (all, by_itself) = (rounds(manager), manager.fail_back.map_or(0, |_| rounds(manager) / 2));
+    let (all, by_itself) = (rounds(), rounds() / 2);
     let mut played = Vec::new();
     for number in 1..=all - by_itself {
         played.push(story.round(&format!("{number}"), false).await?);
     }
     let emptied = story.round("folder emptied", true).await?;
-    if let Some(words) = manager.fail_back {
-        let both = manager.plan().brokers.iter();
-        both.map(|name| story.lab.host(name)).try_for_each(|it| it.run(words).map(drop))?;
+    for name in manager.plan().brokers {
+        story.lab.host(name).run(manager.fail_back)?;
     }
     story.standby_dies().await.context("the standby dies")?;
     story.fails_back |= by_itself > 0;
@@ -127,7 +118,7 @@ pub async fn tell_of(manager: &Manager) -> anyhow::Result<()> {
     }
     sum_up(manager.name, &played);
     for round in played.iter().chain([&emptied]) {
-        let difference = round.took.difference();
+        let difference = round.took.beyond_with_start();
         assert!(difference <= manager.beyond, "{difference:?} beyond the manager's own time");
         assert_eq!(round.lost, 0, "acknowledged sessions are lost");
         assert!(round.gap < UNDISTURBED, "no picture for {:?}", round.gap);
@@ -148,9 +139,8 @@ impl<'a> Story<'a> {
         // Half a minute later it would be on the disks anyway.
         lab.on_each(|host| host.run("sync").map(drop))?;
         let (desktops, viewers) = (Vec::new(), Vec::new());
-        let fails_back = manager.leave.is_none();
-        let mut story =
-            Self { manager, lab, site, switch, people: 0, desktops, viewers, fails_back };
+        let (people, fails_back) = (0, false);
+        let mut story = Self { manager, lab, site, switch, people, desktops, viewers, fails_back };
         serves(&story.lab, "h1").await?;
         for host in LOOKED_AT {
             let viewer = story.look_at(host).await?;
@@ -161,7 +151,7 @@ impl<'a> Story<'a> {
 
     /// Somebody who looks at a desktop there.
     async fn look_at(&mut self, host: &str) -> anyhow::Result<Viewer> {
-        let Desktop { api, reply } = self.desktop_on(host).await?;
+        let Desktop { api, reply, .. } = self.desktop_on(host).await?;
         Viewer::attach(api.clone(), reply.clone()).await
     }
 
@@ -171,17 +161,21 @@ impl<'a> Story<'a> {
     }
 
     /// Somebody new, who logs in through the service address.
-    async fn person(&mut self) -> anyhow::Result<LoggedIn> {
+    pub async fn person(&mut self) -> anyhow::Result<LoggedIn> {
         let mut person = Person::new(&format!("user{}", self.people), "correct horse");
         self.people += 1;
         self.lab.on_each(|host| add_person(host, &person))?;
         Ok(self.site.log_in_at(0, &mut person).await?)
     }
 
-    /// The API in the name of somebody new.
-    pub async fn log_in(&mut self) -> anyhow::Result<Arc<Api>> {
-        let login = self.person().await?;
-        Ok(Arc::new(self.site.anew(&login.token)?))
+    /// The person of this token starts one.
+    pub async fn start(&self, token: Zeroizing<String>) -> anyhow::Result<Desktop> {
+        let reply = start(&self.site.anew(&token)?).await?;
+        self.desktop(token, reply)
+    }
+
+    fn desktop(&self, token: Zeroizing<String>, reply: SessionReply) -> anyhow::Result<Desktop> {
+        Ok(Desktop { api: Arc::new(self.site.anew(&token)?), token, reply })
     }
 
     /// One that is on this host. People come until there is one.
@@ -190,9 +184,8 @@ impl<'a> Story<'a> {
             if let Some(found) = self.desktops.iter().position(|it| it.host() == host) {
                 return Ok(&self.desktops[found]);
             }
-            let api = self.log_in().await?;
-            let reply = start(&api).await?;
-            self.desktops.push(Desktop { api, reply });
+            let login = self.person().await?;
+            self.desktops.push(self.start(login.token).await?);
         }
         anyhow::bail!("none of 12 desktops is on {host}")
     }
@@ -221,18 +214,31 @@ impl<'a> Story<'a> {
         let cut = Instant::now();
         self.lab.host("h1").power_off()?;
         let addresses = [ADDRESS, self.manager.alone];
-        let took = Takeover::watch(&self.site, &starter.token, addresses, cut).await?;
+        let took = self.watch(&starter, "h1", addresses, cut).await?;
         ensure!(took.reply.session.state == SessionState::Running, "{:?}", took.reply);
         let mut known = Person::new("user0", "correct horse");
         self.site.log_in_at(0, &mut known).await.context("a login after the takeover")?;
         let lost = self.missing().await?;
-        let api = Arc::new(self.site.anew(&starter.token)?);
-        self.desktops.push(Desktop { api, reply: took.reply.clone() });
+        self.desktops.push(self.desktop(starter.token, took.reply.clone())?);
         self.enter_all_but("h1").await?;
         self.host_1_returns(emptied).await?;
         self.enter_all().await?;
         let gap = self.gap()?;
         Ok(Round { took, lost, gap })
+    }
+
+    /// How long until one who is back to a desktop on a living host, and `starter`, are served.
+    async fn watch(
+        &self,
+        starter: &LoggedIn,
+        dead: &str,
+        addresses: [Ipv4Addr; 2],
+        since: Instant,
+    ) -> anyhow::Result<Takeover> {
+        let mut living = self.desktops.iter().filter(|it| it.host() != dead);
+        let Desktop { token, reply, .. } = living.next().context("no desktop is left")?;
+        let back = (token, reply.session.id.as_str());
+        Takeover::watch(&self.site, &starter.token, back, addresses, since).await
     }
 
     /// The longest time for which somebody saw no new picture since the last look.
@@ -269,11 +275,11 @@ impl<'a> Story<'a> {
         let in_sync = async || matches!(status(h1), Some(0 | 10)).then_some(());
         self.lab.wait_for("host 1 is up to date", in_sync).await?;
         self.site.settle(&self.lab, self.manager.plan()).await?;
-        if let Some(leave) = self.manager.leave.filter(|_| !self.fails_back) {
+        if !self.fails_back {
             let is_fit = async || h1.run(self.manager.is_fit).ok();
             self.lab.wait_for("the manager could give it to host 1", is_fit).await?;
             ensure!(has_address(self.lab.host("h2"), ADDRESS), "host 1 has taken it back unasked");
-            self.lab.host("h2").run(leave)?;
+            self.lab.host("h2").run(self.manager.leave)?;
         }
         serves(&self.lab, "h1").await
     }
@@ -291,12 +297,16 @@ impl<'a> Story<'a> {
             since = self.lab.wait_for("host 2 is fenced", fenced).await?;
             most = self.manager.beyond;
         }
-        let took = Takeover::watch(&self.site, &starter.token, [ADDRESS; 2], since).await?;
-        println!("{}: the standby dies: start {} ms", self.manager.name, took.start.as_millis());
+        let took = self.watch(&starter, "h2", [ADDRESS; 2], since).await?;
+        println!(
+            "{}: the standby dies: connect {} ms, start {} ms",
+            self.manager.name,
+            took.connect.as_millis(),
+            took.start.as_millis()
+        );
         ensure!(took.start <= most, "the first start took {:?}", took.start);
         ensure!(self.missing().await? == 0, "acknowledged sessions are lost");
-        let api = Arc::new(self.site.anew(&starter.token)?);
-        self.desktops.push(Desktop { api, reply: took.reply });
+        self.desktops.push(self.desktop(starter.token, took.reply)?);
         self.enter_all_but("h2").await?;
         self.lab.host("h2").boot()?;
         self.until_whole().await?;
@@ -324,39 +334,13 @@ impl<'a> Story<'a> {
 
     /// Every desktop lives and can be entered.
     async fn enter_all(&self) -> anyhow::Result<()> {
-        for Desktop { api, reply } in &self.desktops {
+        for Desktop { api, reply, .. } in &self.desktops {
             let entered = api.connect(&reply.session.id, &WishKey::random()).await;
             let entered = entered.with_context(|| format!("into {:?}", reply.session))?;
             ensure!(entered.session.state == SessionState::Running, "{entered:?}");
         }
         Ok(())
     }
-}
-
-impl Round {
-    fn tell(&self, manager: &str, which: &str) {
-        println!(
-            "{manager}: {which}: alone {} ms, start {} ms, difference {} ms, lost {}, gap {} ms",
-            self.took.alone.as_millis(),
-            self.took.start.as_millis(),
-            self.took.difference().as_millis(),
-            self.lost,
-            self.gap.as_millis(),
-        );
-    }
-}
-
-/// The median and the most of all rounds.
-fn sum_up(manager: &str, rounds: &[Round]) {
-    let of = |what: fn(&Takeover) -> Duration| {
-        let mut all: Vec<u128> = rounds.iter().map(|it| what(&it.took).as_millis()).collect();
-        all.sort_unstable();
-        let (median, most) = (all[(all.len() - 1) / 2], all[all.len() - 1]);
-        format!("{median} / {most} ms")
-    };
-    let (alone, start) = (of(|it| it.alone), of(|it| it.start));
-    let (number, difference) = (rounds.len(), of(Takeover::difference));
-    println!("{manager}: {number} rounds, p50 / most: alone {alone}, start {start}, {difference}");
 }
 
 /// How `abide ha status` exits on this host: docs/pair.md has the numbers.
