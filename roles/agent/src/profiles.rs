@@ -3,8 +3,6 @@
 //!
 //! Where both know a name, the command is the own file's; title and size are the configuration's.
 
-use std::collections::BTreeSet;
-
 use abide_policy::{ClusterConfig, DesktopSize, ProfileRules};
 
 use crate::settings::{Profile, Settings};
@@ -33,8 +31,7 @@ fn ruled(settings: &Settings, config: &ClusterConfig, rules: &ProfileRules) -> O
     let profile = match (own, command) {
         (Some(own), _) => own.clone(),
         (None, Some(command)) => {
-            let own = BTreeSet::new();
-            let mut missing = config.missing(name, &settings.name, &own);
+            let mut missing = config.missing(name, &settings.name, &settings.labels);
             if missing.next().is_some() {
                 return None;
             }
@@ -64,6 +61,7 @@ mod tests {
         public_url = 'http://127.0.0.7:8080'
         name = 'eng-1'
         run_as = 'agent-user'
+        labels = ['fast']
         listen.http = '127.0.0.7:8080'
         tls.mode = 'off'
         [[profile]]
@@ -85,7 +83,7 @@ mod tests {
             command = ['cad', '--full']
             environment = ['A=b']
             plain = true
-            requires = ['gpu']
+            requires = ['gpu', 'fast']
             size = '1920x1080'
             [[profile]]
             name = 'video'
