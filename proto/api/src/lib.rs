@@ -4,14 +4,17 @@
 //! RFC 3339 in UTC with milliseconds; ids are text; what is unknown or does not apply is `null`.
 #![forbid(unsafe_code)]
 
+mod audit;
 mod cluster;
 mod config;
+mod history;
 mod login;
 mod problem;
 mod recovery;
 mod session;
 mod time;
 
+pub use audit::{AuditPage, AuditQuery, AuditRecord};
 pub use cluster::{
     Agent, AgentLoad, Agents, Broker, BrokerRole, BrokerTiming, Cluster, JoinRole, JoinToken,
     JoinTokenRequest, Profile, Profiles,
@@ -19,6 +22,7 @@ pub use cluster::{
 pub use config::{
     Config, ConfigCheck, ConfigCheckRequest, ConfigHistory, ConfigRequest, ConfigSummary,
 };
+pub use history::{AgentHistory, AgentSample, HistoryQuery};
 pub use login::{
     Account, AnswerRequest, LoginReply, LoginRequest, LogoutRequest, Message, MessageStyle, Prompt,
     PromptStyle,
@@ -26,8 +30,9 @@ pub use login::{
 pub use problem::{Problem, ProblemKind};
 pub use recovery::{ConfirmRequest, Confirmed, ExpectRequest, Recovery, RecoveryAgent};
 pub use session::{
-    Connect, RedeemRequest, Redeemed, Session, SessionReply, SessionState, SessionStatus, Sessions,
-    StartRequest, UnreachableProblem, ViewMode, ViewerSession, ViewerState, Want,
+    Connect, RedeemRequest, Redeemed, Session, SessionCounts, SessionReply, SessionState,
+    SessionStatus, Sessions, SessionsQuery, StartRequest, UnreachableProblem, ViewMode,
+    ViewerSession, ViewerState, Want,
 };
 pub use time::Time;
 

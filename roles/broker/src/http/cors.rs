@@ -29,7 +29,7 @@ pub async fn allow(State(app): State<App>, request: Request, next: Next) -> Resp
     }
     if may && asks {
         let say = HeaderValue::from_static;
-        headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, say("GET, POST, DELETE"));
+        headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, say("GET, POST, PUT, DELETE"));
         let names = "authorization, content-type, idempotency-key";
         headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, say(names));
         headers.insert(header::ACCESS_CONTROL_MAX_AGE, say("600"));
