@@ -23,6 +23,7 @@ export class Office {
   generation = 1;
   term = 7;
   clockProblem = null;
+  notice = null;
   /** Answers the next change of this kind so: [status, [word, title, more]]. */
   refuse = null;
 
@@ -164,6 +165,7 @@ export class Office {
       elections_won: 1,
       wire: 2,
       wire_problem: null,
+      notice: this.notice,
     };
   }
 

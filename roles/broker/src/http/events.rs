@@ -31,13 +31,14 @@ enum Topic {
     Sessions,
     Agents,
     Cluster,
+    Config,
 }
 
 impl Topic {
     /// What a person is told of.
     fn of(caller: &Caller) -> &'static [Topic] {
         if caller.is_admin() {
-            &[Topic::Sessions, Topic::Agents, Topic::Cluster]
+            &[Topic::Sessions, Topic::Agents, Topic::Cluster, Topic::Config]
         } else {
             &[Topic::Sessions]
         }
@@ -48,6 +49,7 @@ impl Topic {
             Topic::Sessions => "sessions",
             Topic::Agents => "agents",
             Topic::Cluster => "cluster",
+            Topic::Config => "config",
         }
     }
 
@@ -56,6 +58,7 @@ impl Topic {
             Topic::Sessions => digest::sessions(broker, table, of),
             Topic::Agents => digest::agents(broker, table),
             Topic::Cluster => digest::cluster(broker, table),
+            Topic::Config => table.config().number,
         }
     }
 }
@@ -73,7 +76,7 @@ struct Listener {
 }
 
 /// Says `sessions` at once, and whenever the caller's sessions change; everybody's for administrators, who
-/// are told of `agents` and `cluster` too.
+/// are told of `agents`, `cluster` and `config` too.
 #[utoipa::path(get, tag = "events", path = "/api/v1/events", responses(
     (status = 200, content_type = "text/event-stream", body = String),
     (status = "4XX", body = api::Problem)))]

@@ -43,7 +43,11 @@ async fn sessions_are_searched_and_given_by_the_page() {
     assert_eq!((&reply["total"], &reply["counts"]["running"]), (&json!(1), &json!(1)), "one's own");
     for wrong in ["state=runing", "sort=colour", "colour=red", "after=nobody", "limit=x"] {
         let (status, reply) = get(&admin, &format!("/api/v1/sessions?{wrong}")).await;
-        assert_eq!((status, &reply["type"]), (400, &json!("urn:abide:problem/bad-request")), "{wrong}");
+        assert_eq!(
+            (status, &reply["type"]),
+            (400, &json!("urn:abide:problem/bad-request")),
+            "{wrong}"
+        );
     }
 }
 
@@ -75,7 +79,7 @@ async fn what_a_broker_wrote_down_and_what_it_heard_are_for_administrators() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn administrators_are_told_of_agents_and_the_cluster_too() {
+async fn administrators_are_told_of_more_than_sessions() {
     let broker = Broker::start().await;
     let (admin, ada) = (broker.log_in("root").await, broker.log_in("ada").await);
     let told = async |person: &Person, until_told: &str| {
@@ -87,8 +91,8 @@ async fn administrators_are_told_of_agents_and_the_cluster_too() {
         }
         text
     };
-    for topic in ["event: sessions\n", "event: agents\n", "event: cluster\n"] {
-        told(&admin, topic).await;
+    for topic in ["sessions", "agents", "cluster", "config"] {
+        told(&admin, &format!("event: {topic}\n")).await;
     }
     assert!(!told(&ada, "event: sessions\n").await.contains("agents"));
 }

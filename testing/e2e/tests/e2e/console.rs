@@ -59,9 +59,12 @@ async fn every_number_of_the_console_is_the_interfaces_and_the_command_lines() {
     tab.wait(&id("broker")).await.unwrap();
     tab.shoot("cluster").await.unwrap();
     let told = line.json(&["cluster", "status", "--json"]).await;
-    for (shown, field) in
-        [("can-lose", "can_lose"), ("voters", "voters"), ("generation", "generation"), ("term", "term")]
-    {
+    for (shown, field) in [
+        ("can-lose", "can_lose"),
+        ("voters", "voters"),
+        ("generation", "generation"),
+        ("term", "term"),
+    ] {
         assert_eq!(number(&tab, shown).await, told[field], "{field}");
     }
     assert_eq!(roles(&tab, &told).await, roles_told(&told));
