@@ -23,7 +23,7 @@ pub fn sessions(broker: &Broker, table: &Table, of: Option<&UserName>) -> u64 {
             table.sessions().for_each(|row| session(table, row, &mut hash));
             // In no order, so the sum of each.
             let viewers = broker.hub.viewers();
-            let sum = viewers.iter().fold(0_u64, |sum, viewed| sum.wrapping_add(of_one(viewed)));
+            let sum = viewers.iter().fold(0_u64, |sum, viewed| sum.wrapping_add(of_one(&viewed)));
             sum.hash(&mut hash);
             let unverified = view::unverified(table, &broker.hub, &broker.verifier.ring());
             let sum = unverified.iter().fold(0_u64, |sum, row| {

@@ -96,9 +96,10 @@ impl Question {
             let known = STATES.iter().find(|(name, _)| *name == word.trim());
             known.map(|(_, state)| *state).ok_or_else(|| Misunderstood::State(word.to_owned()))
         };
-        let states = asked.state.as_deref().map(|words| words.split(',').map(state).collect());
+        let states: Option<Result<Vec<_>, _>> =
+            asked.state.as_deref().map(|words| words.split(',').map(state).collect());
         let order = asked.sort.as_deref().unwrap_or("-created");
-        let sort = match order.trim_start_matches('-') {
+        let sort = match order.strip_prefix('-').unwrap_or(order) {
             "user" => Sort::User,
             "agent" => Sort::Agent,
             "profile" => Sort::Profile,

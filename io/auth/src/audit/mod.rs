@@ -23,7 +23,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tracing::{error, info};
 
-pub use read::{AuditPlace, AuditWish};
+pub use read::{AuditFound, AuditPlace, AuditWish};
 
 /// What was decided about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -184,9 +184,8 @@ impl AuditLog {
         }
     }
 
-    /// The newest records that `pick` wants of their lines, each with its place, and from where to read
-    /// on; `None` at the log's beginning. Reads a bounded piece, which may hold none that is wanted.
-    /// Blocks on the disk.
+    /// The newest records that `pick` wants of their lines. Reads a bounded piece, which may hold none that
+    /// is wanted. Blocks on the disk.
     ///
     /// # Errors
     /// The file cannot be read.
@@ -194,9 +193,9 @@ impl AuditLog {
         &self,
         wish: &AuditWish,
         pick: impl Fn(&str) -> Option<T>,
-    ) -> io::Result<(Vec<(AuditPlace, T)>, Option<AuditPlace>)> {
+    ) -> io::Result<AuditFound<T>> {
         match &self.0 {
-            None => Ok((Vec::new(), None)),
+            None => Ok(AuditFound { records: Vec::new(), before: None }),
             Some(inner) => {
                 self.flush();
                 read::read(&inner.path, wish, pick)

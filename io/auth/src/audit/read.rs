@@ -28,8 +28,14 @@ pub struct AuditWish {
     pub limit: usize,
 }
 
-/// The newest lines that `pick` wants, and from where to read on; `None` at the log's beginning.
-pub(super) type Found<T> = (Vec<(AuditPlace, T)>, Option<AuditPlace>);
+/// What was found.
+#[derive(Debug)]
+pub struct AuditFound<T> {
+    /// Newest first, each with its place.
+    pub records: Vec<(AuditPlace, T)>,
+    /// From where to read on; `None` at the log's beginning.
+    pub before: Option<AuditPlace>,
+}
 
 /// Reads the log at `path`, and what was renamed to `path.1`.
 ///
@@ -39,7 +45,7 @@ pub(super) fn read<T>(
     path: &Path,
     wish: &AuditWish,
     pick: impl Fn(&str) -> Option<T>,
-) -> io::Result<Found<T>> {
+) -> io::Result<AuditFound<T>> {
     let mut files = Vec::new();
     for path in [path.to_owned(), rotated(path)] {
         match File::open(&path) {
@@ -54,23 +60,24 @@ pub(super) fn read<T>(
         files.drain(..at);
         files.iter_mut().take(1).for_each(|it| it.end = it.end.min(before.offset));
     }
-    let (mut found, mut budget) = (Vec::new(), BUDGET);
+    let (mut records, mut budget) = (Vec::new(), BUDGET);
     for mut file in files {
         while let Some(lines) = file.back()? {
             for (offset, line) in lines.iter().rev() {
                 let place = AuditPlace { inode: file.inode, offset: *offset };
-                found.extend(pick(line).map(|it| (place, it)));
-                if found.len() >= wish.limit {
-                    return Ok((found, Some(place)));
+                records.extend(pick(line).map(|it| (place, it)));
+                if records.len() >= wish.limit {
+                    return Ok(AuditFound { records, before: Some(place) });
                 }
             }
             budget = budget.saturating_sub(BLOCK);
             if budget == 0 {
-                return Ok((found, Some(AuditPlace { inode: file.inode, offset: file.end })));
+                let before = AuditPlace { inode: file.inode, offset: file.end };
+                return Ok(AuditFound { records, before: Some(before) });
             }
         }
     }
-    Ok((found, None))
+    Ok(AuditFound { records, before: None })
 }
 
 fn rotated(path: &Path) -> PathBuf {
@@ -156,10 +163,10 @@ mod tests {
         loop {
             let wish = AuditWish { before, limit };
             let pick = |line: &str| pick(line).then(|| line.to_owned());
-            let (found, next) = read(path, &wish, pick).unwrap();
-            assert!(found.len() <= limit);
-            seen.extend(found.into_iter().map(|(_, line)| line));
-            let Some(next) = next else { return seen };
+            let found = read(path, &wish, pick).unwrap();
+            assert!(found.records.len() <= limit);
+            seen.extend(found.records.into_iter().map(|(_, line)| line));
+            let Some(next) = found.before else { return seen };
             // As it travels.
             before = Some(next.to_string().parse().unwrap());
         }
@@ -176,13 +183,13 @@ mod tests {
         assert_eq!(all(&path, 3, |line| line.ends_with(":0}")), ["{\"n\":0}"]);
 
         let wish = AuditWish { before: None, limit: 10 };
-        let (_, next) = read(&path, &wish, |line| Some(line.len())).unwrap();
+        let before = read(&path, &wish, |line| Some(line.len())).unwrap().before;
         // It is rotated while somebody reads.
         std::fs::rename(&path, rotated(&path)).unwrap();
         std::fs::write(&path, lines(20_000..20_005)).unwrap();
-        let (found, _) =
-            read(&path, &AuditWish { before: next, limit: 1 }, |it| Some(it.to_owned())).unwrap();
-        assert_eq!(found[0].1, "{\"n\":19989}");
+        let wish = AuditWish { before, limit: 1 };
+        let found = read(&path, &wish, |line| Some(line.to_owned())).unwrap();
+        assert_eq!(found.records[0].1, "{\"n\":19989}");
     }
 
     #[test]
@@ -212,8 +219,8 @@ mod tests {
         std::fs::write(&path, format!("first\n{}", line.repeat(20_000))).unwrap();
         let pick = |line: &str| (line == "first").then_some(());
         let wish = AuditWish { before: None, limit: 5 };
-        let (found, next) = read(&path, &wish, pick).unwrap();
-        assert!(found.is_empty() && next.is_some());
+        let found = read(&path, &wish, pick).unwrap();
+        assert!(found.records.is_empty() && found.before.is_some());
         assert_eq!(all(&path, 5, |line| line == "first"), ["first"]);
     }
 }

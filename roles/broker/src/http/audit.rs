@@ -44,17 +44,19 @@ pub async fn show(
         })
     };
     let found = tokio::task::spawn_blocking(read).await;
-    let (found, next) = found
+    let found = found
         .map_err(|cause| Refused::from(ProblemKind::Internal.because(cause.to_string())))?
         .map_err(|cause| {
             let detail = format!("The audit log cannot be read: {cause}.");
             Refused::from(ProblemKind::Internal.because(detail))
         })?;
-    let records =
-        found.into_iter().map(|(place, record)| AuditRecord { id: place.to_string(), ..record });
+    let records = found
+        .records
+        .into_iter()
+        .map(|(place, record)| AuditRecord { id: place.to_string(), ..record });
     Ok(Json(AuditPage {
         broker: app.broker.id.to_string(),
         records: records.collect(),
-        before: next.map(|place| place.to_string()),
+        before: found.before.map(|place| place.to_string()),
     }))
 }
