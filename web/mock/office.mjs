@@ -23,6 +23,7 @@ export class Office {
   generation = 1;
   term = 7;
   clockProblem = null;
+  notice = null;
   /** Answers the next change of this kind so: [status, [word, title, more]]. */
   refuse = null;
 
@@ -148,6 +149,7 @@ export class Office {
       node: i + 1,
       timing: "lan",
       clock_offset_ms: i * 3,
+      wire: 2,
     }));
     return {
       cluster: "6f1c2f0e-6a0c-4a2e-9f3b-2b7a3c1d9e10",
@@ -161,6 +163,9 @@ export class Office {
       clock_problem: this.clockProblem,
       elections_started: 2,
       elections_won: 1,
+      wire: 2,
+      wire_problem: null,
+      notice: this.notice,
     };
   }
 
@@ -181,7 +186,7 @@ export class Office {
       pool: query.get("groups")?.includes("engineers") ? "engineering" : null,
       taken: taken?.id ?? null,
       refusal: taken ? null : "No agent can take it.",
-      agents: agents.map((it) => ({
+      agents: [...agents].sort((a, b) => (b === taken) - (a === taken) || able.includes(b) - able.includes(a)).map((it) => ({
         id: it.id,
         name: it.name,
         verdict: why(it)[0],

@@ -263,6 +263,15 @@ promise("several profiles give a choice", async ({ page, broker, cluster }) => {
   assert.equal([...cluster.sessions.values()][0].session.profile, "terminal");
 });
 
+promise("what administrators want everybody to read stands before the login and after it", async ({ page, broker, cluster }) => {
+  cluster.office.notice = "Maintenance on Saturday from 8 to 10.";
+  await page.goto(broker.url);
+  await page.waitForSelector(id("notice"));
+  await shoot(page, "login-notice");
+  await logIn(page, broker);
+  assert.equal(await page.innerText(id("notice")), "Maintenance on Saturday from 8 to 10.");
+});
+
 promise("logging out forgets the token and ends no desktop", async ({ page, broker, cluster }) => {
   const session = cluster.addSession();
   await logIn(page, broker);

@@ -86,6 +86,8 @@ export type LoginReply = LoginAsks | LoginDone;
 export interface Cluster {
   leader: string | null;
   brokers: { id: string; url: string }[];
+  /** What administrators want everybody to read. */
+  notice?: string | null;
 }
 
 /** What an agent says of a session to whoever holds its pass. */

@@ -85,10 +85,11 @@ export class Brokers {
     this.urls = [...new Set([...kept, ...listed])];
   }
 
-  /** Asks for that list, which needs no login. */
-  async discover(signal: AbortSignal): Promise<void> {
+  /** Asks for that list, which needs no login, and gives what came with it. */
+  async discover(signal: AbortSignal): Promise<Cluster> {
     const cluster = await this.call<Cluster>({ method: "GET", path: "/api/v1/cluster", signal });
     this.learn(cluster.brokers.map((it) => it.url));
+    return cluster;
   }
 
   pulse(url: string): Pulse {

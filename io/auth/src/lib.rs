@@ -25,7 +25,7 @@ mod users;
 mod users_backend;
 mod verifier;
 
-pub use audit::{AuditLog, AuditRecord, Decision, Verdict};
+pub use audit::{AuditFound, AuditLog, AuditPlace, AuditRecord, AuditWish, Decision, Verdict};
 pub use conversation::{Accepted, Answer, Backend, Conversation, RefusalReason, Refused, Step};
 pub use desk::{ConversationId, DeskReply, LoginDesk, LoginError};
 pub use hashing::{HashError, HashPool, PasswordHash};

@@ -16,6 +16,13 @@ pub fn portal_headers(agents: &[String], brokers: &[String]) -> Vec<Header> {
     headers(portal_csp(agents, brokers), "strict-origin")
 }
 
+/// For the console's page, at `/console`: it calls brokers, and sends administrators to agents with a
+/// ticket, as the portal does.
+#[must_use]
+pub fn console_headers(agents: &[String], brokers: &[String]) -> Vec<Header> {
+    portal_headers(agents, brokers)
+}
+
 /// For the viewer's page; `agent` and `brokers` as for [`viewer_csp`].
 #[must_use]
 pub fn viewer_headers(agent: &str, brokers: &[String]) -> Vec<Header> {
@@ -139,6 +146,7 @@ mod tests {
         let brokers = strings(&["http://broker-a.test", "http://broker-b.test/"]);
         for (name, headers) in [
             ("portal", portal_headers(&agents, &brokers)),
+            ("console", console_headers(&agents, &brokers)),
             ("viewer", viewer_headers("http://agent-a.test", &brokers)),
         ] {
             let headers: serde_json::Map<_, _> =

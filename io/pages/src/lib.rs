@@ -2,13 +2,15 @@
 //! out with.
 //!
 //! Knows nothing of HTTP servers: a role asks for an asset by its path and sends what it gets.
-//! The portal's page is served at `/`, its assets below `/portal/`; the viewer's page at each
-//! session's address, its assets below `/viewer/`.
+//! The portal's page is served at `/`, its assets below `/portal/`; the console's at `/console` and
+//! below; the viewer's page at each session's address, its assets below `/viewer/`.
 #![forbid(unsafe_code)]
 
 mod headers;
 
-pub use headers::{Header, portal_csp, portal_headers, viewer_csp, viewer_headers};
+pub use headers::{
+    Header, console_headers, portal_csp, portal_headers, viewer_csp, viewer_headers,
+};
 
 use std::borrow::Cow;
 use std::fmt::Write;
@@ -45,6 +47,12 @@ pub fn portal(path: &str) -> Option<Asset> {
     Portal::get(path).map(|file| asset(path, file))
 }
 
+/// A file of the console: [`PAGE`], or a path below `/console/`.
+#[must_use]
+pub fn console(path: &str) -> Option<Asset> {
+    Console::get(path).map(|file| asset(path, file))
+}
+
 /// A file of the viewer: [`PAGE`], or a path below `/viewer/`.
 #[must_use]
 pub fn viewer(path: &str) -> Option<Asset> {
@@ -54,6 +62,10 @@ pub fn viewer(path: &str) -> Option<Asset> {
 #[derive(RustEmbed)]
 #[folder = "../../web/dist/portal/"]
 struct Portal;
+
+#[derive(RustEmbed)]
+#[folder = "../../web/dist/console/"]
+struct Console;
 
 #[derive(RustEmbed)]
 #[folder = "../../web/dist/viewer/"]
@@ -96,7 +108,7 @@ mod tests {
     use super::*;
 
     type Find = fn(&str) -> Option<Asset>;
-    const PAGES: [(&str, Find); 2] = [("portal", portal), ("viewer", viewer)];
+    const PAGES: [(&str, Find); 3] = [("portal", portal), ("console", console), ("viewer", viewer)];
 
     /// The paths in double quotes that begin with `/<name>/`, without that beginning.
     fn references(page: &str, name: &str) -> Vec<String> {
@@ -158,5 +170,7 @@ mod tests {
         let text = std::str::from_utf8(&text.bytes).unwrap();
         assert!(text.contains("@novnc/novnc") && text.contains("MPL-2.0"));
         assert!(portal("licences.txt").is_some());
+        let text = console("licences.txt").unwrap();
+        assert!(std::str::from_utf8(&text.bytes).unwrap().contains("uplot"));
     }
 }

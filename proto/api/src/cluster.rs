@@ -35,6 +35,12 @@ pub struct Cluster {
     /// What administrators want everybody to read; absent if nothing.
     #[serde(default)]
     pub notice: Option<String>,
+    /// How often the answering broker stood for election since its start.
+    #[serde(default)]
+    pub elections_started: Option<u64>,
+    /// How often it came to lead.
+    #[serde(default)]
+    pub elections_won: Option<u64>,
 }
 
 /// One broker.

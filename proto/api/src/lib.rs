@@ -4,8 +4,10 @@
 //! RFC 3339 in UTC with milliseconds; ids are text; what is unknown or does not apply is `null`.
 #![forbid(unsafe_code)]
 
+mod audit;
 mod cluster;
 mod config;
+mod history;
 mod login;
 mod placement;
 mod problem;
@@ -13,6 +15,7 @@ mod recovery;
 mod session;
 mod time;
 
+pub use audit::{AuditPage, AuditQuery, AuditRecord};
 pub use cluster::{
     Agent, AgentLoad, Agents, Broker, BrokerRole, BrokerTiming, Cluster, JoinRole, JoinToken,
     JoinTokenRequest, Profile, Profiles,
@@ -20,6 +23,7 @@ pub use cluster::{
 pub use config::{
     Config, ConfigCheck, ConfigCheckRequest, ConfigHistory, ConfigRequest, ConfigSummary,
 };
+pub use history::{AgentHistory, AgentSample, HistoryQuery};
 pub use login::{
     Account, AnswerRequest, LoginReply, LoginRequest, LogoutRequest, Message, MessageStyle, Prompt,
     PromptStyle,
@@ -28,8 +32,9 @@ pub use placement::{Placement, PlacementAgent};
 pub use problem::{Problem, ProblemKind};
 pub use recovery::{ConfirmRequest, Confirmed, ExpectRequest, Recovery, RecoveryAgent};
 pub use session::{
-    Connect, RedeemRequest, Redeemed, Session, SessionReply, SessionState, SessionStatus, Sessions,
-    StartRequest, UnreachableProblem, ViewMode, ViewerSession, ViewerState, Want,
+    Connect, RedeemRequest, Redeemed, Session, SessionCounts, SessionReply, SessionState,
+    SessionStatus, Sessions, SessionsQuery, StartRequest, UnreachableProblem, ViewMode,
+    ViewerSession, ViewerState, Want,
 };
 pub use time::Time;
 

@@ -1,7 +1,7 @@
 //! Sessions: seeing, starting, finding and ending them; redeeming tickets.
 
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 use crate::{Problem, Time};
 
@@ -58,10 +58,68 @@ pub enum SessionState {
 }
 
 /// Several sessions.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 pub struct Sessions {
-    /// Newest first. One's own; for administrators everybody's.
+    /// One's own; for administrators everybody's. Those that were asked for, newest first if no other
+    /// order was.
     pub sessions: Vec<Session>,
+    /// How many fit the question, on whatever page; absent from brokers that cannot search.
+    #[serde(default)]
+    pub total: Option<u64>,
+    /// How many fit it in each state, whichever state it asks for.
+    #[serde(default)]
+    pub counts: Option<SessionCounts>,
+}
+
+/// Sessions by state.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SessionCounts {
+    /// Committed; their agents have not begun yet.
+    pub reserved: u64,
+    /// Being started.
+    pub starting: u64,
+    /// Can be used, once they are reachable.
+    pub running: u64,
+    /// Being ended.
+    pub ending: u64,
+    /// Ended.
+    pub ended: u64,
+    /// Lost.
+    pub lost: u64,
+    /// Of those that are not over: how many no broker hears of.
+    pub unreachable: u64,
+    /// Of all: how many have no valid start order.
+    pub unverified: u64,
+}
+
+/// Which sessions are asked for. What is not said does not count.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct SessionsQuery {
+    /// A part of the user's name, the agent's, the profile's or the session's id, in any case.
+    pub search: Option<String>,
+    /// One or more states, with commas between.
+    pub state: Option<String>,
+    /// Whether they are reachable.
+    pub reachable: Option<bool>,
+    /// Whether they have a valid start order.
+    pub verified: Option<bool>,
+    /// The agent's id.
+    pub agent: Option<String>,
+    /// The user's whole name.
+    pub user: Option<String>,
+    /// The profile's whole name.
+    pub profile: Option<String>,
+    /// The order: user, agent, profile, state, viewers or created; from the end with a `-` before it.
+    /// `-created` if absent; what is alike in it stands newest first.
+    pub sort: Option<String>,
+    /// So many at most.
+    pub limit: Option<usize>,
+    /// So many are left out at the beginning.
+    pub skip: Option<usize>,
+    /// Those that follow on the session of this id.
+    pub after: Option<String>,
 }
 
 /// Asks for a session.

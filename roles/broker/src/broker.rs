@@ -17,6 +17,7 @@ use tokio::time::sleep;
 use crate::clock::Clock;
 use crate::hearsay::Hearsay;
 use crate::hub::Hub;
+use crate::load_history::LoadHistory;
 use crate::metrics::Times;
 use crate::pair::Pair;
 use crate::peers::{Peers, Roster};
@@ -68,6 +69,8 @@ pub struct Parts {
     pub audit: AuditLog,
     /// The agents.
     pub hub: Hub,
+    /// How the agents' load was.
+    pub load_history: LoadHistory,
     /// Agents that other brokers hear.
     pub hearsay: Hearsay,
     /// What time it is.
@@ -127,6 +130,7 @@ impl Broker {
             audit,
             identity,
             authority,
+            load_history: LoadHistory::default(),
             hearsay: Hearsay::new(timing::silences(settings.timing)),
             clock: Clock::new(raft.clone(), hub.clone()),
             hub,

@@ -312,6 +312,13 @@ impl Hub {
         self.lock().by_agent.get(agent)?.load.clone()
     }
 
+    /// How many look at which session, as far as anybody does.
+    pub fn viewers(&self) -> HashMap<SessionId, u32> {
+        let links = self.lock();
+        let loads = links.by_agent.values().filter_map(|link| link.load.as_ref());
+        loads.flat_map(|it| &it.viewers).map(|(session, count)| (*session, *count)).collect()
+    }
+
     /// Commands a greeted agent about a session, once a link.
     pub fn command(
         &self,

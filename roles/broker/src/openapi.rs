@@ -25,6 +25,8 @@ use crate::http;
         http::sessions::abandon,
         http::sessions::status,
         http::cluster::agents,
+        http::history::show,
+        http::audit::show,
         http::cluster::cluster,
         http::cluster::join_token,
         http::cluster::remove_broker,

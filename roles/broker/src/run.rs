@@ -32,7 +32,10 @@ use crate::pair::{self, Pair};
 use crate::peers::Peers;
 use crate::replica::Replica;
 use crate::settings::{LoginBackend, Settings, WebTls};
-use crate::{clock, driver, hearsay, peers, pid, renewal, serve, service_address, speech, timing};
+use crate::{
+    clock, driver, hearsay, load_history, peers, pid, renewal, serve, service_address, speech,
+    timing,
+};
 
 /// How often the site's certificate files are looked at.
 const CERTIFICATE_CHECK: Duration = Duration::from_secs(10);
@@ -193,6 +196,7 @@ async fn run_once(
     tasks.spawn(peers::tell_failures(broker.clone(), failures));
     tasks.spawn(files.keep_brokers(broker.clone(), known));
     tasks.spawn(driver::run(broker.clone()));
+    tasks.spawn(load_history::keep(broker.clone()));
     tasks.spawn(hearsay::tell(broker.clone()));
     tasks.spawn(hearsay::keep_lines(broker.clone()));
     tasks.spawn(pair::greet(broker.clone()));

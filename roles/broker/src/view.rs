@@ -1,12 +1,16 @@
 //! The table as people see it.
 
+use std::sync::Arc;
+
 use abide_api as api;
-use abide_model::{Agent, AgentId, Reach, Session, SessionId, State, Table, Timestamp};
+use abide_model::{Agent, AgentId, Reach, Session, SessionId, State, Table, Timestamp, UserName};
 use abide_policy::ClusterConfig;
 use abide_ticket::KeyRing;
 use abide_wire::agent::{LedgerRow, ledger_row};
 
+use crate::broker::Broker;
 use crate::hub::Hub;
+use crate::listing::{Misunderstood, Page, Question, Row};
 
 /// One session.
 pub fn session(table: &Table, hub: &Hub, session: &Session) -> api::Session {
@@ -29,6 +33,72 @@ pub fn session(table: &Table, hub: &Hub, session: &Session) -> api::Session {
         ended_at,
         reason,
         verified: true,
+    }
+}
+
+/// The sessions that a question fits: one person's, or everybody's and those that no broker ordered.
+///
+/// # Errors
+/// The question goes on after a session that is not there.
+pub fn sessions(
+    broker: &Broker,
+    table: &Table,
+    of: Option<&UserName>,
+    question: &Question,
+) -> Result<api::Sessions, Misunderstood> {
+    let (unverified, known): (_, Vec<&Arc<Session>>) = match of {
+        None => {
+            let unverified = unverified(table, &broker.hub, &broker.verifier.ring());
+            (unverified, table.sessions().rev().collect())
+        }
+        Some(user) => (Vec::new(), table.sessions_of(user).rev().collect()),
+    };
+    let ids: Vec<String> = known.iter().map(|row| row.id.to_string()).collect();
+    let viewers = broker.hub.viewers();
+    let row = |at: usize| match at.checked_sub(unverified.len()) {
+        None => unverified_row(&unverified[at]),
+        Some(at) => Row {
+            id: &ids[at],
+            viewers: viewers.get(&known[at].id).copied().unwrap_or(0),
+            ..known_row(table, known[at])
+        },
+    };
+    let Page { rows, total, counts } = question.answer(row, unverified.len() + known.len())?;
+    let shown = rows.into_iter().map(|at| match at.checked_sub(unverified.len()) {
+        None => unverified[at].clone(),
+        Some(at) => session(table, &broker.hub, known[at]),
+    });
+    let total = u64::try_from(total).unwrap_or(u64::MAX);
+    Ok(api::Sessions { sessions: shown.collect(), total: Some(total), counts: Some(counts) })
+}
+
+fn known_row<'a>(table: &'a Table, session: &'a Session) -> Row<'a> {
+    let state = session_state(session);
+    let is_over = matches!(state, api::SessionState::Ended | api::SessionState::Lost);
+    Row {
+        id: "",
+        user: session.user.as_str(),
+        agent: session.agent.as_str(),
+        agent_name: table.agent(&session.agent).map_or("", |agent| &agent.name),
+        profile: session.profile.as_str(),
+        state,
+        reachable: !is_over && table.unreachable_since(session).is_none(),
+        verified: true,
+        viewers: 0,
+    }
+}
+
+fn unverified_row(session: &api::Session) -> Row<'_> {
+    Row {
+        id: &session.id,
+        user: &session.user,
+        agent: &session.agent,
+        agent_name: &session.agent_name,
+        profile: &session.profile,
+        state: session.state,
+        reachable: session.reachable,
+        verified: session.verified,
+        viewers: session.viewers,
     }
 }
 
@@ -87,22 +157,29 @@ pub fn status(table: &Table, session: &Session) -> api::SessionStatus {
     }
 }
 
+/// Where a session's life stands.
+pub fn session_state(session: &Session) -> api::SessionState {
+    match &session.state {
+        State::Reserved => api::SessionState::Reserved,
+        State::Starting => api::SessionState::Starting,
+        State::Running => api::SessionState::Running,
+        State::Ending { .. } => api::SessionState::Ending,
+        State::Ended { reason, .. } if reason.is_loss() => api::SessionState::Lost,
+        State::Superseded { .. } | State::Ended { .. } => api::SessionState::Ended,
+    }
+}
+
 /// Where a session's life stands, when it ended, and why.
 fn state(session: &Session) -> (api::SessionState, Option<api::Time>, Option<String>) {
-    use api::SessionState::{Ended, Ending, Lost, Reserved, Running, Starting};
-    match &session.state {
-        State::Reserved => (Reserved, None, None),
-        State::Starting => (Starting, None, None),
-        State::Running => (Running, None, None),
-        State::Ending { by } => (Ending, None, Some(format!("ended by {by}"))),
+    let (at, reason) = match &session.state {
+        State::Reserved | State::Starting | State::Running => (None, None),
+        State::Ending { by } => (None, Some(format!("ended by {by}"))),
         State::Superseded { by } => {
-            (Ended, None, Some(format!("its host did not answer; replaced by {by}")))
+            (None, Some(format!("its host did not answer; replaced by {by}")))
         }
-        State::Ended { at, reason } => {
-            let state = if reason.is_loss() { Lost } else { Ended };
-            (state, Some(api::Time(*at)), Some(reason.to_string()))
-        }
-    }
+        State::Ended { at, reason } => (Some(api::Time(*at)), Some(reason.to_string())),
+    };
+    (session_state(session), at, reason)
 }
 
 fn agent_name(table: &Table, session: &Session) -> String {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use abide_api::ProblemKind;
-use abide_model::SessionId;
+use abide_model::{SessionId, UserName};
 use abide_ticket::{LoginToken, Role};
 use axum::Json;
 use axum::extract::rejection::JsonRejection;
@@ -23,6 +23,11 @@ impl Caller {
     /// Whether the person administers the cluster.
     pub fn is_admin(&self) -> bool {
         self.0.role == Role::Administrator
+    }
+
+    /// Whose sessions the person sees: one's own, or for administrators everybody's.
+    pub fn seen(&self) -> Option<&UserName> {
+        (!self.is_admin()).then_some(&self.0.user)
     }
 
     /// Only administrators.
@@ -112,6 +117,21 @@ impl<T: DeserializeOwned, S: Send + Sync> OptionalFromRequest<S> for Body<T> {
         match <Json<T> as OptionalFromRequest<S>>::from_request(request, state).await {
             Ok(body) => Ok(body.map(|Json(body)| Self(body))),
             Err(cause) => Err(refused(&cause)),
+        }
+    }
+}
+
+/// What stands behind the question mark; what is wrong with it is told as a problem.
+#[derive(Debug)]
+pub struct Query<T>(pub T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
+    type Rejection = Refused;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refused> {
+        match axum::extract::Query::from_request_parts(parts, state).await {
+            Ok(axum::extract::Query(query)) => Ok(Self(query)),
+            Err(cause) => Err(ProblemKind::BadRequest.because(cause.body_text()).into()),
         }
     }
 }

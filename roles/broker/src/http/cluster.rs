@@ -75,6 +75,8 @@ pub async fn cluster(State(app): State<App>) -> Json<Cluster> {
         wire: Some(spoken.table.0),
         wire_problem: broker.wire_problem(&spoken),
         notice: broker.policy().notice.as_ref().map(ToString::to_string),
+        elections_started: Some(broker.raft.meters().elections_started()),
+        elections_won: Some(broker.raft.meters().elections_won()),
     };
     Json(cluster)
 }

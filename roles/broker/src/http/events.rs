@@ -1,10 +1,10 @@
-//! Changes as server-sent events: each only says that it is time to ask again.
+//! Changes as server-sent events: each only says of what it is time to ask again.
 
 use std::convert::Infallible;
 use std::time::Duration;
 
 use abide_api as api;
-use abide_model::UserName;
+use abide_model::{Table, UserName};
 use axum::extract::State;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use futures_util::{Stream, stream};
@@ -13,25 +13,70 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::App;
 use super::caller::Caller;
-use crate::view;
+use crate::broker::Broker;
+use crate::digest;
 
 /// Viewers come and go without changing the table, so it is looked at this often besides.
 const LOOK: Duration = Duration::from_secs(1);
 /// A storm of changes is told once in this time.
 const PAUSE: Duration = Duration::from_millis(100);
+/// A table that takes long to look at is looked at only after so many times as long.
+const REST: u32 = 10;
 /// Silence in which a proxy might give up is broken after this.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// What there is news of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Topic {
+    Sessions,
+    Agents,
+    Cluster,
+    Config,
+}
+
+impl Topic {
+    /// What a person is told of.
+    fn of(caller: &Caller) -> &'static [Topic] {
+        if caller.is_admin() {
+            &[Topic::Sessions, Topic::Agents, Topic::Cluster, Topic::Config]
+        } else {
+            &[Topic::Sessions]
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Topic::Sessions => "sessions",
+            Topic::Agents => "agents",
+            Topic::Cluster => "cluster",
+            Topic::Config => "config",
+        }
+    }
+
+    fn digest(self, broker: &Broker, table: &Table, of: Option<&UserName>) -> u64 {
+        match self {
+            Topic::Sessions => digest::sessions(broker, table, of),
+            Topic::Agents => digest::agents(broker, table),
+            Topic::Cluster => digest::cluster(broker, table),
+            Topic::Config => table.config().number,
+        }
+    }
+}
 
 /// What one listener has been told.
 struct Listener {
     app: App,
-    user: Option<UserName>,
+    /// Whose sessions; everybody's if `None`.
+    of: Option<UserName>,
     changes: watch::Receiver<u64>,
-    told: Option<Vec<api::Session>>,
+    told: Vec<(Topic, Option<u64>)>,
+    /// Not said yet.
+    due: Vec<Topic>,
     next: Instant,
 }
 
-/// Says `sessions` at once, and whenever the caller's sessions change; everybody's for administrators.
+/// Says `sessions` at once, and whenever the caller's sessions change; everybody's for administrators, who
+/// are told of `agents`, `cluster` and `config` too.
 #[utoipa::path(get, tag = "events", path = "/api/v1/events", responses(
     (status = 200, content_type = "text/event-stream", body = String),
     (status = "4XX", body = api::Problem)))]
@@ -39,13 +84,14 @@ pub async fn stream(
     State(app): State<App>,
     caller: Caller,
 ) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
-    let user = (!caller.is_admin()).then(|| caller.0.user.clone());
+    let of = caller.seen().cloned();
+    let told = Topic::of(&caller).iter().map(|topic| (*topic, None)).collect();
     let changes = app.broker.raft.changes();
-    let listener = Listener { app, user, changes, told: None, next: Instant::now() };
+    let listener = Listener { app, of, changes, told, due: Vec::new(), next: Instant::now() };
     let events = stream::unfold(listener, |mut listener| async {
-        listener.wait().await?;
+        let topic = listener.wait().await?;
         // Browsers drop an event without data, and axum writes no line for an empty text.
-        let event = Event::default().event("sessions").data("{}");
+        let event = Event::default().event(topic.name()).data("{}");
         Some((Ok(event), listener))
     });
     Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE))
@@ -53,15 +99,18 @@ pub async fn stream(
 
 impl Listener {
     /// Waits for a difference; `None` when the broker stops.
-    async fn wait(&mut self) -> Option<()> {
+    async fn wait(&mut self) -> Option<Topic> {
         loop {
+            if let Some(topic) = self.due.pop() {
+                return Some(topic);
+            }
             sleep_until(self.next).await;
             self.changes.borrow_and_update();
-            let now = self.sessions();
-            self.next = Instant::now() + PAUSE;
-            if self.told.as_ref() != Some(&now) {
-                self.told = Some(now);
-                return Some(());
+            let began = Instant::now();
+            self.look();
+            self.next = Instant::now() + PAUSE.max(began.elapsed() * REST);
+            if !self.due.is_empty() {
+                continue;
             }
             if let Ok(Err(_)) = timeout(LOOK, self.changes.changed()).await {
                 return None;
@@ -69,12 +118,13 @@ impl Listener {
         }
     }
 
-    fn sessions(&self) -> Vec<api::Session> {
-        let (replica, hub) = (self.app.broker.raft.latest(), &self.app.broker.hub);
-        let seen = |row| view::session(&replica.0, hub, row);
-        match &self.user {
-            Some(user) => replica.0.sessions_of(user).map(|row| seen(row)).collect(),
-            None => replica.0.sessions().map(|row| seen(row)).collect(),
+    fn look(&mut self) {
+        let replica = self.app.broker.raft.latest();
+        for (topic, told) in &mut self.told {
+            let now = topic.digest(&self.app.broker, &replica.0, self.of.as_ref());
+            if told.replace(now) != Some(now) {
+                self.due.push(*topic);
+            }
         }
     }
 }

@@ -1,10 +1,12 @@
-//! The HTTP interface: `/api/v1`, the portal's pages, health and metrics.
+//! The HTTP interface: `/api/v1`, the portal's and the console's pages, health and metrics.
 
+pub mod audit;
 mod caller;
 pub mod cluster;
 pub mod config;
 mod cors;
 pub mod events;
+pub mod history;
 pub mod login;
 mod origin;
 mod pages;
@@ -62,6 +64,8 @@ pub fn router(app: App) -> Router {
         .route("/sessions/{id}/abandon", post(sessions::abandon))
         .route("/sessions/{id}/status", get(sessions::status))
         .route("/agents", get(cluster::agents))
+        .route("/agents/{id}/history", get(history::show))
+        .route("/audit", get(audit::show))
         .route("/cluster", get(cluster::cluster))
         .route("/cluster/tokens", post(cluster::join_token))
         .route("/cluster/brokers/{id}", delete(cluster::remove_broker))
@@ -81,7 +85,9 @@ pub fn router(app: App) -> Router {
         .route("/readyz", get(cluster::readyz))
         .route("/metrics", get(cluster::metrics))
         .route("/", get(pages::portal))
-        .route("/portal/{*path}", get(pages::asset))
+        .route("/portal/{*path}", get(pages::portal_asset))
+        .route("/console", get(pages::console))
+        .route("/console/{*path}", get(pages::console_asset))
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(MAX_BODY))

@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 
 use abide_api::{
-    IDEMPOTENCY_KEY, Problem, ProblemKind, SessionReply, SessionStatus, Sessions, StartRequest,
-    UnreachableProblem, Want,
+    IDEMPOTENCY_KEY, Problem, ProblemKind, SessionReply, SessionStatus, Sessions, SessionsQuery,
+    StartRequest, UnreachableProblem, Want,
 };
 use abide_auth::{AuditRecord, Decision, Verdict};
 use abide_model::{SessionId, UserName};
@@ -13,27 +13,33 @@ use axum::extract::{Path, State};
 use http::{HeaderMap, StatusCode};
 
 use super::App;
-use super::caller::{Asker, Body, Caller};
+use super::caller::{Asker, Body, Caller, Query};
 use super::origin::From;
 use crate::broker::Broker;
 use crate::desk::{self, Asked};
+use crate::listing::{Misunderstood, Question};
 use crate::problem::Refused;
 use crate::view;
 
-/// One's own sessions; for administrators everybody's, and those that no broker ordered.
-#[utoipa::path(get, tag = "sessions", path = "/api/v1/sessions",
+/// One's own sessions; for administrators everybody's, and those that no broker ordered. All of them, or
+/// those that are asked for.
+#[utoipa::path(get, tag = "sessions", path = "/api/v1/sessions", params(SessionsQuery),
     responses((status = 200, body = Sessions), (status = "4XX", body = Problem)))]
-pub async fn list(State(app): State<App>, caller: Caller) -> Result<Json<Sessions>, Refused> {
+pub async fn list(
+    State(app): State<App>,
+    caller: Caller,
+    Query(query): Query<SessionsQuery>,
+) -> Result<Json<Sessions>, Refused> {
+    let bad =
+        |cause: Misunderstood| Refused::from(ProblemKind::BadRequest.because(format!("{cause}.")));
+    let question = Question::new(query).map_err(bad)?;
     let replica = app.broker.table().await?;
-    let (table, hub) = (&replica.0, &app.broker.hub);
-    let sessions = if caller.is_admin() {
-        let known = table.sessions().rev().map(|row| view::session(table, hub, row));
-        let unverified = view::unverified(table, hub, &app.broker.verifier.ring());
-        unverified.into_iter().chain(known).collect()
-    } else {
-        table.sessions_of(&caller.0.user).rev().map(|row| view::session(table, hub, row)).collect()
-    };
-    Ok(Json(Sessions { sessions }))
+    // A large table takes longer to look through than a request should hold up others.
+    let look = move || view::sessions(&app.broker, &replica.0, caller.seen(), &question);
+    let found = tokio::task::spawn_blocking(look).await;
+    let found =
+        found.map_err(|cause| Refused::from(ProblemKind::Internal.because(cause.to_string())))?;
+    found.map(Json).map_err(bad)
 }
 
 /// Gives a session that runs, and the way in.

@@ -15,7 +15,7 @@ fn api(brokers: Brokers) -> Api {
 }
 
 fn no_sessions() -> String {
-    serde_json::to_string(&Sessions { sessions: Vec::new() }).unwrap()
+    serde_json::to_string(&Sessions::default()).unwrap()
 }
 
 /// Serves an empty list of sessions.

@@ -31,7 +31,7 @@ fn broker(heard: &Heard, start_takes: Duration) -> Router {
         }
         next.run(request)
     });
-    let list = serde_json::to_string(&Sessions { sessions: Vec::new() }).unwrap();
+    let list = serde_json::to_string(&Sessions::default()).unwrap();
     let start = async move || {
         tokio::time::sleep(start_takes).await;
         serde_json::to_string(&reply("127.0.0.1:1".parse().unwrap(), "t")).unwrap()

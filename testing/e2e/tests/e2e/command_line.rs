@@ -4,6 +4,7 @@ use std::process::Stdio;
 
 use abide_cluster::Binaries;
 use abide_e2e::wait::SOON;
+use serde_json::Value;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
@@ -30,6 +31,13 @@ impl CommandLine {
         drop(input);
         assert!(timeout(SOON, login.wait()).await.unwrap().unwrap().success());
         line
+    }
+
+    /// What a command answers in JSON.
+    pub async fn json(&self, arguments: &[&str]) -> Value {
+        let output = timeout(SOON, self.abide(arguments).output()).await.unwrap().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice(&output.stdout).unwrap()
     }
 
     /// The program, ended with its value.

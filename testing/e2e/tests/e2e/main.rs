@@ -13,6 +13,7 @@ mod broker_down;
 mod cleanup;
 mod clients;
 mod command_line;
+mod console;
 mod crash;
 mod desktop;
 mod disk;

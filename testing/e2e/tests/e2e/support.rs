@@ -51,7 +51,16 @@ impl World {
     }
 
     pub async fn person(&self, name: &str) -> Person {
-        let user = self.cluster.add_user(name).unwrap();
+        self.log_in_as(self.cluster.add_user(name).unwrap()).await
+    }
+
+    /// The administrator as a person.
+    pub async fn administrator(&self) -> Person {
+        self.log_in_as(self.cluster.admin().clone()).await
+    }
+
+    async fn log_in_as(&self, user: TestUser) -> Person {
+        let name = &user.name;
         let brokers = || self.cluster.ways().unwrap();
         let mut secret = OneSecret(Zeroizing::new(user.password.clone()));
         let token = brokers().login(name, &mut secret).await.unwrap().token;

@@ -101,8 +101,8 @@ export interface Broker {
   node: number | null;
   timing: "lan" | "slow";
   clock_offset_ms: number | null;
-  /** The newest form of messages that it speaks. */
-  speaks?: number | null;
+  /** The newest version of messages that it speaks. */
+  wire?: number | null;
 }
 
 export interface Cluster {
@@ -115,9 +115,13 @@ export interface Cluster {
   voters: number;
   can_lose: number;
   clock_problem: string | null;
+  /** The version of messages that all have come to. */
+  wire?: number | null;
+  /** Who holds a newer one up. */
+  wire_problem?: string | null;
   /** Since the answering broker started. */
-  elections_started?: number;
-  elections_won?: number;
+  elections_started?: number | null;
+  elections_won?: number | null;
 }
 
 export interface Explanation {
@@ -126,6 +130,7 @@ export interface Explanation {
   pool: string | null;
   /** The id of the agent that would get the session. */
   taken: string | null;
+  /** The one that would get it first, then those that could, then the others. */
   agents: Explained[];
   refusal: string | null;
 }
@@ -142,6 +147,7 @@ export interface Explained {
   cpu_pressure?: number | null;
   memory_pressure?: number | null;
   memory_left?: number | null;
+  failed_at?: Instant | null;
 }
 
 export interface Config {
@@ -151,9 +157,11 @@ export interface Config {
   at: Instant | null;
   by: string | null;
   note: string | null;
+  /** Why the answering broker cannot read it, being older; it goes by the last one that it can. */
+  problem?: string | null;
 }
 
-export type ConfigVersion = Omit<Config, "text">;
+export type ConfigVersion = Omit<Config, "text" | "problem">;
 
 export interface AuditRecord {
   /** Where it stands in its broker's log. */

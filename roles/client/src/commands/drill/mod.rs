@@ -228,6 +228,8 @@ mod tests {
             wire: None,
             wire_problem: None,
             notice: None,
+            elections_started: None,
+            elections_won: None,
         }
     }
 

@@ -2,6 +2,8 @@
 //!
 //! A record has no place for a password, a token or a pass; tokens go by their ids.
 
+mod read;
+
 use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::iter;
@@ -20,6 +22,8 @@ use serde::{Serialize, Serializer};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tracing::{error, info};
+
+pub use read::{AuditFound, AuditPlace, AuditWish};
 
 /// What was decided about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -122,6 +126,7 @@ pub struct AuditLog(Option<Arc<Inner>>);
 
 #[derive(Debug)]
 struct Inner {
+    path: PathBuf,
     /// `None` only while it is being dropped.
     queue: Option<SyncSender<Entry>>,
     writer: Option<JoinHandle<()>>,
@@ -143,10 +148,11 @@ impl AuditLog {
         append(&path, b"")?;
         let (queue, entries) = sync_channel(QUEUE);
         let lost = Arc::new(AtomicU64::new(0));
-        let writer = Writer { path, entries, lost: Arc::clone(&lost), failing: false };
+        let writer =
+            Writer { path: path.clone(), entries, lost: Arc::clone(&lost), failing: false };
         let thread = thread::Builder::new().name("abide-audit".into());
         let writer = Some(thread.spawn(move || writer.run())?);
-        Ok(Self(Some(Arc::new(Inner { queue: Some(queue), writer, lost }))))
+        Ok(Self(Some(Arc::new(Inner { path, queue: Some(queue), writer, lost }))))
     }
 
     /// Keeps nothing.
@@ -175,6 +181,25 @@ impl AuditLog {
             self.0.iter().for_each(|inner| inner.hurry());
             // The writer answers, or is gone: then there is nothing to wait for.
             let _ = written.recv();
+        }
+    }
+
+    /// The newest records that `pick` wants of their lines. Reads a bounded piece, which may hold none that
+    /// is wanted. Blocks on the disk.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn read<T>(
+        &self,
+        wish: &AuditWish,
+        pick: impl Fn(&str) -> Option<T>,
+    ) -> io::Result<AuditFound<T>> {
+        match &self.0 {
+            None => Ok(AuditFound { records: Vec::new(), before: None }),
+            Some(inner) => {
+                self.flush();
+                read::read(&inner.path, wish, pick)
+            }
         }
     }
 
