@@ -8,18 +8,40 @@ use crate::{Candidate, Favour};
 
 /// The agent that gets the session, by its place among the candidates; `None` if none can.
 pub fn choose(candidates: &[Candidate<'_>], limits: &PressureLimits) -> Option<usize> {
-    let field = Field::of(candidates, limits)?;
-    let runners = candidates.iter().enumerate().filter(|(_, it)| field.has(it, limits));
-    let due = runners.filter(|(_, it)| !field.has_share(it));
-    due.min_by(|(_, a), (_, b)| preference(a, b)).map(|(at, _)| at)
+    let ranks = ranks(candidates, limits);
+    let field = Field::of(candidates, &ranks)?;
+    let all = candidates.iter().zip(ranks).enumerate();
+    let runners = all.filter(|(_, (_, rank))| *rank == Some(field.rank));
+    let due = runners.filter(|(_, (it, _))| !field.has_share(it));
+    due.min_by(|(_, (a, _)), (_, (b, _))| preference(a, b)).map(|(at, _)| at)
 }
 
-/// Those among whom the weights decide.
+/// What counts before the weights; the least is the best.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Rank {
+    pub favour: Favour,
+    /// No sessions of the same person draw this one there.
+    pub apart: bool,
+}
+
+impl Rank {
+    /// `None` if it cannot take the session.
+    pub fn of(it: &Candidate<'_>, limits: &PressureLimits) -> Option<Self> {
+        let favour = it.can_take().then(|| it.favour(limits))?;
+        // Not to a host that has enough already.
+        let apart = it.of_user == 0 || favour == Favour::Pressed;
+        Some(Self { favour, apart })
+    }
+}
+
+fn ranks(candidates: &[Candidate<'_>], limits: &PressureLimits) -> Vec<Option<Rank>> {
+    candidates.iter().map(|it| Rank::of(it, limits)).collect()
+}
+
+/// Those of the best rank: among them the weights decide.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Field {
-    pub favour: Favour,
-    /// They have sessions of the same person, and others that could take it do not.
-    pub together: bool,
+    pub rank: Rank,
     /// All their weights.
     weights: u64,
     /// All their sessions, the new one counted.
@@ -28,28 +50,18 @@ pub(crate) struct Field {
 
 impl Field {
     /// `None` if nobody can take the session.
-    pub fn of(candidates: &[Candidate<'_>], limits: &PressureLimits) -> Option<Self> {
-        let mut best: Option<Self> = None;
-        for it in candidates.iter().filter(|it| it.can_take()) {
-            let favour = it.favour(limits);
-            let together = keeps_together(it, favour);
-            let field = best.get_or_insert(Self { favour, together, weights: 0, sessions: 1 });
-            match (favour, !together).cmp(&(field.favour, !field.together)) {
-                Ordering::Greater => continue,
-                Ordering::Less => *field = Self { favour, together, weights: 0, sessions: 1 },
-                Ordering::Equal => {}
-            }
+    pub fn among(candidates: &[Candidate<'_>], limits: &PressureLimits) -> Option<Self> {
+        Self::of(candidates, &ranks(candidates, limits))
+    }
+
+    fn of(candidates: &[Candidate<'_>], ranks: &[Option<Rank>]) -> Option<Self> {
+        let rank = ranks.iter().flatten().min().copied()?;
+        let mut field = Self { rank, weights: 0, sessions: 1 };
+        for (it, _) in candidates.iter().zip(ranks).filter(|(_, it)| **it == Some(rank)) {
             field.weights += u64::from(it.weight());
             field.sessions += u64::from(it.sessions);
         }
-        best
-    }
-
-    /// Whether the candidate is one of them.
-    pub fn has(&self, it: &Candidate<'_>, limits: &PressureLimits) -> bool {
-        it.can_take()
-            && it.favour(limits) == self.favour
-            && keeps_together(it, self.favour) == self.together
+        Some(field)
     }
 
     /// Whether one of them has what its weight is worth already.
@@ -61,11 +73,6 @@ impl Field {
     pub fn share(&self, it: &Candidate<'_>) -> f64 {
         f64::from(it.weight()) * self.sessions as f64 / self.weights as f64
     }
-}
-
-/// Whether a person's sessions draw the next one there. Not to a host that has enough already.
-fn keeps_together(it: &Candidate<'_>, favour: Favour) -> bool {
-    it.of_user > 0 && favour != Favour::Pressed
 }
 
 /// The fewest sessions for its weight, with the new one; without rounding.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use abide_model::Label;
 use abide_policy::PressureLimits;
 
-use crate::choose::Field;
+use crate::choose::{Field, Rank};
 use crate::{Candidate, Favour, Hearing, Load, Pressure, choose};
 
 /// What was chosen, and why.
@@ -94,11 +94,11 @@ pub enum Ground {
 /// Chooses as [`choose`] does, and says of each candidate why.
 pub fn explain(candidates: &[Candidate<'_>], limits: &PressureLimits) -> Explained {
     let taken = choose(candidates, limits);
-    let context = taken.zip(Field::of(candidates, limits));
+    let context = taken.zip(Field::among(candidates, limits));
     let verdict = |(at, it): (usize, &Candidate<'_>)| match context {
         Some((taken, field)) if taken == at => {
-            let field_size = candidates.iter().filter(|it| it.can_take()).count();
-            Verdict::Taken(ground(it, &field, field_size))
+            let able = candidates.iter().filter(|it| it.can_take()).count();
+            Verdict::Taken(ground(it, &field, able))
         }
         Some((taken, field)) => barred(it)
             .or_else(|| out_of_favour(it, &field, limits))
@@ -131,7 +131,7 @@ fn barred(it: &Candidate<'_>) -> Option<Verdict> {
 /// Why it is less in favour than those among whom the weights decide.
 fn out_of_favour(it: &Candidate<'_>, field: &Field, limits: &PressureLimits) -> Option<Verdict> {
     let favour = it.favour(limits);
-    if favour == field.favour {
+    if favour == field.rank.favour {
         return None;
     }
     let pressure = |load: Load| load.pressure(limits);
@@ -151,7 +151,7 @@ fn outdone(
     field: &Field,
     limits: &PressureLimits,
 ) -> Verdict {
-    if !field.has(it, limits) {
+    if Rank::of(it, limits) != Some(field.rank) {
         Verdict::UserElsewhere
     } else if field.has_share(it) {
         Verdict::HasItsShare { sessions: it.sessions, share: field.share(it) }
@@ -161,10 +161,10 @@ fn outdone(
 }
 
 fn ground(it: &Candidate<'_>, field: &Field, able: usize) -> Ground {
-    match field.together {
-        true => Ground::ItsUser { of_user: it.of_user },
-        false if able == 1 => Ground::Alone,
-        false => Ground::ItsLoad { will_have: with_one_more(it), share: field.share(it) },
+    match field.rank.apart {
+        false => Ground::ItsUser { of_user: it.of_user },
+        true if able == 1 => Ground::Alone,
+        true => Ground::ItsLoad { will_have: with_one_more(it), share: field.share(it) },
     }
 }
 

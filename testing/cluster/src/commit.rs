@@ -1,10 +1,7 @@
 //! What brokers ask of one another, asked in a broker's name.
 
-use std::time::Duration;
-
 use abide_client::Api;
 use abide_model::{Change, Command, Timestamp, WireVersion};
-use abide_peers::Patience;
 use abide_tls::BrokerIdentity;
 use abide_wire::peer::ProposeRequest;
 use abide_wire::peer::cooperation_client::CooperationClient;
@@ -12,12 +9,7 @@ use abide_wire::peer::propose_reply::Outcome;
 use anyhow::bail;
 
 use crate::Cluster;
-
-const PATIENCE: Patience = Patience {
-    connect: Duration::from_secs(5),
-    probe_after: Duration::from_secs(2),
-    probe_within: Duration::from_secs(3),
-};
+use crate::played::PATIENCE;
 
 impl Cluster {
     /// Has the leader commit a change, as another broker would: for what there is no call of the API.

@@ -15,7 +15,7 @@ use abide_wire::agent::{
     self, AgentMessage, Asked, EndReason, Ended, Hello, JoinRequest, LedgerRow, Load,
     agent_message::Message, answer, broker_message, command, end_reason, ledger_row::State,
 };
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use base64::Engine;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -23,7 +23,8 @@ use tokio_stream::wrappers::ReceiverStream;
 
 use crate::Cluster;
 
-const PATIENCE: Patience = Patience {
+/// With a broker.
+pub(crate) const PATIENCE: Patience = Patience {
     connect: Duration::from_secs(5),
     probe_after: Duration::from_secs(2),
     probe_within: Duration::from_secs(3),
@@ -144,6 +145,11 @@ impl Ledger {
         abide_wire::greeting_in_pieces(hello, rows.rows.values().cloned())
     }
 
+    /// Whether what changes goes there.
+    fn tells(&self, out: &mpsc::Sender<AgentMessage>) -> bool {
+        self.lock().outs.iter().any(|it| it.same_channel(out))
+    }
+
     /// Obeys, unless a higher fence was obeyed before.
     fn obey(&self, command: &agent::Command) -> anyhow::Result<answer::Answer> {
         let fence: Fence = command.fence.context("a command without a fence")?.into();
@@ -172,7 +178,8 @@ impl Ledger {
                 rows.report(cancel.session.parse()?, String::new(), state);
             }
             Some(command::Command::Forget(forget)) => {
-                rows.rows.remove(&forget.session.parse()?);
+                let session: SessionId = forget.session.parse()?;
+                rows.rows.remove(&session);
             }
             _ => {}
         }
@@ -191,7 +198,7 @@ impl Rows {
             ever_attached: false,
         };
         self.rows.insert(session, row.clone());
-        // A broker that does not read is given up; it is greeted anew.
+        // A broker that does not read is given up.
         self.outs.retain(|out| {
             out.try_send(AgentMessage { message: Some(Message::Report(row.clone())) }).is_ok()
         });
@@ -229,7 +236,10 @@ impl Stream {
         let mut load = tokio::time::interval(LOAD_EVERY);
         loop {
             tokio::select! {
-                _ = load.tick() => send(Message::Load(calm())).await?,
+                _ = load.tick() => {
+                    ensure!(self.ledger.tells(&out), "the broker does not read");
+                    send(Message::Load(calm())).await?;
+                }
                 message = inbox.message() => {
                     let message = message?.context("the broker closed the stream")?;
                     let Some(broker_message::Message::Command(command)) = message.message else {

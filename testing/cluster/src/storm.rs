@@ -100,7 +100,10 @@ impl Person {
                 Ok(reply) if reply.status() == StatusCode::SERVICE_UNAVAILABLE => {
                     reply.text().await?
                 }
-                Ok(reply) => bail!("{user} was refused: {}", reply.text().await?),
+                Ok(reply) => {
+                    let why = reply.text().await?;
+                    bail!("{user} was refused: {why}");
+                }
                 Err(cause) => cause.to_string(),
             };
             if asked.elapsed() > PATIENCE {
