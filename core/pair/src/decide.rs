@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::view::{Claim, Mine, Proof, Standing, Takeover, View};
+use crate::view::{Claim, Mine, Order, Peer, Proof, Standing, Takeover, View};
 
 /// A peer that answers, but whose engine acknowledges nothing, may be electing: it is given this many
 /// times as long.
@@ -95,7 +95,9 @@ pub fn decide(view: &View) -> Decision {
 
 fn alone(view: &View, silent: Duration) -> Decision {
     let View { policy, peer, .. } = view;
-    let Some(order) = view.order else { return Decision::Wait(Why::NoOrder) };
+    let Some(order) = view.order.or_else(|| borrowed(peer)) else {
+        return Decision::Wait(Why::NoOrder);
+    };
     let patience = policy.peer_timeout * if peer.answers { ELECTING } else { 1 };
     let is_over = silent >= patience;
     let grounds = match (peer.proof, policy.takeover) {
@@ -118,6 +120,11 @@ fn alone(view: &View, silent: Duration) -> Decision {
         }
         (_, grounds) => grounds,
     }
+}
+
+/// The peer's order, where the peer has nothing to serve from and cannot go on alone.
+fn borrowed(peer: &Peer) -> Option<Order> {
+    peer.leans.then_some(Order { accept_stale: false })
 }
 
 /// Why these data may be stale, if anything says so.

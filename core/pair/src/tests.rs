@@ -58,7 +58,7 @@ fn proof_counts_at_once_under_both() {
 
 #[test]
 fn a_peer_that_answers_is_given_the_time_of_an_election() {
-    let answers = Peer { answers: true, claim: Some(claim(2, 7)), proof: None };
+    let answers = Peer { answers: true, claim: Some(claim(2, 7)), proof: None, leans: false };
     let view = View { peer: answers, ..alone() };
     assert_eq!(decide(&silent(view, 2999)), Decision::Wait(Why::Silence));
     assert_eq!(decide(&silent(view, 3000)), Decision::Force(Forced::Silent));
@@ -68,6 +68,20 @@ fn a_peer_that_answers_is_given_the_time_of_an_election() {
 fn nobody_goes_on_alone_without_an_order() {
     let view = View { order: None, ..proven(alone(), Proof::Vouched) };
     assert_eq!(decide(&view), Decision::Wait(Why::NoOrder));
+}
+
+#[test]
+fn the_order_of_a_peer_that_has_lost_its_data_is_enough_but_makes_no_data_newer() {
+    let leans = |view: View| {
+        let view = proven(View { order: None, ..view }, Proof::AnotherLife);
+        View { peer: Peer { answers: true, leans: true, ..view.peer }, ..view }
+    };
+    for view in [alone(), fenced()] {
+        let forced = Decision::Force(Forced::Proven(Proof::AnotherLife));
+        assert_eq!(decide(&leans(silent(view, 0))), forced);
+        let stale = View { mine: Mine { votes: false, ..view.mine }, ..view };
+        assert_eq!(decide(&leans(stale)), Decision::Refuse(Stale::NoVoter));
+    }
 }
 
 #[test]
@@ -87,6 +101,7 @@ fn the_higher_claim_wins_also_over_a_leader() {
         claim: Some(claim(generation, claimant)),
         answers: true,
         proof: None,
+        leans: false,
     };
     for standing in [Standing::Leads, Standing::Follows, Standing::Alone { silent: MS(9000) }] {
         for higher in [(3, 1), (2, 8)] {
@@ -202,8 +217,8 @@ fn views() -> impl Strategy<Value = View> {
         Just(Proof::Retired),
         Just(Proof::AnotherLife)
     ]);
-    let peer = (prop::option::of(claims()), any::<bool>(), proof)
-        .prop_map(|(claim, answers, proof)| Peer { claim, answers, proof });
+    let peer = (prop::option::of(claims()), any::<bool>(), proof, any::<bool>())
+        .prop_map(|(claim, answers, proof, leans)| Peer { claim, answers, proof, leans });
     let agents = (0..3_usize, 0..3_usize, claims(), 0..4_u64)
         .prop_map(|(known, told, claim, term)| Agents { known, told, claim, term });
     (takeover, order, standing, mine, peer, agents, any::<bool>()).prop_map(
@@ -224,14 +239,14 @@ proptest! {
     fn whatever_is_known(view in views()) {
         let decision = decide(&view);
         if let Decision::Force(forced) = decision {
-            prop_assert!(view.order.is_some(), "by order alone");
+            prop_assert!(view.order.is_some() || view.peer.leans, "by order alone");
             prop_assert!(matches!(view.standing, Standing::Alone { .. }), "nobody leads");
             let fenced = view.policy.takeover == Takeover::Fenced;
             prop_assert!(!fenced || view.peer.proof.is_some(), "on proof alone");
             let outbid = view.peer.claim.is_some_and(|it| it > view.mine.claim);
             prop_assert!(!outbid || view.mine.pristine, "never against a higher claim");
             prop_assert_eq!(forced == Forced::Recovery, stale(&view).is_some());
-            prop_assert!(stale(&view).is_none() || view.order.unwrap().accept_stale);
+            prop_assert!(stale(&view).is_none() || view.order.is_some_and(|it| it.accept_stale));
             let none_knows_more = forced == Forced::Recovery || view.agents.told >= view.witnesses();
             prop_assert!(none_knows_more);
         }

@@ -69,6 +69,8 @@ pub struct Peer {
     pub answers: bool,
     /// What proves that its vote does not count any more.
     pub proof: Option<Proof>,
+    /// It is to serve, and answers as another node than the voter that it was: it cannot but through this node.
+    pub leans: bool,
 }
 
 /// What proves that the peer acknowledges nothing any more.
@@ -95,7 +97,7 @@ pub struct Agents {
     pub term: u64,
 }
 
-/// The cluster manager wants this node to serve.
+/// The cluster manager wants this node to serve, or the peer through it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Order {
     /// Also from data that may be stale.

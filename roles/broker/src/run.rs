@@ -223,11 +223,8 @@ async fn run_once(
     match &end {
         Ok(End::Stopped) => {
             stop.send_replace(true);
-            let farewell = pair::may_retire(&broker);
             stop_in_order(&raft).await;
-            if let Some(mark) = farewell {
-                pair::retire(&broker, mark).await;
-            }
+            pair::retire(&broker).await;
         }
         Ok(End::Outbid(_) | End::Outgrown(_)) => {
             stop.send_replace(true);

@@ -131,6 +131,8 @@ impl Keeper {
                     record.set_ordered(true);
                     record.proof_seen |= peer_is_down;
                 });
+                // It may be the one that has to do something for it.
+                broker.pair.hurry();
                 if peer_is_down {
                     self.vouched = Some(Instant::now());
                 }
@@ -300,13 +302,14 @@ impl Keeper {
             && others.next().is_some()
             && told.greeting.is_some_and(|it| !votes(it.node))
             && told.claim() <= Some(mine.claim);
+        let leans = other_life && told.greeting.is_some_and(|it| it.ordered);
         let proof = match () {
             () if retired => Some(Proof::Retired),
             () if other_life => Some(Proof::AnotherLife),
             () if self.is_vouched_for() => Some(Proof::Vouched),
             () => None,
         };
-        Peer { claim: told.claim(), answers, proof }
+        Peer { claim: told.claim(), answers, proof, leans }
     }
 
     /// Whether somebody vouched for it that the peer is down, and nothing was heard of it since.
@@ -345,8 +348,17 @@ impl Keeper {
     }
 
     fn refuse(&mut self, stale: Stale) {
+        if !self.broker.pair.record().is_ordered() {
+            // The order is the peer's, and so is the answer.
+            return;
+        }
         error!(%stale, "Not serving: these data may be stale");
         self.broker.pair.change(|record| record.set_ordered(false));
+        if stale == Stale::NoVoter && self.broker.pair.told().answers() {
+            let text = "stale: this node does not vote, and its peer, from which it would learn, answers but \
+                        does not lead. `abide ha status` on the peer says why";
+            return self.answer(&Reply::new(Code::Stale, text));
+        }
         let text = format!(
             "stale: {stale}. Start the peer, and this one catches up by itself; if the peer is lost for \
              good, `abide ha activate --accept-stale` goes on without what only it knew"

@@ -17,7 +17,7 @@ mod record;
 mod status;
 
 pub(crate) use aside::{finish_setting_aside, set_aside, tidy};
-pub(crate) use greet::{greet, may_retire, meet, retire};
+pub(crate) use greet::{greet, meet, retire};
 pub(crate) use keep::{keep, outbid};
 pub(crate) use record::drop_order;
 

@@ -95,7 +95,19 @@ fn warnings(broker: &Broker, view: &View) -> Vec<String> {
                 .to_owned(),
         );
     }
-    let gone = matches!(view.standing, Standing::Alone { .. }) && !view.peer.answers;
+    let silent = match view.standing {
+        Standing::Alone { silent } => Some(silent),
+        Standing::Leads | Standing::Follows | Standing::Learns => None,
+    };
+    let waits = silent.is_some_and(|silent| silent >= view.policy.peer_timeout);
+    if waits && view.peer.answers && !view.mine.votes {
+        warnings.push(
+            "the peer answers but does not lead, so there is nobody to learn from: activate either of \
+             them"
+                .to_owned(),
+        );
+    }
+    let gone = silent.is_some() && !view.peer.answers;
     let (heard, needed) = (view.agents.told, view.promises());
     if gone && heard < needed {
         warnings.push(format!("{heard} agents are heard, and {needed} must be to go on alone"));

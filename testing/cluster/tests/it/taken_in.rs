@@ -13,6 +13,7 @@ const DEADLINE: Duration = Duration::from_secs(30);
 const SERVES: i32 = 0;
 const FOLLOWER: i32 = 10;
 const LEARNER: i32 = 11;
+const NO_QUORUM: i32 = 12;
 /// Longer than a key's certificate may be younger than what the key has signed.
 const LATER: &str = "+600";
 
@@ -81,6 +82,16 @@ async fn active_one_falls(cluster: &mut Cluster, logins: &[Api]) -> usize {
     active
 }
 
+async fn until_says(cluster: &Cluster, index: usize, wanted: i32) {
+    until_ok("it stands as expected", DEADLINE, async || {
+        let (code, words) = cluster.ha(index, &["status"]).await?;
+        ensure!(code == wanted, "broker{} says {code}: {words}", index + 1);
+        Ok(())
+    })
+    .await
+    .unwrap();
+}
+
 async fn wait_for(cluster: &Cluster, index: usize, moment: Moment) {
     match moment {
         Moment::After(time) => sleep(time).await,
@@ -104,6 +115,41 @@ async fn whoever_is_logged_in_stays_so_though_the_broker_that_let_them_in_lost_i
         cluster.launch_broker(fallen).unwrap();
         until_whole(&cluster, &logins).await.unwrap();
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_one_has_lost_its_data_one_order_of_either_is_enough() {
+    let (mut cluster, logins) = pair_in_use().await;
+    for emptied_is_asked in [true, false] {
+        let leader = cluster.leader(&logins[0]).await.unwrap();
+        let emptied = 1 - leader;
+        cluster.kill_broker(emptied);
+        empty(&cluster, emptied);
+        until_says(&cluster, leader, NO_QUORUM).await;
+        cluster.launch_broker(emptied).unwrap();
+        until_says(&cluster, emptied, LEARNER).await;
+        let asked = if emptied_is_asked { emptied } else { leader };
+        let (code, words) = cluster.ha(asked, &["activate"]).await.unwrap();
+        assert_eq!(code, SERVES, "{words}");
+        until_whole(&cluster, &logins).await.unwrap();
+        cluster.ha(asked, &["release"]).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_ordered_stop_leaves_nobody_to_go_on_whose_data_are_gone() {
+    let (mut cluster, logins) = pair_in_use().await;
+    let leader = cluster.leader(&logins[0]).await.unwrap();
+    cluster.kill_broker(1 - leader);
+    // The leader has heard it less than a second ago.
+    cluster.stop_broker(leader);
+    empty(&cluster, 1 - leader);
+    cluster.launch_broker(leader).unwrap();
+    until_says(&cluster, leader, NO_QUORUM).await;
+    let (code, words) = cluster.ha(leader, &["activate"]).await.unwrap();
+    assert_eq!(code, SERVES, "{words}");
+    cluster.launch_broker(1 - leader).unwrap();
+    until_whole(&cluster, &logins).await.unwrap();
 }
 
 /// `ABIDE_ROUNDS` plays so many.

@@ -15,7 +15,7 @@ use abide_pair::Decision;
 use tokio::time::{Instant, sleep};
 
 use super::manager::take_power;
-use super::{greet, order};
+use super::{Mark, greet, order};
 use crate::broker;
 use crate::net::End;
 use crate::world::World;
@@ -85,39 +85,23 @@ async fn restart(world: &Arc<World>, broker: usize, pause: Duration) {
 
 /// Stops a broker in order, if it runs.
 async fn stop(world: &Arc<World>, broker: usize) {
-    // It would not know yet that its peer's folder is empty; then only a person's `--accept-stale` goes on.
-    let leaves_to_nobody = is_emptied(world, 1 - broker, broker);
     let (raft, life) = {
         let mut state = world.brokers[broker].state();
         let Some(raft) = state.raft.clone() else { return };
-        if leaves_to_nobody {
-            return;
-        }
         state.pair.leave();
         (raft, state.life)
     };
     world.trace.add(&format!("b{broker} is stopped in order"));
-    let farewell = greet::may_retire(world, broker, &raft);
     // It says why, if it did not end in order; nothing acknowledged is lost.
     let _ = raft.stop().await;
+    let heir = greet::heir(world, broker, life, &raft).await;
     if !world.is_alive(broker, life) {
         return;
     }
     world.brokers[broker].crash();
-    if let Some(mark) = farewell {
-        greet::retire(world, broker, mark).await;
+    if let Some(heir) = heir {
+        greet::retire(world, broker, Mark::here(&raft), heir).await;
     }
-}
-
-/// Whether a broker's folder is empty, as far as its peer could find out.
-fn is_emptied(world: &World, broker: usize, peer: usize) -> bool {
-    let Some(raft) = world.raft(peer) else { return false };
-    let (node, stood_on) = {
-        let state = world.brokers[broker].state();
-        (state.node, state.pair.stood_on)
-    };
-    let votes = raft.status().members.voters.iter().any(|set| set.contains(&node));
-    !votes && stood_on <= super::claim(&raft)
 }
 
 /// One order to one of them, or to the other where that one refuses or does not serve in time: the pair is to

@@ -63,28 +63,49 @@ pub async fn meet(world: &World, broker: usize, life: u64, raft: &Raft<Replica>)
     (theirs > claim(raft) && !raft.is_pristine()).then_some(theirs)
 }
 
-/// What an ordered stop is to leave behind; nothing if the peer does not vote, or does not answer.
-pub(super) fn may_retire(world: &World, broker: usize, raft: &Raft<Replica>) -> Option<Mark> {
+/// Whom an ordered stop may leave to go on alone, or who did already, asked once the engine has ended; nobody if
+/// it does not know that it votes, or does not answer.
+pub(super) async fn heir(
+    world: &World,
+    broker: usize,
+    life: u64,
+    raft: &Raft<Replica>,
+) -> Option<Mark> {
+    ask(world, broker, life, raft, WITHIN).await;
     let told = world.brokers[broker].state().pair.told;
-    let peer = told.greeting?.mark.node.into();
-    let votes = raft.status().members.voters.iter().any(|set| set.contains(&peer));
-    (told.answers() && votes).then(|| Mark::here(raft))
+    let peer = told.greeting?.mark;
+    let voters = raft.status().members.voters;
+    let can_go_on = matches!(&voters[..], [set] if set.contains(&peer.node.into()));
+    let has_gone_on = peer.claim > claim(raft);
+    (told.answers() && (can_go_on || has_gone_on)).then_some(peer)
 }
 
-/// Leaves the other one to go on alone, once the engine has ended.
-pub(super) async fn retire(world: &World, broker: usize, mark: Mark) {
+/// Leaves the other one to go on alone.
+pub(super) async fn retire(world: &World, broker: usize, here: Mark, heir: Mark) {
     world.trace.add(&format!("b{broker} leaves its peer to go on"));
+    let retired = |mark| world.brokers[broker].state().pair.record.retired = mark;
     // Durable first: whoever hears it may go on at once.
-    world.brokers[broker].state().pair.record.retired = Some(mark);
-    if world.carry(End::Broker(broker), End::Broker(1 - broker)).await.is_some()
-        && world.raft(1 - broker).is_some()
-    {
-        hear(world, 1 - broker, Greeting { mark, retired: true }, false);
+    retired(Some(here));
+    if heir.claim > here.claim {
+        return;
+    }
+    let (me, peer) = (End::Broker(broker), End::Broker(1 - broker));
+    if world.carry(me, peer).await.is_none() {
+        return;
+    }
+    let Some(raft) = world.raft(1 - broker) else {
+        // Nobody was there to hear it.
+        return retired(None);
+    };
+    hear(world, 1 - broker, Greeting { mark: here, retired: true, ordered: false }, false);
+    let now = Mark::here(&raft);
+    if world.carry(peer, me).await.is_some() && now.node != heir.node && now.claim <= here.claim {
+        retired(None);
     }
 }
 
 fn hear(world: &World, broker: usize, greeting: Greeting, answers: bool) {
-    let Greeting { mark, retired } = greeting;
+    let Greeting { mark, retired, .. } = greeting;
     let mut state = world.brokers[broker].state();
     let answered = answers.then_some(mark).or(state.pair.told.answered);
     let at = Some(Instant::now());
@@ -97,6 +118,7 @@ fn hear(world: &World, broker: usize, greeting: Greeting, answers: bool) {
 
 fn greeting(world: &World, broker: usize, raft: &Raft<Replica>) -> Greeting {
     let mark = Mark::here(raft);
-    let retired = world.brokers[broker].state().pair.record.retired == Some(mark);
-    Greeting { mark, retired }
+    let state = world.brokers[broker].state();
+    let retired = state.pair.record.retired == Some(mark);
+    Greeting { mark, retired, ordered: state.pair.is_ordered() }
 }

@@ -139,6 +139,8 @@ impl Keeper {
             Decision::Rejoin(claim) => return Some(claim),
             Decision::Force(_) => self.force(told).await,
             Decision::Serve | Decision::Follow => self.serve(decision),
+            // The order is the peer's, and so is the answer.
+            Decision::Refuse(_) if !self.world.brokers[self.broker].state().pair.is_ordered() => {}
             Decision::Refuse(stale) => {
                 self.world.trace.add(&format!("b{} refuses: {stale:?}", self.broker));
                 let mut state = self.world.brokers[self.broker].state();
@@ -263,13 +265,14 @@ impl Keeper {
             && voters.iter().any(|voter| *voter != self.raft.node())
             && told.greeting.is_some_and(|it| !votes(it.mark.node))
             && claim <= Some(mine.claim);
+        let leans = another_life && told.greeting.is_some_and(|it| it.ordered);
         let proof = match () {
             () if retired => Some(Proof::Retired),
             () if another_life => Some(Proof::AnotherLife),
             () if self.is_vouched_for() => Some(Proof::Vouched),
             () => None,
         };
-        Peer { claim, answers, proof }
+        Peer { claim, answers, proof, leans }
     }
 
     /// Whether somebody vouched for it that the peer is down, and nothing was heard of it since.

@@ -146,6 +146,7 @@ impl Told {
 pub struct Greeting {
     mark: Mark,
     retired: bool,
+    ordered: bool,
 }
 
 /// One life of one data folder, in one generation.
