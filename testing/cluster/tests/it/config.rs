@@ -178,12 +178,21 @@ async fn a_desktop_of_the_configuration_is_started_at_once_and_after_every_resta
         let offered = admin.profiles().await.ok()?.profiles;
         offered.iter().any(|it| it.name == "fresh" && it.title == "Fresh").then_some(())
     };
-    let text =
-        "[[profile]]\nname = 'fresh'\ntitle = 'Fresh'\nplain = true\ncommand = ['sleep', '123456']";
+    let text = "
+        [[pool]]
+        name = 'all'
+        agents = ['agent*']
+        default = true
+        [[profile]]
+        name = 'fresh'
+        title = 'Fresh'
+        plain = true
+        command = ['sleep', '123456']";
     admin.put_config(&wanted(0, text)).await.unwrap();
     until("it is offered", DEADLINE, is_offered).await.unwrap();
     let fresh = StartRequest { profile: Some("fresh".to_owned()), want: Want::Start };
     let first = api.start(&fresh, &WishKey::random()).await.unwrap().session;
+    assert_eq!(first.pool.as_deref(), Some("all"));
     assert!(commands_of(&cluster, &first.id).contains("sleep\x00123456\x00"));
 
     for agent in 0..2 {
