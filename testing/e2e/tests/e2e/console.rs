@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 
 use abide_cluster::{Options, Profile};
 use abide_e2e::browser::{Browser, Tab, id};
-use abide_e2e::wait::until;
 use serde_json::{Value, json};
 
 use crate::command_line::CommandLine;
