@@ -172,6 +172,8 @@ async function bodyOf(request) {
 }
 
 class Broker extends Server {
+  unknown = new Set();
+
   async answer(request, response) {
     const { pathname } = new URL(request.url, this.url);
     this.#cors(request, response);

@@ -16,7 +16,7 @@ export class Office {
   /** By broker's name, oldest first. */
   logs = new Map();
   messages = [];
-  /** Paths that an older broker would not know. */
+  /** Paths that older brokers would not know; what one of them does not know stands with it. */
   unknown = new Set();
   /** Older brokers give all sessions, whatever they are asked. */
   cannotSearch = false;
@@ -258,7 +258,7 @@ export class Office {
 
   /** The status, and the body; a refusal's is [word, title, more]. */
   answer(broker, method, path, query, body) {
-    if ([...this.unknown].some((it) => path.startsWith(it))) return NOTHING(path);
+    if ([...this.unknown, ...broker.unknown].some((it) => path.startsWith(it))) return NOTHING(path);
     if (this.refuse && method !== "GET") {
       const refusal = this.refuse;
       this.refuse = null;

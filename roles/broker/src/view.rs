@@ -79,7 +79,7 @@ fn known_row<'a>(table: &'a Table, session: &'a Session) -> Row<'a> {
         id: "",
         user: session.user.as_str(),
         agent: session.agent.as_str(),
-        agent_name: table.agent(&session.agent).map_or("", |agent| &agent.name),
+        agent_name: table.agent(&session.agent).map_or("", |agent| &*agent.name),
         profile: session.profile.as_str(),
         state,
         reachable: !is_over && table.unreachable_since(session).is_none(),
