@@ -195,6 +195,8 @@ mod tests {
             term: 1,
             voters,
             can_lose,
+            elections_started: None,
+            elections_won: None,
             clock_problem: None,
             wire: None,
             wire_problem: None,
