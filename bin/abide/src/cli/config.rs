@@ -16,8 +16,9 @@ Examples:
   abide config diff 6                          from version 6 to what is in force
   abide config show --version 6 > old.toml; abide config apply old.toml
 
-It is one text for all brokers and agents, in force at once and without a restart. A text with problems is
-refused with all of them, and changes nothing. The last hundred versions are kept, each with who and when.";
+It is one text for all brokers and agents, in force at once and without a restart. A text with
+problems is refused with all of them, and changes nothing. The last hundred versions are kept, each
+with who and when.";
 
 #[derive(Debug, Subcommand)]
 pub enum ConfigCommand {
