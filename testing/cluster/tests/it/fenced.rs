@@ -5,7 +5,8 @@ use abide_client::WishKey;
 use abide_cluster::Cluster;
 
 use crate::pair::{
-    NO_QUORUM, SERVES, STALE, ha, leader, pair_with, start, until_both_vote, until_long_silent,
+    NO_QUORUM, SERVES, STALE, ha, leader, pair_with, start, until_answers, until_both_vote,
+    until_long_silent,
 };
 
 const ON_PROOF: [&str; 2] = ["activate", "--peer-is-down"];
@@ -38,6 +39,7 @@ async fn who_went_on_and_died_at_once_is_not_forgotten_by_a_peer_that_hears_none
 
     cluster.start_agent(2).unwrap();
     cluster.launch_broker(standby).unwrap();
+    until_answers(&cluster, standby).await;
     assert_eq!(ha(&cluster, standby, &ON_PROOF).await, STALE, "one of three is no witness");
     cluster.start_agent(0).unwrap();
     assert_eq!(ha(&cluster, standby, &ON_PROOF).await, STALE, "one of two knows");
@@ -67,6 +69,7 @@ async fn two_hosts_alone_lose_nothing_to_the_one_that_was_away() {
         power_off(&mut cluster, host);
     }
     power_on(&mut cluster, active);
+    until_answers(&cluster, active).await;
     assert_eq!(ha(&cluster, active, &ON_PROOF).await, STALE);
     power_on(&mut cluster, standby);
     until_both_vote(&cluster, &admin).await;

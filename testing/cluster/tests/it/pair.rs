@@ -44,6 +44,15 @@ async fn until_ha(cluster: &Cluster, index: usize, wanted: i32) {
     .unwrap();
 }
 
+/// A broker that was only just launched can be asked.
+pub(crate) async fn until_answers(cluster: &Cluster, index: usize) {
+    until("the broker answers on its host", DEADLINE, async || {
+        ha_code(cluster, index).await.filter(|code| *code != DOWN)
+    })
+    .await
+    .unwrap();
+}
+
 /// The one that leads, and the other.
 pub(crate) async fn leader(cluster: &Cluster, admin: &Api) -> (usize, usize) {
     let leader = cluster.leader(admin).await.unwrap();
