@@ -315,6 +315,8 @@ impl Broker {
                     self.cluster_config(&table.0).map(wire::broker_message::Message::Config);
                 config.iter().for_each(|config| self.hub.tell_all(config));
                 configured = version;
+                // Also where nobody asks for it: what cannot be read here is said at once.
+                drop(self.policy());
             }
             timing::compare(&table.0, self.settings.timing, &mut others);
             if rebuilds && !leadership.borrow().is_leaderless() {
