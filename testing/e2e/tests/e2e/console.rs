@@ -68,6 +68,37 @@ async fn every_number_of_the_console_is_the_interfaces_and_the_command_lines() {
     }
     assert_eq!(roles(&tab, &told).await, roles_told(&told));
 
+    go(&tab, "placement").await;
+    tab.fill(&id("user-name"), "ada").await.unwrap();
+    tab.click(&id("explain")).await.unwrap();
+    tab.wait(&id("answer")).await.unwrap();
+    tab.shoot("placement").await.unwrap();
+    let told = line.json(&["placement", "explain", "ada", "--json"]).await;
+    let taken = tab.attribute(&id("answer"), "data-taken").await.unwrap();
+    assert_eq!(told["taken"], json!(taken));
+    for agent in told["agents"].as_array().unwrap() {
+        let row = format!("{}[data-id={}]", id("explained"), agent["id"]);
+        let verdict = tab.attribute(&row, "data-verdict").await.unwrap();
+        let sessions = tab.text(&format!("{row} {}", id("explained-sessions"))).await.unwrap();
+        assert_eq!(
+            (&json!(verdict), &sessions),
+            (&agent["verdict"], &agent["sessions"].to_string())
+        );
+    }
+
+    go(&tab, "configuration").await;
+    tab.fill(&id("editor"), "[limits]\nidle = \"soon\"\n").await.unwrap();
+    tab.click(&id("review-open")).await.unwrap();
+    tab.wait(&id("problems")).await.unwrap();
+    tab.shoot("configuration-problem").await.unwrap();
+    assert!(tab.text(&id("problems")).await.unwrap().starts_with("Line 2"));
+    tab.fill(&id("editor"), "[limits]\nidle = \"8h\"\n").await.unwrap();
+    tab.click(&id("review-open")).await.unwrap();
+    tab.click(&id("apply")).await.unwrap();
+    tab.wait(&format!("{}[data-value=\"1\"]", id("version"))).await.unwrap();
+    let told = line.json(&["config", "show", "--json"]).await;
+    assert_eq!((&told["version"], &told["text"]), (&json!(1), &json!("[limits]\nidle = \"8h\"\n")));
+
     go(&tab, "audit").await;
     tab.wait(&id("row")).await.unwrap();
     tab.shoot("audit").await.unwrap();
