@@ -7,6 +7,7 @@
 mod audit;
 mod cluster;
 mod config;
+mod drain;
 mod history;
 mod login;
 mod placement;
@@ -23,6 +24,7 @@ pub use cluster::{
 pub use config::{
     Config, ConfigCheck, ConfigCheckRequest, ConfigHistory, ConfigRequest, ConfigSummary,
 };
+pub use drain::{AtDeadline, Drain, DrainCheck, DrainReply, DrainRequest};
 pub use history::{AgentHistory, AgentSample, HistoryQuery};
 pub use login::{
     Account, AnswerRequest, LoginReply, LoginRequest, LogoutRequest, Message, MessageStyle, Prompt,
