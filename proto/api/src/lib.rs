@@ -10,6 +10,7 @@ mod config;
 mod drain;
 mod history;
 mod login;
+mod note;
 mod placement;
 mod problem;
 mod recovery;
@@ -30,6 +31,7 @@ pub use login::{
     Account, AnswerRequest, LoginReply, LoginRequest, LogoutRequest, Message, MessageStyle, Prompt,
     PromptStyle,
 };
+pub use note::Note;
 pub use placement::{Placement, PlacementAgent};
 pub use problem::{Problem, ProblemKind};
 pub use recovery::{ConfirmRequest, Confirmed, ExpectRequest, Recovery, RecoveryAgent};
