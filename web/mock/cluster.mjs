@@ -307,18 +307,35 @@ class Broker extends Server {
 class Agent extends Server {
   peers = new Set();
   mode = "control";
+  noting = new Set();
+  note = { kind: "limit", text: null, ends_in_s: null };
   /** Seen with tickets, the Origin header of each. */
   origins = [];
 
   async answer(request, response) {
     const { pathname } = new URL(request.url, this.url);
     if (pathname.startsWith("/viewer/")) return this.file(response, pathname.slice(1));
-    const [, id, viewKey, rest] = /^\/s\/([^/]+)\/([^/]+)(\/rfb\/state)?$/.exec(pathname) ?? [];
+    const [, id, viewKey, rest] = /^\/s\/([^/]+)\/([^/]+)(\/rfb\/(?:state|notes))?$/.exec(pathname) ?? [];
     const known = this.cluster.sessions.get(id);
     if (known?.viewKey !== viewKey) return problem(response, 404, "not-found", "There is no such thing");
+    if (rest === "/rfb/notes") return this.#notes(request, response, id);
     if (rest) return this.#state(request, response, known.session);
     if (request.method === "POST") return this.#redeem(request, response, pathname, id);
     return this.file(response, "viewer/index.html", this.cluster.pageHeaders("viewer", this));
+  }
+
+  #notes(request, response, id) {
+    if (!request.headers.cookie?.includes(`abide-pass-${id}=`)) return problem(response, 401, "pass-refused", "A pass is needed");
+    response.writeHead(200, { "content-type": "text/event-stream" });
+    this.noting.add(response);
+    response.on("close", () => this.noting.delete(response));
+    response.write(`data: ${JSON.stringify(this.note)}\n\n`);
+  }
+
+  /** What the people at this agent's viewers read from now on. */
+  say(note) {
+    this.note = { ...this.note, ...note };
+    for (const response of this.noting) response.write(`data: ${JSON.stringify(this.note)}\n\n`);
   }
 
   async #redeem(request, response, pathname, id) {

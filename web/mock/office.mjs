@@ -248,7 +248,7 @@ export class Office {
     const room = this.agents().length > 1 ? 200 : 0;
     const fits = room >= agent.sessions;
     const check = { sessions: agent.sessions, room_elsewhere: room, fits, why: fits ? `The other agents have room for ${room}.` : `The other agents have room for ${room}, and ${agent.sessions} are here.` };
-    if (!fits && !body.force) return [409, ["conflict", "The other agents cannot take this one's sessions", { detail: check.why }]];
+    if (!fits && !body.force) return [409, ["no-room-elsewhere", "The other agents cannot take this one's sessions", { detail: check.why }]];
     const deadline = body.deadline_s ? new Date(Date.now() + body.deadline_s * 1000).toISOString() : null;
     const drain = { by: "anna", since: ago(0), deadline, message: body.message ?? null, then: body.then ?? "keep" };
     this.agentFields.set(agent.name, { ...this.agentFields.get(agent.name), drain });

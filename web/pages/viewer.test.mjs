@@ -234,3 +234,14 @@ promise(
   },
   { context: { viewport: { width: 360, height: 740 }, colorScheme: "dark" } },
 );
+
+promise("one whose desktop reaches a limit reads when and why, until it does not any more", async ({ page, broker, agent }) => {
+  await openDesktop(page, broker);
+  await until(() => agent.noting.size === 1, "the page listens");
+  agent.say({ text: "Nobody has done anything here, so it will be ended.", ends_in_s: 150 });
+  await page.waitForSelector(id("note"));
+  assert.match(await page.innerText(id("note")), /so it will be ended\.\s+2 min 30 s left/);
+  await shoot(page, "viewer-limit");
+  agent.say({ text: null, ends_in_s: null });
+  await page.waitForSelector(id("note"), { state: "detached" });
+});

@@ -15,6 +15,15 @@ export interface SessionStatus {
   reason: string | null;
 }
 
+/** What the person at a viewer should know of the session's limits. */
+export interface LimitNote {
+  kind: "limit";
+  /** Null: nothing any more. */
+  text: string | null;
+  /** Seconds. */
+  ends_in_s: number | null;
+}
+
 export interface Session extends SessionStatus {
   id: string;
   user: string;

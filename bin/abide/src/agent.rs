@@ -1,12 +1,12 @@
 //! `abide agent …`: this machine's agent.
 
 use abide_agent::{Earlier, JoinError, Machine, Told};
-use abide_client::commands;
+use abide_client::commands::{self, DrainOptions};
 use abide_model::AgentId;
 use abide_tls::JoinToken;
 
-use crate::cli::{AgentArgs, AgentCommand, JoinArgs};
-use crate::client::{format, store};
+use crate::cli::{AgentArgs, AgentCommand, DrainArgs, JoinArgs};
+use crate::client::{format, store, until_told_to_stop};
 use crate::daemon;
 use crate::input::{agent_settings, join_token, say_public_url};
 
@@ -15,6 +15,10 @@ pub async fn agent(args: AgentArgs) -> anyhow::Result<()> {
         Some(AgentCommand::List(json)) => {
             Ok(commands::list_agents(&store()?, format(&json)).await?)
         }
+        Some(AgentCommand::Drain(args)) => drain(args).await,
+        Some(AgentCommand::Undrain { agents }) => {
+            Ok(commands::undrain_agents(&store()?, &agents).await?)
+        }
         Some(AgentCommand::Join(args)) => join(args).await,
         None => {
             let settings = agent_settings(&args.config)?;
@@ -22,6 +26,13 @@ pub async fn agent(args: AgentArgs) -> anyhow::Result<()> {
             Ok(abide_agent::run(settings, told).await?)
         }
     }
+}
+
+async fn drain(args: DrainArgs) -> anyhow::Result<()> {
+    let DrainArgs { agents, deadline, message, then, force, watch, waves } = args;
+    let options = DrainOptions { deadline, message, then: then.into(), force, watch, waves };
+    let store = store()?;
+    until_told_to_stop(commands::drain_agents(&store, &agents, &options)).await
 }
 
 async fn join(args: JoinArgs) -> anyhow::Result<()> {

@@ -16,7 +16,7 @@ use abide_telemetry::LogFormat;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
-pub use agent::{AgentArgs, AgentCommand, JoinArgs};
+pub use agent::{AgentArgs, AgentCommand, DrainArgs, JoinArgs};
 pub use broker::{BrokerArgs, BrokerCommand, BrokerJoinArgs, BundleArgs, InitArgs, RecoverArgs};
 pub use client::{ConnectArgs, LoginArgs, LogoutArgs, SessionCommand};
 pub use cluster::{ClusterCommand, DrillArgs, RecoverCommand};
@@ -89,7 +89,7 @@ pub enum Command {
     /// Run this machine's broker, or make a cluster
     #[command(args_conflicts_with_subcommands = true, after_help = BROKER_EXAMPLES)]
     Broker(BrokerArgs),
-    /// Run this machine's agent, join a cluster, or list agents
+    /// Run this machine's agent, join a cluster, list or drain agents
     #[command(args_conflicts_with_subcommands = true, after_help = AGENT_EXAMPLES)]
     Agent(AgentArgs),
     /// Manage the users file on a broker's machine

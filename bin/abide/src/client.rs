@@ -108,7 +108,7 @@ async fn drill(store: &Store, args: DrillArgs) -> anyhow::Result<()> {
 }
 
 /// What was begun, or its orderly dropping on SIGINT and SIGTERM.
-async fn until_told_to_stop(
+pub async fn until_told_to_stop(
     work: impl Future<Output = Result<(), CommandError>>,
 ) -> anyhow::Result<()> {
     let told = told_to_stop()?;

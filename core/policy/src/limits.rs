@@ -62,6 +62,11 @@ impl Limits {
         }
     }
 
+    /// How long before the end people are warned.
+    pub fn warning(&self) -> Duration {
+        self.warn.unwrap_or(WARN)
+    }
+
     /// How a session stands. The limit that is reached first counts.
     pub fn judge(&self, seen: Seen) -> Standing {
         let each = [
@@ -72,7 +77,7 @@ impl Limits {
         let left = each
             .into_iter()
             .filter_map(|(limit, bound, passed)| Some((limit, bound?.saturating_sub(passed?))));
-        let warn = self.warn.unwrap_or(WARN);
+        let warn = self.warning();
         match left.min_by_key(|(_, left)| *left) {
             None => Standing::Free(None),
             Some((limit, Duration::ZERO)) => Standing::Over(limit),

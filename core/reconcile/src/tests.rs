@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use abide_model::{
-    AgentFacts, AgentId, BootId, Change, Command, EndReason, Joins, Place, Report, Session,
-    SessionId, State, Table, Timestamp, Want,
+    AgentFacts, AgentId, AtDeadline, BootId, Change, Command, Drain, EndReason, Joins, Place,
+    Report, Session, SessionId, State, Table, Timestamp, Want,
 };
 use uuid::Uuid;
 
@@ -215,4 +215,32 @@ fn an_agent_is_welcomed_when_it_was_away_or_says_something_else() {
     let change = Change::AgentUnheard { agent: agent(1), since: Timestamp(6) };
     table.apply(Command { at: Timestamp(6), change });
     assert!(welcome(&table, &agent(1), &facts(1)).is_some());
+}
+
+#[test]
+fn a_drains_deadline_ends_what_is_there_if_the_plan_says_so() {
+    let drain = |then, deadline| {
+        let (by, since, message) = ("root".into(), Timestamp(5), "".into());
+        Some(Arc::new(Drain { by, since, deadline, message, then }))
+    };
+    let ended = |plan, now| {
+        let mut table = table();
+        let change = Change::Drain { agent: agent(1), plan };
+        table.apply(Command { at: Timestamp(5), change });
+        let found: Vec<_> = overdue(&table, Timestamp(now)).map(|(_, _, change)| change).collect();
+        found
+    };
+    let end = Change::End { session: SESSION, by: "the maintenance of host".into() };
+    let at = Some(Timestamp(100));
+    assert_eq!(ended(drain(AtDeadline::End, at), 99), []);
+    assert_eq!(ended(drain(AtDeadline::End, at), 100), [end.clone()]);
+    assert_eq!(ended(drain(AtDeadline::Keep, at), 200), []);
+    assert_eq!(ended(drain(AtDeadline::End, None), 200), []);
+    assert_eq!(ended(None, 200), []);
+
+    let mut table = table();
+    let change = Change::Drain { agent: agent(1), plan: drain(AtDeadline::End, at) };
+    table.apply(Command { at: Timestamp(5), change });
+    table.apply(Command { at: Timestamp(100), change: end });
+    assert_eq!(overdue(&table, Timestamp(200)).count(), 0, "it ends already");
 }

@@ -54,7 +54,7 @@ pub struct ViewOnlyFilter {
 }
 
 /// The longest beginning that is needed: type, padding, flags and length of a fence.
-const HEAD: usize = 9;
+pub(crate) const HEAD: usize = 9;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
@@ -75,7 +75,7 @@ enum Verdict {
 }
 
 /// What a message's beginning tells.
-enum Told {
+pub(crate) enum Told {
     /// So many bytes of it are needed to tell.
     Need(usize),
     /// So many bytes follow the beginning.
@@ -204,7 +204,7 @@ fn verdict(kind: u8) -> Option<Verdict> {
 }
 
 /// How long the message is whose beginning this is.
-fn tell(head: &[u8]) -> Result<Told, FilterError> {
+pub(crate) fn tell(head: &[u8]) -> Result<Told, FilterError> {
     let Some(kind) = head.first() else { return Ok(Told::Need(1)) };
     let fixed = |whole: u64| Ok(Told::Rest(whole - head.len() as u64));
     match (*kind, head.len()) {

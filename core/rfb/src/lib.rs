@@ -8,6 +8,7 @@
 //! ```text
 //! viewer ⇄ ServerHandshake │ relay │ ClientHandshake ⇄ Xvnc
 //! viewer ──▶ ViewOnlyFilter ─────────────────────────▶ Xvnc
+//!              InputSpotter reads along: does anybody do anything?
 //! ```
 //!
 //! Refuses to understand pixels, except in [`Viewer`], which asks for raw ones.
@@ -16,6 +17,7 @@
 mod filter;
 mod gather;
 mod handshake;
+mod input;
 mod message;
 mod password;
 mod viewer;
@@ -24,6 +26,7 @@ pub use filter::{FilterError, ViewOnlyFilter};
 pub use handshake::client::{ClientHandshake, ClientHandshakeError, ClientSecurity};
 pub use handshake::server::{Accepted, ServerHandshake, ServerHandshakeError, ServerSecurity};
 pub use handshake::{ServerInit, Version};
+pub use input::InputSpotter;
 pub use message::{
     BUTTON_LEFT, BUTTON_MIDDLE, BUTTON_RIGHT, KeyState, Rect, Update, key_event, pointer_event,
     set_encodings, set_pixel_format, update_request,

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::Time;
+use crate::{Drain, Time};
 
 /// The brokers and who leads, as the broker that answers sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -128,6 +128,12 @@ pub struct Agent {
     /// What it has, for profiles that require it.
     #[serde(default)]
     pub labels: Vec<String>,
+    /// How many sessions it takes at most, but for what its pools say.
+    #[serde(default)]
+    pub max_sessions: Option<u32>,
+    /// It takes no new sessions.
+    #[serde(default)]
+    pub drain: Option<Drain>,
     /// When it failed a start last, if none that was reserved since has worked.
     #[serde(default)]
     pub failed_at: Option<Time>,

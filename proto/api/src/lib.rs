@@ -7,8 +7,10 @@
 mod audit;
 mod cluster;
 mod config;
+mod drain;
 mod history;
 mod login;
+mod note;
 mod placement;
 mod problem;
 mod recovery;
@@ -23,11 +25,13 @@ pub use cluster::{
 pub use config::{
     Config, ConfigCheck, ConfigCheckRequest, ConfigHistory, ConfigRequest, ConfigSummary,
 };
+pub use drain::{AtDeadline, Drain, DrainCheck, DrainReply, DrainRequest};
 pub use history::{AgentHistory, AgentSample, HistoryQuery};
 pub use login::{
     Account, AnswerRequest, LoginReply, LoginRequest, LogoutRequest, Message, MessageStyle, Prompt,
     PromptStyle,
 };
+pub use note::Note;
 pub use placement::{Placement, PlacementAgent};
 pub use problem::{Problem, ProblemKind};
 pub use recovery::{ConfirmRequest, Confirmed, ExpectRequest, Recovery, RecoveryAgent};

@@ -62,6 +62,8 @@ kinds! {
     SessionUnreachable = 409 "session-unreachable" "Your session cannot be reached now";
     /// The session's state does not allow it.
     Conflict = 409 "conflict" "This cannot be done now";
+    /// The rest of an agent's pools cannot take its load.
+    NoRoomElsewhere = 409 "no-room-elsewhere" "The other agents cannot take this one's sessions";
     /// Another configuration was taken since the one that this goes out from.
     ConfigChanged = 409 "config-changed" "Another configuration was taken meanwhile";
     /// The person has as many sessions as allowed.

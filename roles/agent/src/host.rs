@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
 use abide_model::BootId;
 use abide_wire::agent::Load;
@@ -30,6 +31,16 @@ pub(crate) fn load() -> Load {
         memory_pressure_centi: pressure("/proc/pressure/memory"),
         clock_offset_ms: 0,
     }
+}
+
+/// For how long the process has been there that was started then: field 22 of `/proc/PID/stat`, in clock ticks
+/// since boot. What cannot be told is nothing.
+pub(crate) fn age(start_ticks: u64) -> Duration {
+    let up = read("/proc/uptime");
+    let up = up.split_whitespace().next().and_then(|up| up.parse::<f64>().ok());
+    let started = start_ticks as f64 / rustix::param::clock_ticks_per_second() as f64;
+    let age = up.map_or(0.0, |up| up - started);
+    Duration::try_from_secs_f64(age).unwrap_or_default()
 }
 
 fn read(path: impl AsRef<Path>) -> String {

@@ -52,6 +52,8 @@ pub fn agents(broker: &Broker, table: &Table) -> u64 {
         agent.id.hash(&mut hash);
         agent.name.hash(&mut hash);
         agent.live.hash(&mut hash);
+        let drain = agent.drain.as_deref();
+        drain.map(|it| (it.since, it.deadline, &it.by, &it.message)).hash(&mut hash);
         if let Reach::Unreachable { since } = agent.reach {
             since.hash(&mut hash);
         }

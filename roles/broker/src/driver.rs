@@ -4,6 +4,7 @@
 //! - What agents say goes into the table, where it says something new.
 //! - What the table wants goes to the agents: reserved sessions are started, ending ones ended.
 //! - Agents that nobody hears become unreachable.
+//! - What is still on a drained agent at its deadline is ended, if its plan says so.
 //!
 //! What follows from what is decided in `core/reconcile`. Reservations are made and waited for in `desk`;
 //! this starts nothing that is not committed.
@@ -91,6 +92,7 @@ pub async fn run(broker: Broker) {
             listening.look(Instant::now(), leadership.borrow().is_serving());
             rebuild::note_reported(&broker, &replica.0).await;
             driver.look_for_silence(&replica.0, listening, since).await;
+            driver.look_for_deadlines(&replica.0).await;
         }
     }
 }
@@ -266,6 +268,14 @@ impl Driver {
                 }
                 _ => {}
             }
+        }
+    }
+
+    /// Ends what its agent's drain no longer gives time. In the table, so a deadline that passed while nobody
+    /// led is found by whoever leads next.
+    async fn look_for_deadlines(&self, table: &Table) {
+        for (agent, session, change) in abide_reconcile::overdue(table, self.broker.clock.now()) {
+            self.propose(&agent.id, Some(session), change).await;
         }
     }
 

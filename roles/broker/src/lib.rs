@@ -19,6 +19,7 @@ mod checkup;
 mod clock;
 mod desk;
 mod digest;
+mod draining;
 mod driver;
 mod formation;
 mod ha;

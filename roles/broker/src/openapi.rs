@@ -26,6 +26,8 @@ use crate::http;
         http::sessions::status,
         http::cluster::agents,
         http::history::show,
+        http::drain::begin,
+        http::drain::cancel,
         http::audit::show,
         http::cluster::cluster,
         http::cluster::join_token,

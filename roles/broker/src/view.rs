@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use abide_api as api;
-use abide_model::{Agent, AgentId, Reach, Session, SessionId, State, Table, Timestamp, UserName};
+use abide_model::{
+    Agent, AgentId, AtDeadline, Drain, Reach, Session, SessionId, State, Table, Timestamp, UserName,
+};
 use abide_policy::ClusterConfig;
 use abide_ticket::KeyRing;
 use abide_wire::agent::{LedgerRow, ledger_row};
@@ -192,6 +194,21 @@ pub fn reserved_on(table: &Table, agent: &AgentId) -> u32 {
     u32::try_from(reserved).unwrap_or(u32::MAX)
 }
 
+/// An agent's drain.
+pub fn drain(drain: &Drain) -> api::Drain {
+    let Drain { by, since, deadline, message, then } = drain;
+    api::Drain {
+        by: by.to_string(),
+        since: api::Time(*since),
+        deadline: deadline.map(api::Time),
+        message: (!message.is_empty()).then(|| message.to_string()),
+        then: match then {
+            AtDeadline::Keep => api::AtDeadline::Keep,
+            AtDeadline::End => api::AtDeadline::End,
+        },
+    }
+}
+
 /// One agent.
 pub fn agent(table: &Table, hub: &Hub, policy: &ClusterConfig, agent: &Agent) -> api::Agent {
     let facts = agent.facts.as_deref();
@@ -216,6 +233,8 @@ pub fn agent(table: &Table, hub: &Hub, policy: &ClusterConfig, agent: &Agent) ->
         }),
         labels: facts
             .map_or_else(Vec::new, |facts| facts.labels.iter().map(ToString::to_string).collect()),
+        max_sessions: policy.most_sessions(None, &agent.name, facts.and_then(|it| it.max_sessions)),
+        drain: agent.drain.as_deref().map(drain),
         failed_at: agent.failed_at.map(api::Time),
         load: reported.map(|it| api::AgentLoad {
             at: api::Time(it.at),

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use abide_api::{
     Account, Agents, Cluster, Config, ConfigCheck, ConfigCheckRequest, ConfigHistory,
-    ConfigRequest, ConfirmRequest, Confirmed, ExpectRequest, JoinRole, JoinToken, JoinTokenRequest,
-    LogoutRequest, Placement, Profiles, Recovery, SessionReply, SessionStatus, Sessions,
-    StartRequest,
+    ConfigRequest, ConfirmRequest, Confirmed, DrainReply, DrainRequest, ExpectRequest, JoinRole,
+    JoinToken, JoinTokenRequest, LogoutRequest, Placement, Profiles, Recovery, SessionReply,
+    SessionStatus, Sessions, StartRequest,
 };
 use abide_config::BaseUrl;
 use reqwest::Method;
@@ -152,6 +152,28 @@ impl Api {
     /// [`CallError`].
     pub async fn agents(&self) -> Result<Agents, CallError> {
         self.get("/api/v1/agents").await
+    }
+
+    /// Takes an agent out of service, or changes how. A try that is repeated changes its deadline alone.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn drain(
+        &self,
+        agent: &str,
+        request: &DrainRequest,
+    ) -> Result<DrainReply, CallError> {
+        let path = format!("/api/v1/agents/{agent}/drain");
+        self.brokers.call(long(self.call(Method::PUT, &path)).body(request)).await
+    }
+
+    /// Puts an agent back into service.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn undrain(&self, agent: &str) -> Result<(), CallError> {
+        let path = format!("/api/v1/agents/{agent}/drain");
+        self.brokers.command(long(self.call(Method::DELETE, &path))).await
     }
 
     /// The brokers, and who leads. Those that it names are known from then on.

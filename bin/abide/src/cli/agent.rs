@@ -1,9 +1,12 @@
 //! This machine's agent.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::time::Duration;
 
+use abide_api::AtDeadline;
 use abide_config::BaseUrl;
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 
 use super::{AGENT_CONFIG, JsonArg, LogArgs};
 
@@ -12,7 +15,11 @@ Examples:
   abide agent join --broker desk.example.org:7443 --token-file token
                                                joins the cluster, once
   abide agent                                  runs it, until SIGTERM; desktops go on
-  abide agent list";
+  abide agent list
+  abide agent drain desk3 --deadline 2h --then end --watch
+                                               takes its host out of service (administrators)
+
+Draining moves nothing: sessions that are there go on, and their people come and go as ever.";
 
 #[derive(Debug, Args)]
 pub struct AgentArgs {
@@ -31,6 +38,56 @@ pub enum AgentCommand {
     Join(JoinArgs),
     /// Show the agents
     List(JsonArg),
+    /// Take agents out of service: no new sessions, those that are there go on (administrators)
+    Drain(DrainArgs),
+    /// Put agents back into service (administrators)
+    Undrain {
+        /// The agents' names, or their ids
+        #[arg(required = true, value_name = "NAME")]
+        agents: Vec<String>,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct DrainArgs {
+    /// The agents' names, or their ids
+    #[arg(required = true, value_name = "NAME")]
+    pub agents: Vec<String>,
+    /// In what time each should be empty, such as 2h
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub deadline: Option<Duration>,
+    /// Why; `abide agent list --json` and the console show it
+    #[arg(long, value_name = "TEXT")]
+    pub message: Option<String>,
+    /// What becomes of sessions that are there at the deadline
+    #[arg(long, value_name = "WHAT", default_value = "keep")]
+    pub then: Then,
+    /// Also if the other agents cannot take their load
+    #[arg(long)]
+    pub force: bool,
+    /// Tell what is left, until nothing is
+    #[arg(long)]
+    pub watch: bool,
+    /// So many agents at a time, the next ones when these are empty
+    #[arg(long, value_name = "NUMBER")]
+    pub waves: Option<NonZeroUsize>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum Then {
+    /// They go on
+    Keep,
+    /// They are ended; needs a deadline
+    End,
+}
+
+impl From<Then> for AtDeadline {
+    fn from(then: Then) -> Self {
+        match then {
+            Then::Keep => Self::Keep,
+            Then::End => Self::End,
+        }
+    }
 }
 
 #[derive(Debug, Args)]

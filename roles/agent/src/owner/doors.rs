@@ -8,6 +8,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tracing::info;
 
+use super::limits::{LastInput, Warnings};
 use super::turn::After;
 use super::{Connection, Desk, Owner, Screen};
 use crate::clock;
@@ -76,6 +77,8 @@ pub(crate) struct Attachment {
     pub(crate) mode: ViewMode,
     /// When and why to leave.
     pub(crate) close: oneshot::Receiver<CloseReason>,
+    /// To be told when the viewer's person does something.
+    pub(crate) input: LastInput,
     _place: Place,
 }
 
@@ -183,6 +186,8 @@ impl Owner {
                 let _ = connection.close.send(CloseReason::TakenOver);
             }
         }
+        desk.watched.attached();
+        let input = desk.watched.input();
         let (tell, close) = oneshot::channel();
         desk.connections.insert(viewer, Connection { pass: door.pass, close: tell });
         info!(session = %door.session, viewer = viewer.0, ?mode, "Viewer attached");
@@ -191,7 +196,7 @@ impl Owner {
         }
         self.count_viewers();
         let place = Place { session: door.session, viewer, leave: self.leave.clone() };
-        Ok(Attachment { screen, mode, close, _place: place })
+        Ok(Attachment { screen, mode, close, input, _place: place })
     }
 
     pub(super) fn show(&self, door: &Door) -> Result<Shown, Denied> {
@@ -207,6 +212,12 @@ impl Owner {
             status: pass.status.clone(),
             mode: pass.mode,
         })
+    }
+
+    /// What whoever shows this pass should know of the session's limits.
+    pub(super) fn warnings(&self, door: &Door) -> Result<Warnings, Denied> {
+        self.pass(door)?;
+        Ok(self.desk(door.session)?.watched.warnings())
     }
 
     /// The pass that is shown at a door, if it opens it.
@@ -243,6 +254,9 @@ impl Owner {
         if let Some(desk) = self.desks.get_mut(&id) {
             desk.viewers.gone(viewer);
             desk.connections.remove(&viewer);
+            if desk.viewers.count() == 0 {
+                desk.watched.left_alone();
+            }
             info!(session = %id, viewer = viewer.0, "Viewer gone");
             self.count_viewers();
         }

@@ -9,6 +9,7 @@ use abide_wire::agent::{ClusterConfig, ClusterView, Command, LedgerRow};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::doors::{Attachment, Denied, Door, Redeem, Shown};
+use super::limits::Warnings;
 
 /// Viewers by session; sessions without are not listed.
 pub(crate) type Counts = Arc<HashMap<SessionId, u32>>;
@@ -50,6 +51,7 @@ pub(super) enum Request {
     Redeem(Redeem, oneshot::Sender<Result<(), Denied>>),
     Attach(Door, oneshot::Sender<Result<Attachment, Denied>>),
     Show(Door, oneshot::Sender<Result<Shown, Denied>>),
+    Warnings(Door, oneshot::Sender<Result<Warnings, Denied>>),
     Cluster(ClusterView),
     Config(ClusterConfig),
     Clock(ClockOffset),
@@ -106,6 +108,11 @@ impl Handle {
     /// What a viewer may know of the session that its pass is for.
     pub(crate) async fn show(&self, door: Door) -> Result<Shown, Denied> {
         self.ask(|reply| Request::Show(door, reply)).await
+    }
+
+    /// What a viewer's person should know of the session's limits, and its changes.
+    pub(crate) async fn warnings(&self, door: Door) -> Result<Warnings, Denied> {
+        self.ask(|reply| Request::Warnings(door, reply)).await
     }
 
     pub(crate) async fn cluster(&self, view: ClusterView) {

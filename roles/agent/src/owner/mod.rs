@@ -11,6 +11,7 @@
 mod doors;
 mod effects;
 mod handle;
+mod limits;
 mod log_outs;
 mod orders;
 mod turn;
@@ -37,6 +38,7 @@ use tracing::{info, warn};
 pub(crate) use doors::{Attachment, Denied, Door, Redeem};
 use handle::Request;
 pub(crate) use handle::{Counts, Greeting, Handle, Promise, Verdict};
+pub(crate) use limits::{LastInput, Warning};
 use log_outs::LogOuts;
 use turn::Turn;
 
@@ -103,6 +105,7 @@ struct Desk {
     /// Where its picture is, once its keeper was reached.
     screen: Option<Screen>,
     want_end: watch::Sender<Option<Arc<str>>>,
+    watched: limits::Watched,
 }
 
 struct Connection {
@@ -135,6 +138,7 @@ impl Desk {
             connections: HashMap::new(),
             screen: None,
             want_end: watch::Sender::new(None),
+            watched: limits::Watched::new(),
         }
     }
 }
@@ -186,7 +190,8 @@ impl Owner {
         self.settle().await?;
         let mut retry = interval(RETRY);
         let mut housekeeping = interval(HOUSEKEEPING);
-        for timer in [&mut retry, &mut housekeeping] {
+        let mut limits = interval(limits::LOOK_EVERY);
+        for timer in [&mut retry, &mut housekeeping, &mut limits] {
             timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
         }
         let (mut batch, mut news) = (Vec::new(), Vec::new());
@@ -211,6 +216,7 @@ impl Owner {
                 Some((session, viewer)) = self.departures.recv() => self.viewer_gone(session, viewer),
                 _ = retry.tick(), if self.stuck => {}
                 _ = housekeeping.tick() => self.housekeeping(),
+                _ = limits.tick() => self.judge_limits(),
             }
             self.settle().await?;
         }
@@ -225,6 +231,9 @@ impl Owner {
             Request::Attach(door, reply) => self.attach(door, reply),
             Request::Show(door, reply) => {
                 let _ = reply.send(self.show(&door));
+            }
+            Request::Warnings(door, reply) => {
+                let _ = reply.send(self.warnings(&door));
             }
             Request::Cluster(view) => {
                 if self.parts.cluster.told(&view) {

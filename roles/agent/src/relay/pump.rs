@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use abide_rfb::ViewOnlyFilter;
+use abide_rfb::{InputSpotter, ViewOnlyFilter};
 use abide_session::CloseReason;
 use abide_ticket::ViewMode;
 use prometheus_client::metrics::counter::Counter;
@@ -17,7 +17,7 @@ use super::frames::{self, HEADER, Kind, Piece};
 use super::greet::FromViewer;
 use super::{FAREWELL, RelayError};
 use crate::metrics::Counters;
-use crate::owner::Attachment;
+use crate::owner::{Attachment, LastInput};
 
 /// What is read from the display server at once. Each viewer has such a buffer, and as much again
 /// of it encrypted.
@@ -47,7 +47,10 @@ where
     let (pong, pongs) = mpsc::channel(PONGS);
     let mut inward = Inward {
         to: to_display,
-        filter: (attachment.mode == ViewMode::ViewOnly).then(ViewOnlyFilter::new),
+        way: match attachment.mode {
+            ViewMode::ViewOnly => Way::Filtered(ViewOnlyFilter::new()),
+            ViewMode::Control => Way::Open(InputSpotter::new(), attachment.input.clone()),
+        },
         pong,
         counter: counters.to_displays,
     };
@@ -78,10 +81,18 @@ where
     }
 }
 
+/// What becomes of what a viewer says.
+enum Way {
+    /// It passes; what its person does is noted.
+    Open(InputSpotter, LastInput),
+    /// Nothing passes that would change anything.
+    Filtered(ViewOnlyFilter),
+}
+
 /// From the viewer to the display server.
 struct Inward<'d> {
     to: WriteHalf<'d>,
-    filter: Option<ViewOnlyFilter>,
+    way: Way,
     pong: mpsc::Sender<Vec<u8>>,
     counter: Counter,
 }
@@ -120,9 +131,14 @@ impl Inward<'_> {
     }
 
     async fn pass(&mut self, data: &[u8]) -> Result<(), RelayError> {
-        let written = match &mut self.filter {
-            None => self.to.write_all(data).await,
-            Some(filter) => {
+        let written = match &mut self.way {
+            Way::Open(spotter, input) => {
+                if spotter.sees(data) {
+                    input.note();
+                }
+                self.to.write_all(data).await
+            }
+            Way::Filtered(filter) => {
                 let allowed = filter.filter(data).map_err(RelayError::Filter)?;
                 self.to.write_all(&allowed).await
             }

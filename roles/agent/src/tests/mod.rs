@@ -7,5 +7,6 @@ mod adoption;
 mod broker;
 mod config;
 mod life;
+mod limits;
 mod viewer;
 mod world;

@@ -5,6 +5,7 @@
 //! GET  /s/{session}/{view key}            the page
 //! GET  /s/{session}/{view key}/rfb        WebSocket, for a pass (cookie or Bearer) or a ticket
 //! GET  /s/{session}/{view key}/rfb/state  what a pass is good for
+//! GET  /s/{session}/{view key}/rfb/notes  what its person should know, as server-sent events
 //! POST /api/v1/redeem                     ticket ─▶ pass, as JSON
 //! GET  /viewer/…  /healthz  /readyz  /metrics
 //! ```
@@ -13,6 +14,7 @@
 
 mod answer;
 mod door;
+mod notes;
 mod page;
 mod server;
 mod socket;
@@ -90,6 +92,7 @@ impl App {
             .route("/s/{session}/{view_key}", get(viewer_page).post(redeem_form))
             .route("/s/{session}/{view_key}/rfb", get(socket::open))
             .route("/s/{session}/{view_key}/rfb/state", get(viewer_state))
+            .route("/s/{session}/{view_key}/rfb/notes", get(notes::stream))
             .route("/api/v1/redeem", post(redeem))
             .route("/viewer/{*path}", get(viewer_asset))
             .route("/healthz", get(async || "alive\n"))

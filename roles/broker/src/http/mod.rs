@@ -5,6 +5,7 @@ mod caller;
 pub mod cluster;
 pub mod config;
 mod cors;
+pub mod drain;
 pub mod events;
 pub mod history;
 pub mod login;
@@ -20,7 +21,7 @@ use abide_api::ProblemKind;
 use abide_auth::LoginDesk;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::routing::{delete, get, post};
+use axum::routing::{delete, get, post, put};
 use http::{HeaderValue, Method, Request, header};
 
 use crate::broker::Broker;
@@ -65,6 +66,7 @@ pub fn router(app: App) -> Router {
         .route("/sessions/{id}/status", get(sessions::status))
         .route("/agents", get(cluster::agents))
         .route("/agents/{id}/history", get(history::show))
+        .route("/agents/{id}/drain", put(drain::begin).delete(drain::cancel))
         .route("/audit", get(audit::show))
         .route("/cluster", get(cluster::cluster))
         .route("/cluster/tokens", post(cluster::join_token))

@@ -3,7 +3,7 @@
 use abide_api::Agent;
 
 use super::console::{Format, answer, answer_json, table, tell};
-use super::{CommandError, words};
+use super::{CommandError, drain, words};
 use crate::store::Store;
 
 /// Shows the agents.
@@ -27,7 +27,7 @@ pub async fn list_agents(store: &Store, format: Format) -> Result<(), CommandErr
 
 fn row(agent: &Agent) -> [String; 7] {
     let state = match (agent.reachable, agent.unreachable_since) {
-        (true, _) => "reachable".to_owned(),
+        (true, _) => drain::standing(agent).unwrap_or_else(|| "reachable".to_owned()),
         (false, None) => "never heard".to_owned(),
         (false, since) => format!("not heard since {}", words::since(since)),
     };

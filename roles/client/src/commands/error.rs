@@ -90,6 +90,20 @@ pub enum CommandError {
         /// How many begin so.
         count: usize,
     },
+    /// No agent is named so.
+    #[error("no agent of this cluster is named {0}")]
+    NoSuchAgent(String),
+    /// Several are.
+    #[error("{name} may mean {count} agents")]
+    AmbiguousAgent {
+        /// What was given.
+        name: String,
+        /// How many are called so.
+        count: usize,
+    },
+    /// Somebody put it back into service while it was watched.
+    #[error("{0} is not drained any more: somebody cancelled it")]
+    DrainCancelled(String),
     /// A look at the cluster found no leader.
     #[error("no broker leads now")]
     NobodyLeads,
@@ -186,6 +200,9 @@ impl CommandError {
             | Self::Ambiguous { .. }
             | Self::NoSuchBroker(_)
             | Self::AmbiguousBroker { .. }
+            | Self::NoSuchAgent(_)
+            | Self::AmbiguousAgent { .. }
+            | Self::DrainCancelled(_)
             | Self::Drill(_)
             | Self::Declined
             | Self::ConfigOvertaken(_)
@@ -210,6 +227,10 @@ impl CommandError {
             Self::NoSuchSession(_) => "Your sessions: abide session list".to_owned(),
             Self::NoSuchBroker(_) | Self::AmbiguousBroker { .. } => {
                 "The brokers: abide cluster status".to_owned()
+            }
+            Self::NoSuchAgent(_) => "The agents: abide agent list".to_owned(),
+            Self::AmbiguousAgent { .. } => {
+                "Give its id: abide agent list --json shows it.".to_owned()
             }
             Self::ConfigOvertaken(_) => {
                 "See what is in force now (abide config diff FILE), and apply yours again: abide config apply FILE".to_owned()
@@ -260,6 +281,7 @@ fn of_refusal(error: &CallError) -> Option<&'static str> {
              somebody may stand in between.",
         ),
         (_, Some(ProblemKind::NotLoggedIn)) => Some("Log in: abide login"),
+        (_, Some(ProblemKind::NoRoomElsewhere)) => Some("To drain it all the same: --force"),
         (_, Some(ProblemKind::SessionEnded)) => Some("Start another: abide connect --new"),
         _ => None,
     }

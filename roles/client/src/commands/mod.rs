@@ -8,6 +8,7 @@ mod config;
 mod config_edit;
 mod connect;
 mod console;
+mod drain;
 mod drill;
 mod error;
 mod kept;
@@ -33,6 +34,7 @@ pub use config::{
 pub use config_edit::edit_config;
 pub use connect::{ConnectOptions, Target, Through, connect};
 pub use console::{Format, secret_from};
+pub use drain::{DrainOptions, drain_agents, undrain_agents};
 pub use drill::{Drill, DrillError, DrillOptions, drill};
 pub use error::{CommandError, ExitCode};
 pub use login::{LoginOptions, LogoutScope, login, logout};

@@ -4,6 +4,7 @@
 mod command_line;
 mod config;
 mod demo;
+mod drain;
 mod drill;
 mod failing_disk;
 mod fenced;

@@ -6,6 +6,7 @@ it("finds the session's addresses beside the page's own", () => {
     id: "0192",
     rfb: "wss://desk7.example:8443/s/0192/abcdef/rfb",
     state: "https://desk7.example:8443/s/0192/abcdef/rfb/state",
+    notes: "https://desk7.example:8443/s/0192/abcdef/rfb/notes",
   });
 });
 

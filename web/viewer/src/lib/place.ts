@@ -7,6 +7,8 @@ export interface Place {
   rfb: string;
   /** Who I am to the agent, and what the session is. */
   state: string;
+  /** What its person should know, as server-sent events. */
+  notes: string;
 }
 
 /** Null when the page was opened under an address that names no session. */
@@ -16,5 +18,6 @@ export function placeOf(href: string): Place | null {
   if (!match) return null;
   const [, base, id] = match;
   const scheme = url.protocol === "https:" ? "wss:" : "ws:";
-  return { id: id!, rfb: `${scheme}//${url.host}${base}/rfb`, state: `${url.origin}${base}/rfb/state` };
+  const here = `${url.origin}${base}/rfb`;
+  return { id: id!, rfb: `${scheme}//${url.host}${base}/rfb`, state: `${here}/state`, notes: `${here}/notes` };
 }
