@@ -22,7 +22,12 @@ pub struct Explained {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Verdict {
     /// It gets the session.
-    Taken(Ground),
+    Taken {
+        /// Why.
+        ground: Ground,
+        /// What speaks against it, for want of a better one.
+        favour: Favour,
+    },
     /// It is of another pool.
     OutOfPool,
     /// It takes no new sessions.
@@ -98,7 +103,7 @@ pub fn explain(candidates: &[Candidate<'_>], limits: &PressureLimits) -> Explain
     let verdict = |(at, it): (usize, &Candidate<'_>)| match context {
         Some((taken, field)) if taken == at => {
             let able = candidates.iter().filter(|it| it.can_take()).count();
-            Verdict::Taken(ground(it, &field, able))
+            Verdict::Taken { ground: ground(it, &field, able), favour: field.rank.favour }
         }
         Some((taken, field)) => barred(it)
             .or_else(|| out_of_favour(it, &field, limits))
@@ -177,7 +182,7 @@ impl Verdict {
     /// What kind it is, for programs.
     pub fn word(&self) -> &'static str {
         match self {
-            Self::Taken(_) => "taken",
+            Self::Taken { .. } => "taken",
             Self::OutOfPool => "out-of-pool",
             Self::Drained => "drained",
             Self::Unreachable => "unreachable",
@@ -211,17 +216,7 @@ impl Verdict {
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Taken(Ground::ItsUser { of_user: 1 }) => {
-                f.write_str("the person has a session there already")
-            }
-            Self::Taken(Ground::ItsUser { of_user }) => {
-                write!(f, "the person has {of_user} sessions there already")
-            }
-            Self::Taken(Ground::Alone) => f.write_str("it is the only one that can take it"),
-            Self::Taken(Ground::ItsLoad { will_have, share }) => write!(
-                f,
-                "it will have {will_have:.2} sessions per weight, the fewest; its share is {share:.1}"
-            ),
+            Self::Taken { ground, favour } => write!(f, "{ground}{}", though(*favour)),
             Self::OutOfPool => f.write_str("it does not belong to the person's pool"),
             Self::Drained => f.write_str("it is being drained: it takes no new sessions"),
             Self::Unreachable => f.write_str("no broker hears it"),
@@ -253,6 +248,32 @@ impl fmt::Display for Verdict {
                 "it would have {would_have:.2} sessions per weight, as the taken one, whose id is lower"
             ),
         }
+    }
+}
+
+impl fmt::Display for Ground {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ItsUser { of_user } => {
+                write!(f, "the person has {} there already", counted(*of_user))
+            }
+            Self::Alone => f.write_str("it is the only one that can take it"),
+            Self::ItsLoad { will_have, share } => write!(
+                f,
+                "it will have {will_have:.2} sessions per weight, the fewest; its share is {share:.1}"
+            ),
+        }
+    }
+}
+
+/// What speaks against the one that is taken all the same.
+fn though(favour: Favour) -> &'static str {
+    match favour {
+        Favour::Good => "",
+        Favour::FailedStart => ", though a start failed there lately",
+        Favour::Pressed => ", though it is under pressure",
+        Favour::Stale => ", though its load is not known",
+        Favour::Quiet => ", though it has not been heard for a moment",
     }
 }
 

@@ -117,16 +117,19 @@ fn a_users_sessions_stay_together_only_where_they_do_well() {
 #[test]
 fn whoever_is_out_of_favour_is_better_than_nobody() {
     let only = id(1);
-    let spoils: [Spoil; 4] = [
-        |it| it.hearing = Hearing::Quiet,
-        |it| it.load = None,
-        |it| it.load = Some(Load { cpu_pressure: 9_000, ..CALM }),
-        |it| it.failed = Some(Duration::ZERO),
+    let spoils: [(Spoil, &str); 4] = [
+        (|it| it.hearing = Hearing::Quiet, "though it has not been heard for a moment"),
+        (|it| it.load = None, "though its load is not known"),
+        (|it| it.load = Some(Load { cpu_pressure: 9_000, ..CALM }), "though it is under pressure"),
+        (|it| it.failed = Some(Duration::ZERO), "though a start failed there lately"),
     ];
-    for spoil in spoils {
+    for (spoil, why) in spoils {
         let mut all = [candidate(&only, 0)];
         spoil(&mut all[0]);
         assert_eq!(words(&all), ["taken"]);
+        let explained = explain(&all, &PressureLimits::default());
+        let said = explained.verdicts[0].to_string();
+        assert_eq!(said, format!("it is the only one that can take it, {why}"));
     }
 }
 

@@ -186,7 +186,7 @@ proptest! {
         prop_assert_eq!(explained.taken, choose(&all, &limits));
         prop_assert_eq!(explained.verdicts.len(), all.len());
         for (at, (it, verdict)) in all.iter().zip(&explained.verdicts).enumerate() {
-            prop_assert_eq!(matches!(verdict, Verdict::Taken(_)), explained.taken == Some(at));
+            prop_assert_eq!(matches!(verdict, Verdict::Taken { .. }), explained.taken == Some(at));
             prop_assert_eq!(verdict.is_able(), is_able(it), "{}", verdict);
             let taken = explained.taken.map(|taken| &all[taken]);
             let is_true = match (verdict, taken) {
@@ -218,9 +218,12 @@ proptest! {
                     *would_have == after(it) && *taken_has == after(taken)
                         && would_have >= taken_has
                 }
-                (Verdict::Taken(Ground::ItsUser { of_user }), _) => it.of_user == *of_user,
-                (Verdict::Taken(Ground::Alone), _) => all.iter().filter(|it| is_able(it)).count() == 1,
-                (Verdict::Taken(Ground::ItsLoad { will_have, share }), _) => {
+                (Verdict::Taken { favour, .. }, _) if *favour != it.favour(&limits) => false,
+                (Verdict::Taken { ground: Ground::ItsUser { of_user }, .. }, _) => {
+                    it.of_user == *of_user
+                }
+                (Verdict::Taken { ground: Ground::Alone, .. }, _) => all.iter().filter(|it| is_able(it)).count() == 1,
+                (Verdict::Taken { ground: Ground::ItsLoad { will_have, share }, .. }, _) => {
                     *will_have == after(it) && f64::from(it.sessions) < share + NEAR
                 }
             };
