@@ -28,9 +28,7 @@ impl Rank {
     /// `None` if it cannot take the session.
     pub fn of(it: &Candidate<'_>, limits: &PressureLimits) -> Option<Self> {
         let favour = it.can_take().then(|| it.favour(limits))?;
-        // Not to a host that has enough already.
-        let apart = it.of_user == 0 || favour == Favour::Pressed;
-        Some(Self { favour, apart })
+        Some(Self { favour, apart: it.of_user == 0 })
     }
 }
 

@@ -7,8 +7,8 @@
 //! 2. **Who is best in favour:** see [`Favour`]. Those of the best favour that is there, and no others: an
 //!    agent that is under pressure, or failed a start lately, or whose load is not known, is for when there
 //!    is no better.
-//! 3. **All of a person's sessions together:** where some of these have sessions of the same person and
-//!    are not under pressure, only they.
+//! 3. **All of a person's sessions together:** where some of these have sessions of the same person, only
+//!    they.
 //! 4. **The share by weight:** of those that are left, each should have of all their sessions, the new one
 //!    counted, the part that its weight is of all their weights. Who has its share already is passed over;
 //!    of the others, the one takes it that has the fewest sessions for its weight with the new one. (The

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use abide_api::ConfigRequest;
 use abide_client::Api;
 use abide_cluster::{Binaries, Cluster, Network as Addresses, Options, Profile, WebTls, until};
 
@@ -106,7 +107,17 @@ impl Lab {
         let admin = cluster.log_in(cluster.admin()).await?;
         let lab = Self { cluster, network, admin, brokers };
         lab.settle().await?;
+        lab.bear_pressure().await?;
         Ok(lab)
+    }
+
+    /// All its hosts are one machine: what presses it would be taken for one host's trouble or another's, as
+    /// they happen to measure it.
+    async fn bear_pressure(&self) -> anyhow::Result<()> {
+        let text = "[pressure]\ncpu = 100\nmemory = 100\nmemory_left = 0\n".to_owned();
+        let request = ConfigRequest { base: 0, text, note: None };
+        self.admin.put_config(&request).await?;
+        Ok(())
     }
 
     /// Returns when every broker counts: as many may fail as their number allows.
