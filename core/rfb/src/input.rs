@@ -86,17 +86,17 @@ impl InputSpotter {
         match told {
             Told::Need(need) => {
                 self.gather(rest, need);
-                return false;
+                false
             }
             Told::Encodings(left) => {
                 self.have = 0;
                 self.encodings(left);
-                return false;
+                false
             }
             // The buttons must be known first.
             Told::Rest(_) if self.head[0] == POINTER && self.have < 2 => {
                 self.gather(rest, 2);
-                return false;
+                false
             }
             Told::Rest(left) => {
                 let is_longer = self.head[0] == POINTER
