@@ -2,6 +2,11 @@
 
 import type { Broker, Cluster } from "./api.ts";
 
+/** A broker's name for people: where it is reached; its id is for machines. */
+export function hostOf(url: string): string {
+  return url.replace(/^https?:\/\//, "").replace(/\/$/, "");
+}
+
 /** What one broker says; null when it does not answer this browser. */
 export interface View {
   id: string;
