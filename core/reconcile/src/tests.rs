@@ -233,7 +233,7 @@ fn a_drains_deadline_ends_what_is_there_if_the_plan_says_so() {
     let end = Change::End { session: SESSION, by: "the maintenance of host".into() };
     let at = Some(Timestamp(100));
     assert_eq!(ended(drain(AtDeadline::End, at), 99), []);
-    assert_eq!(ended(drain(AtDeadline::End, at), 100), [end.clone()]);
+    assert_eq!(ended(drain(AtDeadline::End, at), 100), std::slice::from_ref(&end));
     assert_eq!(ended(drain(AtDeadline::Keep, at), 200), []);
     assert_eq!(ended(drain(AtDeadline::End, None), 200), []);
     assert_eq!(ended(None, 200), []);
