@@ -52,6 +52,7 @@ impl InputSpotter {
     pub fn sees(&mut self, chunk: &[u8]) -> bool {
         let (mut rest, mut found) = (chunk, false);
         loop {
+            let before = (self.state, self.have, rest.len());
             match self.state {
                 State::Lost => return found || !chunk.is_empty(),
                 State::Body { left } => {
@@ -68,7 +69,7 @@ impl InputSpotter {
                 }
                 State::Head => found |= self.head(&mut rest),
             }
-            if rest.is_empty() && self.state != State::Lost {
+            if before == (self.state, self.have, rest.len()) {
                 return found;
             }
         }

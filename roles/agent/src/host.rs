@@ -33,14 +33,18 @@ pub(crate) fn load() -> Load {
     }
 }
 
-/// For how long the process has been there that was started then: field 22 of `/proc/PID/stat`, in clock ticks
-/// since boot. What cannot be told is nothing.
-pub(crate) fn age(start_ticks: u64) -> Duration {
-    let up = read("/proc/uptime");
-    let up = up.split_whitespace().next().and_then(|up| up.parse::<f64>().ok());
-    let started = start_ticks as f64 / rustix::param::clock_ticks_per_second() as f64;
-    let age = up.map_or(0.0, |up| up - started);
-    Duration::try_from_secs_f64(age).unwrap_or_default()
+/// For how long the host has been up; nothing if it does not say.
+pub(crate) fn up() -> Duration {
+    let text = read("/proc/uptime");
+    let seconds = text.split_whitespace().next().and_then(|up| up.parse().ok());
+    seconds.and_then(|it| Duration::try_from_secs_f64(it).ok()).unwrap_or_default()
+}
+
+/// How long after the host's start a process was started: field 22 of `/proc/PID/stat`, in clock ticks.
+pub(crate) fn after_boot(start_ticks: u64) -> Duration {
+    Duration::from_millis(
+        start_ticks.saturating_mul(1000) / rustix::param::clock_ticks_per_second(),
+    )
 }
 
 fn read(path: impl AsRef<Path>) -> String {

@@ -141,14 +141,15 @@ impl Watched {
 impl Owner {
     /// Warns people whose session is about to reach a limit, and ends those that have.
     pub(super) fn judge_limits(&mut self) {
-        let config = self.parts.policy.now();
+        let (config, up) = (self.parts.policy.now(), host::up());
         let over = |(id, desk): (&SessionId, &mut Desk)| {
             let Desk { session, watched, .. } = desk;
             let row = session.row();
             let order = row.order.as_ref().filter(|_| row.phase == Phase::Running)?;
             let limits = config.limits_of(&order.profile, order.pool.as_ref());
             // One whose keeper is not known yet has just begun to be known.
-            let age = row.keeper.map(|keeper| host::age(keeper.start_ticks)).unwrap_or_default();
+            let started = row.keeper.map_or(up, |keeper| host::after_boot(keeper.start_ticks));
+            let age = up.saturating_sub(started);
             Some((*id, watched.judge(&limits, age)?))
         };
         let over: Vec<_> = self.desks.iter_mut().filter_map(over).collect();

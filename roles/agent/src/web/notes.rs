@@ -27,13 +27,16 @@ pub(super) async fn stream(
     let (session, view_key) = place.parse()?;
     // From a cookie a page of another origin gets nothing: without CORS headers browsers keep it.
     let pass = at_door(request.headers(), session)?;
-    let mut warnings = app.0.owner.warnings(Door { session, view_key, pass: pass.hash() }).await?;
+    let door = Door { session, view_key, pass: pass.hash() };
+    let mut warnings = app.0.owner.warnings(door.clone()).await?;
     warnings.mark_changed();
-    let events = stream::unfold(warnings, |mut warnings| async {
+    let events = stream::unfold((warnings, app, door), |(mut warnings, app, door)| async {
         warnings.changed().await.ok()?;
+        // The pass may have been revoked meanwhile.
+        app.0.owner.show(door.clone()).await.ok()?;
         let note = note(*warnings.borrow_and_update());
         let text = serde_json::to_string(&note).ok()?;
-        Some((Ok(Event::default().data(text)), warnings))
+        Some((Ok(Event::default().data(text)), (warnings, app, door)))
     });
     Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)))
 }

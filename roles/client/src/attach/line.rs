@@ -71,7 +71,7 @@ async fn upgrade(http: &reqwest::Client, way: &Way) -> Result<Line, NoLine> {
 }
 
 /// `ws` is `http` that changes its mind.
-fn http_url(url: &str) -> String {
+pub(super) fn http_url(url: &str) -> String {
     match url.strip_prefix("ws") {
         Some(rest) => format!("http{rest}"),
         None => url.to_owned(),

@@ -12,6 +12,7 @@
 mod fate;
 mod line;
 mod local;
+mod notes;
 mod relay;
 mod viewer;
 mod way;
@@ -28,6 +29,7 @@ use line::{Final, Line, NoLine};
 use relay::RelayEnd;
 
 pub use local::{Local, OneTimePassword, Socket};
+pub(crate) use notes::notes;
 pub use viewer::{Viewer, find_viewer};
 pub use way::{EnterError, Way, enter};
 

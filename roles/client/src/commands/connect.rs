@@ -3,14 +3,17 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use abide_api::{ProblemKind, Session, SessionReply, StartRequest, Want};
+use abide_api::{Note, ProblemKind, Session, SessionReply, StartRequest, Want};
+use tokio::sync::watch;
 
 use super::console::{answer, tell};
 use super::kept::{self, Kept};
 use super::sessions::resolve;
 use super::{CommandError, words};
 use crate::api::{Api, WishKey};
-use crate::attach::{Attachment, Ending, Local, News, Socket, Viewer, Way, enter, find_viewer};
+use crate::attach::{
+    Attachment, Ending, Local, News, Socket, Viewer, Way, enter, find_viewer, notes,
+};
 use crate::error::CallError;
 use crate::passes::Desktop;
 use crate::store::Store;
@@ -72,9 +75,17 @@ pub async fn connect(store: &Store, options: ConnectOptions) -> Result<(), Comma
             (way, kept)
         }
     };
-    let renewed = |way: &Way| kept.keep(way);
+    let (newest, ways) = watch::channel(way.clone());
+    let renewed = |way: &Way| {
+        kept.keep(way);
+        newest.send_replace(way.clone());
+    };
     let attachment = Attachment::new(&api, way, &say).telling_of_renewals(&renewed);
-    let ending = attachment.run(local).await?;
+    let listening = notes(api.brokers().http(), ways, &note);
+    let ending = tokio::select! {
+        ending = attachment.run(local) => ending?,
+        () = listening => unreachable!("notes are listened to for ever"),
+    };
     kept.end(&ending)?;
     tell_end(ending)
 }
@@ -165,6 +176,13 @@ fn link_instead(api: &Api, id: &str) -> Result<(), CommandError> {
         answer(&format!("{broker}/#session={id}"))?;
     }
     Ok(())
+}
+
+fn note(note: Note) {
+    if let Note::Limit { text: Some(text), ends_in_s } = note {
+        let left = words::span(ends_in_s.unwrap_or(0));
+        tell(&format!("{text} ({left} left)"));
+    }
 }
 
 fn say(news: News) {

@@ -85,7 +85,11 @@ fn ago(at: Timestamp) -> String {
 }
 
 fn in_words(passed: SignedDuration) -> String {
-    let seconds = passed.as_secs().max(0);
+    format!("{} ago", span(u64::try_from(passed.as_secs()).unwrap_or(0)))
+}
+
+/// "2 minutes", of so many seconds.
+pub(super) fn span(seconds: u64) -> String {
     let (count, unit) = match seconds {
         0..120 => (seconds, "second"),
         120..7200 => (seconds / 60, "minute"),
@@ -93,7 +97,7 @@ fn in_words(passed: SignedDuration) -> String {
         _ => (seconds / 86_400, "day"),
     };
     let plural = if count == 1 { "" } else { "s" };
-    format!("{count} {unit}{plural} ago")
+    format!("{count} {unit}{plural}")
 }
 
 #[cfg(test)]
