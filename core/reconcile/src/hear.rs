@@ -14,13 +14,23 @@ pub enum Heard {
     Known,
     /// To be committed: it says something new.
     News(Change),
-    /// It is over, here and there: the agent need not keep it.
+    /// It is over, here and there, and nobody can start it again: the agent need not keep it.
     Forget,
     /// The table has this session on that other agent. Nothing is done.
     Foreign(AgentId),
     /// The table does not have it, and it lives, in this state: to be adopted, if a broker of this
     /// cluster ordered it.
     Unknown(State),
+}
+
+/// Where an end is recorded that this table has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Recorded {
+    /// In every table that the cluster could go on from.
+    Everywhere,
+    /// Perhaps only here: one of a pair went on alone. The other one could go on too, from a table in which the
+    /// session is still reserved; then the agent's row is all that keeps it from being started again.
+    Here,
 }
 
 /// Judges one row of an agent's ledger: where the agent says that the session stands, and the boot it
@@ -31,6 +41,7 @@ pub fn hear(
     session: SessionId,
     report: Report,
     boot: BootId,
+    recorded: Recorded,
 ) -> Heard {
     let Some(known) = table.session(session) else {
         // One that is over, nobody here ever knew of, or remembers.
@@ -42,9 +53,9 @@ pub fn hear(
     if known.learns_from(&report) {
         return Heard::News(Change::Report { session, agent: agent.clone(), boot, report });
     }
-    let is_over = matches!(known.state, State::Ended { .. });
+    let is_settled = matches!(known.state, State::Ended { .. }) && recorded == Recorded::Everywhere;
     match report {
-        Report::Ended { .. } | Report::Cancelled if is_over => Heard::Forget,
+        Report::Ended { .. } | Report::Cancelled if is_settled => Heard::Forget,
         _ => Heard::Known,
     }
 }

@@ -18,7 +18,7 @@ mod tests;
 mod watch;
 
 pub use drain::overdue;
-pub use hear::{Heard, adopted, hear, miss, state_of, welcome};
+pub use hear::{Heard, Recorded, adopted, hear, miss, state_of, welcome};
 pub use listening::Listening;
 pub use pursue::{Reservation, Wanted, pursue, start_order};
 pub use watch::{REPLACE_AFTER, Watch};

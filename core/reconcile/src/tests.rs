@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use abide_model::{
-    AgentFacts, AgentId, AtDeadline, BootId, Change, Command, Drain, EndReason, Joins, Place,
-    Report, Session, SessionId, State, Table, Timestamp, Want,
+    AgentFacts, AgentId, AtDeadline, BootId, Change, Command, Drain, ENDED_KEPT_MS, EndReason,
+    Joins, Place, Report, Session, SessionId, State, Table, Timestamp, Want,
 };
 use uuid::Uuid;
 
@@ -145,8 +145,9 @@ fn a_session_is_lost_by_another_boot_and_by_nothing_less() {
 #[test]
 fn what_an_agent_says_is_news_once() {
     let mut table = table();
-    let heard =
-        |table: &Table, number, report| hear(table, &agent(number), SESSION, report, boot(1));
+    let heard = |table: &Table, number, report| {
+        hear(table, &agent(number), SESSION, report, boot(1), Recorded::Everywhere)
+    };
     let owner = agent(1);
     assert_eq!(heard(&table, 2, Report::Starting), Heard::Foreign(owner));
     for report in [Report::Starting, running(false), Report::Ended { reason: EndReason::LoggedOut }]
@@ -163,8 +164,37 @@ fn what_an_agent_says_is_news_once() {
 }
 
 #[test]
+fn an_agent_keeps_what_is_over_until_nobody_could_start_it_again() {
+    let before = table();
+    for (report, reservation) in [
+        (Report::Ended { reason: EndReason::LoggedOut }, Reservation::Wanted),
+        (Report::Cancelled, Reservation::Stale),
+    ] {
+        let heard = |table: &Table, recorded| {
+            hear(table, &agent(1), SESSION, report.clone(), boot(1), recorded)
+        };
+        let mut alone = before.clone();
+        let Heard::News(change) = heard(&alone, Recorded::Here) else { panic!("it is news") };
+        alone.apply(Command { at: Timestamp(6), change });
+        assert_eq!(heard(&alone, Recorded::Here), Heard::Known);
+
+        // The other one of the pair goes on as well, from what both had.
+        let reserved = before.session(SESSION).unwrap();
+        assert_eq!(pursue(reserved, Some(&report), reservation), None);
+        assert!(matches!(heard(&before, Recorded::Here), Heard::News(_)));
+
+        assert_eq!(heard(&alone, Recorded::Everywhere), Heard::Forget);
+        // A day later the table does not have it any more.
+        let change = Change::AgentHeard { agent: agent(1), facts: facts(1) };
+        alone.apply(Command { at: Timestamp(6 + ENDED_KEPT_MS), change });
+        assert_eq!(heard(&alone, Recorded::Here), Heard::Forget);
+    }
+}
+
+#[test]
 fn an_unknown_session_that_lives_is_adopted_by_its_own_order_alone() {
-    let heard = |report| hear(&Table::default(), &agent(1), SESSION, report, boot(1));
+    let heard =
+        |report| hear(&Table::default(), &agent(1), SESSION, report, boot(1), Recorded::Here);
     assert_eq!(heard(Report::Starting), Heard::Unknown(State::Starting));
     assert_eq!(heard(running(true)), Heard::Unknown(State::Running));
     assert_eq!(heard(Report::Ending), Heard::Unknown(State::Ending { by: "the agent".into() }));

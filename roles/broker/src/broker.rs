@@ -246,6 +246,11 @@ impl Broker {
         }
     }
 
+    /// Whether no other broker votes.
+    pub fn is_alone(&self) -> bool {
+        self.raft.status().members.voters.iter().flatten().eq([&self.raft.node()])
+    }
+
     /// What agents should know of the cluster.
     pub fn cluster_view(&self, table: &Table) -> wire::ClusterView {
         let (generation, claimant) = self.stands_on(table, self.raft.claim());

@@ -17,7 +17,7 @@ use abide_model::{
     AgentFacts, AgentId, BootId, Change, Fence, Reach, Session, SessionId, State, Table,
 };
 use abide_raft::ProposeError;
-use abide_reconcile::{Heard, Listening, Reservation, Wanted};
+use abide_reconcile::{Heard, Listening, Recorded, Reservation, Wanted};
 use abide_wire::agent::{self, LedgerRow, command};
 use abide_wire::report_of;
 use tokio::sync::Semaphore;
@@ -36,6 +36,9 @@ const TICK: Duration = Duration::from_millis(200);
 const STALE_RESERVATION_MS: u64 = 60_000;
 /// Changes under way at once. They are batched below; more would only wait in memory.
 const PROPOSALS: usize = 4096;
+/// How often what agents keep is looked at anew while one of a pair is alone: what its table has forgotten
+/// meanwhile, they need not keep either.
+const KEPT: Duration = Duration::from_secs(60 * 60);
 /// How long a change that failed waits before it is tried again.
 const AGAIN: Duration = Duration::from_millis(500);
 
@@ -52,6 +55,7 @@ pub async fn run(broker: Broker) {
     };
     let mut leading: Option<(Fence, Instant)> = None;
     let mut last = broker.raft.latest();
+    let mut alone = None;
     let mut listening = Listening::new(Instant::now());
     loop {
         let ticked = tokio::select! {
@@ -77,6 +81,7 @@ pub async fn run(broker: Broker) {
             }
         };
         leading = Some((fence, since));
+        driver.look_for_peer(&mut alone);
         let replica = broker.raft.latest();
         for (agent, unread) in broker.hub.take_unread() {
             driver.hear(&replica.0, &agent, unread, fence).await;
@@ -145,7 +150,11 @@ impl Driver {
                 return warn!(%agent, %session, cause = chain(&cause), "Report not understood");
             }
         };
-        match abide_reconcile::hear(table, agent, session, report, boot.clone()) {
+        let recorded = match self.is_half() {
+            true => Recorded::Here,
+            false => Recorded::Everywhere,
+        };
+        match abide_reconcile::hear(table, agent, session, report, boot.clone(), recorded) {
             Heard::Known => {}
             Heard::News(change) => self.propose(agent, Some(session), change).await,
             Heard::Forget => self.forget(agent, session, fence),
@@ -156,7 +165,25 @@ impl Driver {
         }
     }
 
-    /// A session's end is in the table: its agent need not keep it.
+    /// Whether this is one of a pair, and alone.
+    fn is_half(&self) -> bool {
+        self.broker.settings.pair.is_some() && self.broker.is_alone()
+    }
+
+    /// Has agents forget what they kept for the other one of a pair, once that is back. `alone` is when that
+    /// was looked for last, if it was away.
+    fn look_for_peer(&self, alone: &mut Option<Instant>) {
+        let is_half = self.is_half();
+        if alone.is_some_and(|looked| !is_half || looked.elapsed() >= KEPT) {
+            self.broker.hub.mark_all_unread();
+            *alone = None;
+        }
+        if is_half {
+            alone.get_or_insert_with(Instant::now);
+        }
+    }
+
+    /// A session's end is in every table: its agent need not keep it.
     fn forget(&self, agent: &AgentId, session: SessionId, fence: Fence) {
         let forget = command::Command::Forget(agent::Forget { session: session.to_string() });
         self.broker.hub.command(agent, session, Order::Forget, fence, forget);

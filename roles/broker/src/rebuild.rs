@@ -132,8 +132,7 @@ pub async fn rise(broker: &Broker, agent: &AgentId, seen: u64) -> bool {
     if broker.fence().is_some_and(|fence| fence.generation > seen) {
         return true;
     }
-    let voters = broker.raft.status().members.voters;
-    let is_alone = voters.iter().flatten().eq([&broker.raft.node()]);
+    let is_alone = broker.is_alone();
     let table = broker.raft.latest();
     if broker.settings.pair.is_some() {
         // One of a pair that finds itself alone may not be: the other one's claim is not to be outbid. But

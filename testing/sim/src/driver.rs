@@ -11,7 +11,7 @@ use abide_model::{
 };
 use abide_pair::Claim;
 use abide_raft::{ProposeError, Raft};
-use abide_reconcile::{Heard, Listening, Reservation, Wanted};
+use abide_reconcile::{Heard, Listening, Recorded, Reservation, Wanted};
 use abide_session::{Phase, Row};
 use tokio::time::Instant;
 
@@ -79,16 +79,18 @@ pub async fn fenced(world: &World, broker: usize, life: u64, highest: Fence) {
 /// As the broker's own: a lone broker, or a table that was made anew.
 async fn rise(world: &World, broker: usize, raft: &Raft<Replica>, seen: u64) {
     let table = raft.latest();
-    let voters = raft.status().members.voters;
-    let is_alone = voters.iter().flatten().eq([&raft.node()]);
     if fence(raft).is_none_or(|fence| fence.generation > seen)
         // One of a pair that finds itself alone may not be: the other one's claim is not to be outbid.
-        || !(is_alone && world.pair.is_none()) && table.0.rebuild().is_none()
+        || !(is_alone(raft) && world.pair.is_none()) && table.0.rebuild().is_none()
     {
         return;
     }
     let raised = propose(world, broker, raft, Change::RaiseGeneration { to: seen + 1 }).await;
     world.trace.add(&format!("b{broker} rises above generation {seen}: {raised:?}"));
+}
+
+fn is_alone(raft: &Raft<Replica>) -> bool {
+    raft.status().members.voters.iter().flatten().eq([&raft.node()])
 }
 
 /// What this broker's commands carry: no lower than what its table stands on.
@@ -205,7 +207,11 @@ impl Driver {
     fn hear(&self, table: &Table, agent: usize, greeting: &Greeting, row: &Row, fence: Fence) {
         let Some(report) = report_of(row) else { return };
         let (id, boot) = (names::agent(agent), row.boot.clone());
-        match abide_reconcile::hear(table, &id, row.session, report, boot) {
+        let recorded = match self.world.pair.is_some() && is_alone(&self.raft) {
+            true => Recorded::Here,
+            false => Recorded::Everywhere,
+        };
+        match abide_reconcile::hear(table, &id, row.session, report, boot, recorded) {
             Heard::Known | Heard::Foreign(_) => {}
             Heard::News(change) => self.propose(Some(row.session), change),
             Heard::Forget => {
