@@ -154,7 +154,8 @@ function search([field, grid, text]) {
   const input = document.querySelector(field);
   const table = document.querySelector(grid);
   const rows = () => [...table.querySelectorAll("[data-testid=row]")];
-  return new Promise((resolve) => {
+  return new Promise((resolve, reject) => {
+    setTimeout(() => reject(new Error(`not in time: ${text}`)), 15_000);
     const began = performance.now();
     const look = new MutationObserver(() => {
       if (rows().length === 0 || !rows().every((it) => it.textContent.includes(text))) return;
