@@ -122,8 +122,9 @@ promise("ten thousand sessions scroll and are searched without a stutter", async
   await page.waitForSelector(`${id("grid")}[data-total="10"], ${id("grid")}[data-total="9"]`);
   await page.fill(id("search"), "");
   await page.waitForSelector(`${id("grid")}[data-total="9800"]`);
+  // None of them can stand in an id, which is searched too and not shown.
   const took = [];
-  for (const text of ["user012", "user045", "node-07", "cad"]) took.push(await page.evaluate(search, [id("search"), id("grid"), text]));
+  for (const text of ["user012", "user045", "node-07", "xfce"]) took.push(await page.evaluate(search, [id("search"), id("grid"), text]));
   took.sort((a, b) => a - b);
   assert.ok(took[1] < 50, `searches took ${took.map(Math.round)} ms`);
 });
