@@ -171,14 +171,15 @@ export class Office {
 
   placement(query) {
     const agents = this.agents();
-    const load = (it) => (it.sessions + it.reserved) / it.weight;
+    const load = (it) => (it.sessions + it.reserved + 1) / it.weight;
     const able = agents.filter((it) => it.reachable && !it.drain);
     const taken = able.reduce((best, it) => (best === null || load(it) < load(best) ? it : best), null);
+    const after = (it) => load(it).toFixed(2);
     const why = (it) => {
       if (!it.reachable) return ["unreachable", "no broker hears it"];
       if (it.drain) return ["drained", "it is being emptied"];
-      if (it === taken) return ["taken", `it has ${it.sessions} sessions for a weight of ${it.weight}, the fewest of those that can take it`];
-      return ["more-loaded", `it has ${it.sessions} sessions for a weight of ${it.weight}, more than ${taken.name} has for its weight`];
+      if (it === taken) return ["taken", `it will have ${after(it)} sessions per weight, the fewest`];
+      return ["more-loaded", `it would have ${after(it)} sessions per weight, the taken one has ${after(taken)}`];
     };
     return {
       user: query.get("user"),
